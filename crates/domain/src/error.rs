@@ -1,0 +1,237 @@
+//! What a repository may answer instead of doing what it was asked.
+
+use std::error::Error as StdError;
+use std::fmt;
+
+use thiserror::Error;
+
+use crate::TurnId;
+
+/// The kind of thing an error speaks of. Never its id: absent and foreign must read the same (P9).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Entity {
+    /// A conversation.
+    Conversation,
+    /// A turn of a conversation.
+    Turn,
+    /// The state of an agent.
+    AgentState,
+}
+
+impl fmt::Display for Entity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Conversation => "conversation",
+            Self::Turn => "turn",
+            Self::AgentState => "agent state",
+        })
+    }
+}
+
+/// The cause behind an error. Shown by its own `Display` only where it is known to hold no row data.
+pub type Cause = Box<dyn StdError + Send + Sync>;
+
+/// A repository's refusal or failure.
+///
+/// Each variant says whether the operation may have been applied; [`is_retryable`](Self::is_retryable)
+/// says whether the same call can succeed later. Nothing in it is a secret or a row's content.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum RepositoryError {
+    /// There is no such thing, or it is another user's, or it is deleted. Not applied.
+    #[error("{entity} not found")]
+    NotFound {
+        /// What was looked for.
+        entity: Entity,
+    },
+    /// The id is in use, or was in use and is deleted. Not applied.
+    #[error("a {entity} with this id already exists or has existed")]
+    AlreadyExists {
+        /// What already exists.
+        entity: Entity,
+    },
+    /// The thing has changed since the caller last saw it. Not applied: read it again, then decide.
+    #[error("the {entity} has changed: expected {expected}, found {observed}")]
+    Conflict {
+        /// What has changed: the conversation's turn count or the agent state's revision.
+        entity: Entity,
+        /// The turn count or revision that the caller expected.
+        expected: u64,
+        /// The one that the store holds.
+        observed: u64,
+    },
+    /// The conversation is archived and takes no turns. Not applied.
+    #[error("the {entity} is archived: make it active again to change it")]
+    Closed {
+        /// What is closed.
+        entity: Entity,
+    },
+    /// The turn id is taken by a turn with other content. Not applied.
+    #[error("turn {turn_id} is already stored with other content: use a new turn id for a new turn")]
+    IdempotencyMismatch {
+        /// The id that was sent twice.
+        turn_id: TurnId,
+    },
+    /// The value cannot be stored exactly. Refused before any I/O (P10).
+    #[error("invalid value at {}: {reason}", DisplayPointer(pointer))]
+    Invalid {
+        /// A JSON pointer (RFC 6901) to the offending value; empty for the document itself.
+        pointer: String,
+        /// What is wrong, and what to send instead.
+        reason: String,
+    },
+    /// The value is larger than the limit. Refused before any I/O (P10).
+    #[error(
+        "value at {} is too large: {size_bytes} bytes, and the limit is {limit_bytes}",
+        DisplayPointer(pointer)
+    )]
+    TooLarge {
+        /// A JSON pointer (RFC 6901) to the offending value; empty for the document itself.
+        pointer: String,
+        /// The size of the value in bytes.
+        size_bytes: usize,
+        /// The largest size taken, in bytes.
+        limit_bytes: usize,
+    },
+    /// The database cannot be reached. Definitely not applied.
+    #[error("the database is unavailable: {reason}")]
+    Unavailable {
+        /// What was tried and how it ended.
+        reason: String,
+        /// The cause, where there is one.
+        #[source]
+        source: Option<Cause>,
+    },
+    /// The connection was lost while the answer was awaited: it may or may not have been applied. The
+    /// same call, with the same key, resolves it.
+    #[error(
+        "the connection was lost before the database answered: send the same request again with its key {key}"
+    )]
+    OutcomeUnknown {
+        /// The idempotency key to send again: a turn's id, a conversation's id, an agent's id.
+        key: String,
+    },
+    /// No connection was free in time. Not applied: wait, then try again.
+    #[error("overloaded: {reason}")]
+    Overloaded {
+        /// What ran out.
+        reason: String,
+    },
+    /// The database takes no writes. Not applied.
+    #[error("the database is read-only: {reason}")]
+    ReadOnly {
+        /// How it showed, and what to do.
+        reason: String,
+    },
+    /// The database has no room left. Not applied.
+    #[error("the storage is full: {reason}")]
+    StorageFull {
+        /// What is full, and what to do.
+        reason: String,
+    },
+    /// The schema is not the one that this program knows. Nothing was touched.
+    #[error("the database schema is at {found}, this program knows {supported}: {remedy}")]
+    SchemaSkew {
+        /// The migration that the database is at.
+        found: String,
+        /// The newest migration that this program knows.
+        supported: String,
+        /// What to do about it.
+        remedy: String,
+    },
+    /// A stored row is not what this program can have written. Never skipped, never guessed at.
+    #[error("inconsistent row {row} in {table}.{column}: {reason}")]
+    Inconsistent {
+        /// The table.
+        table: &'static str,
+        /// The column.
+        column: &'static str,
+        /// The row's primary key.
+        row: String,
+        /// What is wrong with it, without its content.
+        reason: String,
+    },
+    /// Anything else that the backend refused. Not applied; the same call fails again.
+    #[error("the storage backend failed: {reason}")]
+    Backend {
+        /// What was being done.
+        reason: String,
+        /// The cause, where there is one.
+        #[source]
+        source: Option<Cause>,
+    },
+}
+
+impl RepositoryError {
+    /// Whether the same call, with the same key, can succeed later without the caller changing anything.
+    #[must_use]
+    pub const fn is_retryable(&self) -> bool {
+        matches!(
+            self,
+            Self::Unavailable { .. }
+                | Self::OutcomeUnknown { .. }
+                | Self::Overloaded { .. }
+                | Self::ReadOnly { .. }
+                | Self::StorageFull { .. }
+                | Self::SchemaSkew { .. }
+        )
+    }
+
+    /// An [`Invalid`](Self::Invalid) at `pointer`.
+    pub fn invalid(pointer: impl Into<String>, reason: impl Into<String>) -> Self {
+        Self::Invalid { pointer: pointer.into(), reason: reason.into() }
+    }
+
+    /// A [`NotFound`](Self::NotFound) of `entity`.
+    #[must_use]
+    pub const fn not_found(entity: Entity) -> Self {
+        Self::NotFound { entity }
+    }
+
+    /// An [`Unavailable`](Self::Unavailable) for `reason`, without a cause to show.
+    pub fn unavailable(reason: impl Into<String>) -> Self {
+        Self::Unavailable { reason: reason.into(), source: None }
+    }
+
+    /// The same refusal seen from the request that the value stands in: `prefix` goes before the pointer.
+    #[must_use]
+    pub fn at(mut self, prefix: &str) -> Self {
+        if let Self::Invalid { pointer, .. } | Self::TooLarge { pointer, .. } = &mut self {
+            pointer.insert_str(0, prefix);
+        }
+        self
+    }
+}
+
+/// Shows the empty pointer, which means the whole document, as words.
+struct DisplayPointer<'a>(&'a str);
+
+impl fmt::Display for DisplayPointer<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0.is_empty() { "the top of the document" } else { self.0 })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pointer_is_prefixed_with_where_the_value_stands() {
+        let error = RepositoryError::invalid("/0/content", "no").at("/input_messages");
+        assert_eq!(error.to_string(), "invalid value at /input_messages/0/content: no");
+        assert_eq!(
+            RepositoryError::invalid("", "no").to_string(),
+            "invalid value at the top of the document: no"
+        );
+    }
+
+    #[test]
+    fn a_refusal_that_the_caller_must_act_on_is_not_retryable() {
+        assert!(!RepositoryError::not_found(Entity::Turn).is_retryable());
+        let conflict = RepositoryError::Conflict { entity: Entity::AgentState, expected: 1, observed: 2 };
+        assert!(!conflict.is_retryable());
+        assert!(RepositoryError::unavailable("no route").is_retryable());
+        assert!(RepositoryError::OutcomeUnknown { key: "k".into() }.is_retryable());
+    }
+}

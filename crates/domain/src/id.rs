@@ -1,0 +1,171 @@
+//! Typed ids: an agent's id cannot be passed where a conversation's belongs.
+//!
+//! Ids that we make are version 7 UUIDs, so that rows made together lie together in an index.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+use uuid::Uuid;
+
+/// The namespace in which a user id that is no UUID becomes a version 5 one. Fixed for ever: another
+/// value would give every such user a new identity.
+const USER_NAMESPACE: Uuid = Uuid::from_u128(0x6c63_7370_6572_7369_7374_656e_6365_0001);
+
+/// A text that is not the id it should be.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("{kind} id {text:?} is not a UUID: write it like 018f3a5c-7d1e-7b3a-9c55-0242ac120002")]
+pub struct InvalidId {
+    kind: &'static str,
+    text: String,
+}
+
+impl InvalidId {
+    fn new(kind: &'static str, text: &str) -> Self {
+        // A malformed id may be anything, a whole document too: what is shown of it is bounded.
+        Self { kind, text: text.chars().take(64).collect() }
+    }
+}
+
+macro_rules! id {
+    ($(#[$doc:meta])* $name:ident, $kind:literal) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(transparent)]
+        pub struct $name(Uuid);
+
+        impl $name {
+            /// The id that `uuid` stands for.
+            #[must_use]
+            pub const fn from_uuid(uuid: Uuid) -> Self {
+                Self(uuid)
+            }
+
+            /// The UUID behind this id.
+            #[must_use]
+            pub const fn as_uuid(&self) -> &Uuid {
+                &self.0
+            }
+
+            /// A new id, version 7: unique, and ordered by the time of its making.
+            #[expect(clippy::disallowed_methods, reason = "the one place where ids are made")]
+            #[must_use]
+            pub fn generate() -> Self {
+                Self(Uuid::now_v7())
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+
+        impl From<$name> for Uuid {
+            fn from(id: $name) -> Self {
+                id.0
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = InvalidId;
+
+            /// Reads a UUID in any of its usual forms: with or without dashes, braced, or as a URN.
+            fn from_str(text: &str) -> Result<Self, InvalidId> {
+                Uuid::parse_str(text.trim()).map(Self).map_err(|_| InvalidId::new($kind, text))
+            }
+        }
+    };
+}
+
+id! {
+    /// Names a conversation. Made by the server, never by a caller, so that nobody can probe for another's.
+    ConversationId, "conversation"
+}
+id! {
+    /// Names a turn, and is its idempotency key: the same id stored twice is one turn.
+    TurnId, "turn"
+}
+id! {
+    /// Names an agent: the one that speaks in a conversation.
+    AgentId, "agent"
+}
+id! {
+    /// Names a user: the owner of conversations.
+    UserId, "user"
+}
+
+impl UserId {
+    /// The user that `text` names, whatever its form: a UUID is taken as it is, any other text (a
+    /// numeric org id, a JWT subject) becomes a version 5 UUID of our own namespace, always the same one.
+    #[must_use]
+    pub fn from_text(text: &str) -> Self {
+        let text = text.trim();
+        Self(Uuid::parse_str(text).unwrap_or_else(|_| Uuid::new_v5(&USER_NAMESPACE, text.as_bytes())))
+    }
+}
+
+impl TurnId {
+    /// The turn id that a user's idempotency key stands for: a version 5 UUID of user and key, so that
+    /// two users with the same key never meet.
+    #[must_use]
+    pub fn from_idempotency_key(user_id: UserId, key: &str) -> Self {
+        Self(Uuid::new_v5(user_id.as_uuid(), key.as_bytes()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_uuid_forms_name_the_same_conversation() {
+        let dashed: ConversationId = "018f3a5c-7d1e-7b3a-9c55-0242ac120002".parse().unwrap();
+        for form in [
+            "018f3a5c7d1e7b3a9c550242ac120002",
+            "{018f3a5c-7d1e-7b3a-9c55-0242ac120002}",
+            "urn:uuid:018f3a5c-7d1e-7b3a-9c55-0242ac120002",
+            " 018F3A5C-7D1E-7B3A-9C55-0242AC120002 ",
+        ] {
+            assert_eq!(form.parse::<ConversationId>().unwrap(), dashed, "{form}");
+        }
+    }
+
+    #[test]
+    fn a_malformed_id_says_what_to_write_and_is_cut() {
+        let error = "abc".parse::<TurnId>().unwrap_err().to_string();
+        assert!(error.starts_with("turn id \"abc\" is not a UUID: write it like"), "{error}");
+        let error = "x".repeat(10_000).parse::<TurnId>().unwrap_err().to_string();
+        assert!(error.len() < 200, "{}", error.len());
+    }
+
+    #[test]
+    fn a_textual_user_is_the_same_user_every_time() {
+        let lcs_default = UserId::from_text("00000000-0000-0000-0000-000");
+        assert_eq!(lcs_default, UserId::from_text("00000000-0000-0000-0000-000"));
+        assert_eq!(lcs_default.as_uuid().get_version_num(), 5);
+        assert_ne!(lcs_default, UserId::from_text("12345"));
+        let uuid = "018f3a5c-7d1e-7b3a-9c55-0242ac120002";
+        assert_eq!(UserId::from_text(uuid).to_string(), uuid);
+    }
+
+    #[test]
+    fn the_users_namespace_never_changes() {
+        assert_eq!(UserId::from_text("alice").to_string(), "0216064b-ec6f-57fc-b025-fb656f3d0c50");
+    }
+
+    #[test]
+    fn made_ids_are_version_7_and_rise() {
+        let ids: Vec<TurnId> = (0..100).map(|_| TurnId::generate()).collect();
+        assert!(ids.is_sorted());
+        assert_eq!(ids[0].as_uuid().get_version_num(), 7);
+    }
+
+    #[test]
+    fn two_users_with_one_key_have_two_turns() {
+        let (a, b) = (UserId::from_text("a"), UserId::from_text("b"));
+        assert_ne!(TurnId::from_idempotency_key(a, "k"), TurnId::from_idempotency_key(b, "k"));
+        assert_eq!(TurnId::from_idempotency_key(a, "k"), TurnId::from_idempotency_key(a, "k"));
+    }
+}

@@ -1,0 +1,55 @@
+//! Conversations, turns and agent states: the types, the rules and the ports of lcs-persistence.
+//!
+//! This crate is pure. It knows no database, no runtime and no clock but the one it is given:
+//! whatever has to be decided the same way by every store is decided here, once.
+//!
+//! | module | what it holds |
+//! | --- | --- |
+//! | [`id`] | typed ids, how they are made and read |
+//! | [`clock`] | where time comes from |
+//! | [`payload`], [`metadata`], [`text`] | what can be stored exactly, and the refusal of what cannot |
+//! | [`conversation`], [`turn`], [`agent_state`] | the three entities and the commands that change them |
+//! | [`page`] | keyset pages and their cursors |
+//! | [`retention`], [`diagnostic`] | what an operator asks for |
+//! | [`agent`] | the port behind which a live agent stands |
+//! | [`repository`] | the ports that every store implements, and the promises they make |
+//! | [`error`] | what a store may answer instead |
+//!
+//! # Adding a store
+//!
+//! Implement the traits of [`repository`], hand them out through
+//! [`Repositories`](repository::Repositories), and run `lcs_storage::conformance` on the result. A
+//! store, or a decorator over one, is done when that suite passes on it and not before.
+
+pub mod agent;
+pub mod agent_state;
+pub mod clock;
+pub mod conversation;
+pub mod diagnostic;
+pub mod durability;
+pub mod error;
+pub mod id;
+pub mod metadata;
+pub mod page;
+pub mod payload;
+pub mod repository;
+pub mod retention;
+pub mod text;
+pub mod turn;
+
+pub use agent_state::{AgentState, AgentStateUpdate, SaveAgentState, Saved};
+pub use clock::{Clock, ManualClock, SystemClock};
+pub use conversation::{Conversation, ConversationStatus, ConversationUpdate, Head, NewConversation};
+pub use durability::Durability;
+pub use error::{Entity, RepositoryError};
+pub use id::{AgentId, ConversationId, TurnId, UserId};
+pub use metadata::Metadata;
+pub use page::{ConversationCursor, ConversationPage, ListConversations, PageLimit, TurnPage, TurnRange};
+pub use payload::{Payload, PayloadLimits};
+pub use repository::{
+    AgentStateRepository, Capabilities, ConversationRepository, DiagnosticRepository, Repositories,
+    RetentionRepository, TurnRepository,
+};
+pub use retention::{PurgeReason, PurgeReport, PurgedConversation, RetentionPolicy};
+pub use text::Text;
+pub use turn::{AppendTurn, Appended, NewTurn, Turn};

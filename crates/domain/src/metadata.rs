@@ -1,0 +1,152 @@
+//! What a caller notes beside a conversation or a turn: a small JSON object.
+//!
+//! Keys that begin with [`RESERVED_PREFIX`] are ours: they mark what the system did to a turn. A caller
+//! cannot write them, and they take no part in a turn's content hash, so that a retry of a turn that
+//! was marked is still the same turn.
+
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use crate::RepositoryError;
+use crate::payload::{Payload, PayloadLimits};
+
+/// What the keys of system marks begin with.
+pub const RESERVED_PREFIX: &str = "lcs:";
+/// The largest metadata object, in bytes of JSON.
+pub const MAX_BYTES: usize = 64 * 1024;
+
+/// Something the system did to a turn, kept in its metadata.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mark {
+    /// The turn was answered from a state that had meanwhile moved on: it is stored, its agent state is not.
+    Interleaved,
+}
+
+impl Mark {
+    /// The metadata key of this mark.
+    #[must_use]
+    pub const fn key(self) -> &'static str {
+        match self {
+            Self::Interleaved => "lcs:interleaved",
+        }
+    }
+}
+
+/// A JSON object of at most [`MAX_BYTES`], without U+0000.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(transparent)]
+pub struct Metadata(Payload);
+
+impl Default for Metadata {
+    fn default() -> Self {
+        Self(Payload::from_stored("{}".to_owned()))
+    }
+}
+
+impl Metadata {
+    /// The metadata that `json` holds.
+    pub fn parse(json: &str) -> Result<Self, RepositoryError> {
+        Self::from_payload(Payload::parse_within(json, PayloadLimits { max_bytes: MAX_BYTES })?)
+    }
+
+    /// The metadata that `value` is.
+    pub fn from_value(value: &Value) -> Result<Self, RepositoryError> {
+        Self::parse(&value.to_string())
+    }
+
+    fn from_payload(payload: Payload) -> Result<Self, RepositoryError> {
+        let Value::Object(object) = payload.to_value()? else {
+            return Err(RepositoryError::invalid("", "metadata must be a JSON object"));
+        };
+        if let Some(key) = object.keys().find(|key| key.starts_with(RESERVED_PREFIX)) {
+            let reason = format!("keys that begin with {RESERVED_PREFIX:?} are reserved: choose another");
+            return Err(RepositoryError::invalid(format!("/{key}"), reason));
+        }
+        if holds_nul(&Value::Object(object)) {
+            return Err(RepositoryError::invalid("", "metadata contains U+0000: remove that character"));
+        }
+        Ok(Self(payload))
+    }
+
+    /// The metadata that a store gives back: it was a [`Metadata`] once, and is not checked again.
+    #[must_use]
+    pub fn from_stored(json: String) -> Self {
+        Self(Payload::from_stored(json))
+    }
+
+    /// The JSON text.
+    #[must_use]
+    pub fn as_json(&self) -> &str {
+        self.0.as_json()
+    }
+
+    /// The object as a tree of values, marks included.
+    pub fn to_object(&self) -> Result<Map<String, Value>, RepositoryError> {
+        match self.0.to_value()? {
+            Value::Object(object) => Ok(object),
+            _ => Err(RepositoryError::invalid("", "metadata must be a JSON object")),
+        }
+    }
+
+    /// This metadata with `mark` set.
+    pub fn marked(&self, mark: Mark) -> Result<Self, RepositoryError> {
+        let mut object = self.to_object()?;
+        object.insert(mark.key().to_owned(), Value::Bool(true));
+        // Not parsed again as a caller's: a mark is what a caller may not write.
+        Ok(Self(Payload::from_value(&Value::Object(object))?))
+    }
+
+    /// Whether `mark` is set. Of metadata that cannot be read: no.
+    #[must_use]
+    pub fn has_mark(&self, mark: Mark) -> bool {
+        self.to_object().is_ok_and(|object| object.contains_key(mark.key()))
+    }
+
+    /// The canonical text of what the caller wrote, without marks: what a content hash covers.
+    pub fn caller_json(&self) -> Result<String, RepositoryError> {
+        let mut object = self.to_object()?;
+        object.retain(|key, _| !key.starts_with(RESERVED_PREFIX));
+        Ok(Value::Object(object).to_string())
+    }
+}
+
+/// Whether any text or key in `value` holds U+0000. Depth is bounded by the payload rules.
+fn holds_nul(value: &Value) -> bool {
+    match value {
+        Value::String(text) => text.contains('\0'),
+        Value::Array(items) => items.iter().any(holds_nul),
+        Value::Object(entries) => entries.iter().any(|(key, value)| key.contains('\0') || holds_nul(value)),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn only_objects_without_nul_or_reserved_keys_are_taken() {
+        assert!(Metadata::parse(r#"{"ticket":"OLS-1"}"#).is_ok());
+        for json in ["[]", "1", "null", r#"{"lcs:x":1}"#, r#"{"a":"\u0000"}"#, r#"{"a":[{"\u0000":1}]}"#] {
+            assert!(matches!(Metadata::parse(json), Err(RepositoryError::Invalid { .. })), "{json}");
+        }
+        // Floats that only the sealed form would hold are fine here: they are few.
+        assert!(Metadata::parse(r#"{"a":1e300}"#).is_ok());
+    }
+
+    #[test]
+    fn a_mark_is_kept_apart_from_what_the_caller_wrote() {
+        let plain = Metadata::from_value(&json!({"b": 1, "a": 2})).unwrap();
+        let marked = plain.marked(Mark::Interleaved).unwrap();
+        assert!(marked.has_mark(Mark::Interleaved) && !plain.has_mark(Mark::Interleaved));
+        assert_eq!(marked.caller_json().unwrap(), plain.caller_json().unwrap());
+        assert_ne!(marked, plain);
+    }
+
+    #[test]
+    fn p10_too_much_is_refused() {
+        let json = json!({"a": "x".repeat(MAX_BYTES)}).to_string();
+        assert!(matches!(Metadata::parse(&json), Err(RepositoryError::TooLarge { .. })));
+    }
+}

@@ -1,0 +1,93 @@
+//! The ports: what every store does, and what it promises while doing it.
+//!
+//! One method is one unit of work: no connection and no transaction crosses a port. Every method of a
+//! user's port takes the [`UserId`]: there is no way to ask for a conversation without saying whose it
+//! is. Absence is `Ok(None)` or `Ok(false)`; refusal is an error; another user's is absent (P9).
+//!
+//! What an operator does ([`RetentionRepository`], [`DiagnosticRepository`]) has ports of its own.
+
+mod agent_state;
+mod conversation;
+mod diagnostic;
+mod retention;
+mod turn;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use serde::Serialize;
+
+pub use self::agent_state::AgentStateRepository;
+pub use self::conversation::ConversationRepository;
+pub use self::diagnostic::DiagnosticRepository;
+pub use self::retention::RetentionRepository;
+pub use self::turn::TurnRepository;
+#[cfg(doc)]
+use crate::UserId;
+use crate::{Durability, RepositoryError};
+
+/// The result of a repository's method.
+pub type RepositoryResult<T> = Result<T, RepositoryError>;
+
+/// What a store can and cannot do: declared, so that nobody has to find out by failing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Capabilities {
+    /// The backend's name: `postgresql`, `sqlite`, `memory`.
+    pub backend: &'static str,
+    /// How durable what it acknowledges is.
+    pub durability: Durability,
+    /// Whether other processes, on other machines too, see the same conversations.
+    pub shared: bool,
+}
+
+/// A store: all its repositories, used as `Arc<dyn Repositories>`.
+#[async_trait]
+pub trait Repositories: Send + Sync {
+    /// The conversations.
+    fn conversations(&self) -> &dyn ConversationRepository;
+    /// The turns.
+    fn turns(&self) -> &dyn TurnRepository;
+    /// The agent states.
+    fn agent_states(&self) -> &dyn AgentStateRepository;
+    /// What retention does.
+    fn retention(&self) -> &dyn RetentionRepository;
+    /// What `doctor` asks.
+    fn diagnostics(&self) -> &dyn DiagnosticRepository;
+
+    /// Asks the database for a sign of life. `Ok` means that it answered a query just now.
+    async fn ping(&self) -> RepositoryResult<()>;
+
+    /// What this store can do.
+    fn capabilities(&self) -> Capabilities;
+}
+
+#[async_trait]
+impl<T: Repositories + ?Sized> Repositories for Arc<T> {
+    fn conversations(&self) -> &dyn ConversationRepository {
+        (**self).conversations()
+    }
+
+    fn turns(&self) -> &dyn TurnRepository {
+        (**self).turns()
+    }
+
+    fn agent_states(&self) -> &dyn AgentStateRepository {
+        (**self).agent_states()
+    }
+
+    fn retention(&self) -> &dyn RetentionRepository {
+        (**self).retention()
+    }
+
+    fn diagnostics(&self) -> &dyn DiagnosticRepository {
+        (**self).diagnostics()
+    }
+
+    async fn ping(&self) -> RepositoryResult<()> {
+        (**self).ping().await
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        (**self).capabilities()
+    }
+}

@@ -1,0 +1,48 @@
+//! The port for conversations.
+
+use async_trait::async_trait;
+
+use super::RepositoryResult;
+use crate::{
+    Conversation, ConversationId, ConversationPage, ConversationUpdate, Head, ListConversations,
+    NewConversation, UserId,
+};
+
+/// A user's conversations.
+#[async_trait]
+pub trait ConversationRepository: Send + Sync {
+    /// Makes a conversation; the same command sent again is answered with the conversation as it is.
+    ///
+    /// # Errors
+    /// `AlreadyExists` where the conversation's or the agent's id is in use by anything else, or was
+    /// and is deleted or purged (P6); also where the user has another conversation of this external id.
+    async fn create(&self, user_id: UserId, new: NewConversation) -> RepositoryResult<Conversation>;
+
+    /// The conversation, unless it is absent, foreign or deleted.
+    async fn get(
+        &self,
+        user_id: UserId,
+        conversation_id: ConversationId,
+    ) -> RepositoryResult<Option<Conversation>>;
+
+    /// How far the conversation has come: one row, by its primary key. `None` where [`get`](Self::get) is.
+    async fn head(&self, user_id: UserId, conversation_id: ConversationId) -> RepositoryResult<Option<Head>>;
+
+    /// A page of the user's conversations, newest first. Deleted ones are never in it.
+    async fn list(&self, user_id: UserId, list: ListConversations) -> RepositoryResult<ConversationPage>;
+
+    /// Changes the conversation and answers with it as it is now; it counts as activity. An empty
+    /// update changes nothing.
+    ///
+    /// # Errors
+    /// `NotFound` where [`get`](Self::get) gives `None`: an update never brings back (P6).
+    async fn update(
+        &self,
+        user_id: UserId,
+        conversation_id: ConversationId,
+        update: ConversationUpdate,
+    ) -> RepositoryResult<Conversation>;
+
+    /// Deletes the conversation, at once and for ever (P6). `false` where [`get`](Self::get) gives `None`.
+    async fn delete(&self, user_id: UserId, conversation_id: ConversationId) -> RepositoryResult<bool>;
+}

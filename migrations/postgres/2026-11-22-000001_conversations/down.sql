@@ -1,0 +1,5 @@
+DROP TABLE conversation_tombstones;
+DROP TABLE agent_states;
+DROP TABLE conversation_turns;
+DROP TABLE conversations;
+DROP FUNCTION refuse_tombstoned_conversation();
