@@ -9,6 +9,7 @@
 #[cfg(feature = "conformance")]
 pub mod conformance;
 pub mod memory;
+pub mod migration;
 pub mod postgres;
 mod row;
 mod sealed;
