@@ -32,6 +32,7 @@ mod place;
 mod private;
 mod server;
 mod shared;
+mod usage;
 
 pub use database::TestPostgres;
 pub use private::{PrivateCluster, PrivateOptions, Shutdown};
@@ -43,6 +44,13 @@ type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>
 #[expect(clippy::panic, reason = "a test that cannot have its database has failed")]
 fn or_fail<T>(result: Result<T>) -> T {
     result.unwrap_or_else(|error| panic!("no PostgreSQL for this test: {error}"))
+}
+
+/// A program of PostgreSQL's, such as `pg_dump`: beside the server's binaries, else the one on `PATH`.
+#[must_use]
+pub fn program(name: &str) -> std::path::PathBuf {
+    let beside = binary::folder().map(|folder| folder.join(name));
+    beside.ok().filter(|path| path.is_file()).unwrap_or_else(|| name.into())
 }
 
 /// A number that another process does not come up with.
