@@ -58,7 +58,10 @@ fn assert_kept(read: Option<&Payload>, sent: &Payload, what: &str, column: &str)
     let shown = |payload: &Payload| payload.as_json().chars().take(200).collect::<String>();
     let read = read.unwrap_or_else(|| panic!("{what}, as {column}: expected the document, got none"));
     assert!(read == sent, "{what}, as {column}: expected {}, got {}", shown(sent), shown(read));
-    // Equality is the domain's; what a program would make of the text is checked apart from it.
+    // Equality is the domain's; what a program would make of another text is checked apart from it.
+    if read.as_json() == sent.as_json() {
+        return;
+    }
     let value = |payload: &Payload| payload.to_value().unwrap_or_else(|error| panic!("{what}: {error}"));
     assert_eq!(value(read), value(sent), "{what}, as {column}, as values");
 }
