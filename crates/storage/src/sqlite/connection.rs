@@ -1,6 +1,7 @@
 //! Opening connections: the file with its rights, the settings that the promises need, and the manager
 //! through which a pool makes them.
 
+use std::fmt::Write;
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, ErrorKind};
 use std::path::Path;
@@ -109,7 +110,8 @@ pub(super) fn uri(path: &Path) -> String {
         if byte.is_ascii_alphanumeric() || b"/._-~".contains(&byte) {
             uri.push(char::from(byte));
         } else {
-            uri.push_str(&format!("%{byte:02X}"));
+            // Writing to a string does not fail.
+            let _ = write!(uri, "%{byte:02X}");
         }
     }
     uri
