@@ -118,15 +118,14 @@ pub(super) fn uri(path: &Path) -> String {
 }
 
 /// Makes the file and the folders above it where they are missing: for their owner alone, because
-/// conversations are nobody else's. What is there keeps its mode.
-pub(super) fn prepare(path: &Path) -> Result<(), RepositoryError> {
+/// conversations are nobody else's. What is there keeps its mode. `false`: it may only be read.
+pub(super) fn prepare(path: &Path) -> Result<bool, RepositoryError> {
     let name = path.display().to_string();
     match create(path) {
-        // It may still be readable: what cannot be done with it shows when it is tried.
-        Err(error) if is_read_only(&error) && path.exists() => Ok(()),
+        Err(error) if is_read_only(&error) && path.exists() => Ok(false),
         Err(error) if is_read_only(&error) => Err(error::read_only(&name)),
         Err(error) => Err(RepositoryError::unavailable(format!("{name} cannot be opened: {error}"))),
-        Ok(()) => Ok(()),
+        Ok(()) => Ok(true),
     }
 }
 

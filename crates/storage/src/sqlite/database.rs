@@ -19,7 +19,7 @@ use tokio::task::{JoinError, spawn_blocking};
 use tokio::time::{Instant, sleep};
 
 use super::connection::{self, LastError, Manager};
-use super::error::Failure;
+use super::error::{self, Failure};
 use super::{SqliteConfig, SqliteFile};
 
 /// How long to wait before a look whether another process has done with the file.
@@ -50,8 +50,14 @@ impl Database {
             last_error: last_error.clone(),
         };
         if let SqliteFile::Path(path) = config.file.clone() {
-            blocking(move || connection::prepare(&path)).await?;
-            log_ahead(manager(true), config.busy_timeout).await?;
+            let writable = blocking(move || connection::prepare(&path)).await?;
+            match log_ahead(manager(true), config.busy_timeout).await {
+                // What may only be read cannot be switched, and can still be read.
+                Err(RepositoryError::ReadOnly { .. }) => {}
+                // Where nothing can be made beside the file, SQLite cannot even read it.
+                Err(RepositoryError::Unavailable { .. }) if !writable => return Err(error::read_only(&file)),
+                result => result?,
+            }
         }
         let pool = |size: u32, manager: Manager| {
             // Connections to a file do not go stale: none is closed for its age.
@@ -83,7 +89,7 @@ impl Database {
         })
     }
 
-    /// Runs `work` on a reading connection, in one snapshot.
+    /// Runs `work`, which is one statement or several that need not agree, on a reading connection.
     pub(super) async fn read<R, F>(&self, work: F) -> RepositoryResult<R>
     where
         R: Send + 'static,
@@ -91,10 +97,16 @@ impl Database {
     {
         let mut connection = self.checkout(&self.readers).await?;
         let file = Arc::clone(&self.file);
-        blocking(move || {
-            connection.transaction(work).map_err(|failure: Failure| failure.into_repository(&file))
-        })
-        .await
+        blocking(move || work(&mut connection).map_err(|failure| failure.into_repository(&file))).await
+    }
+
+    /// Runs `work` on a reading connection, in one snapshot.
+    pub(super) async fn read_snapshot<R, F>(&self, work: F) -> RepositoryResult<R>
+    where
+        R: Send + 'static,
+        F: FnOnce(&mut SqliteConnection) -> Result<R, Failure> + Send + 'static,
+    {
+        self.read(move |connection| connection.transaction(work)).await
     }
 
     /// Runs `work` on the writing connection, in one transaction that holds the write lock from its
@@ -189,8 +201,6 @@ async fn log_ahead(manager: Manager, budget: Duration) -> RepositoryResult<()> {
         let file = Arc::clone(&manager.file);
         match blocking(move || connection::log_ahead(&mut manager.open()?, &file)).await {
             Err(RepositoryError::Overloaded { .. }) if Instant::now() < deadline => sleep(POLL).await,
-            // A file that may only be read keeps its journal; what it holds can still be read.
-            Err(RepositoryError::ReadOnly { .. }) => return Ok(()),
             result => return result,
         }
     }

@@ -208,7 +208,7 @@ impl TurnRepository for Sqlite {
         limit: PageLimit,
     ) -> RepositoryResult<Option<TurnPage>> {
         self.database
-            .read(move |connection| {
+            .read_snapshot(move |connection| {
                 let Some(place) = find_place(connection, user_id, conversation_id)? else {
                     return Ok(None);
                 };
