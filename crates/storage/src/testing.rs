@@ -8,8 +8,8 @@
 //!   `/usr/lib/postgresql/*/bin`. A test without any fails and says what to install; it is never skipped.
 //! - **Account**: PostgreSQL refuses to run as root, so under root it runs as `postgres` or `nobody`.
 //! - **One cluster for all**: a test runner such as nextest starts a process for each test, so the
-//!   cluster is shared by all test processes of one checkout and one user. It lies in a folder under the
-//!   temporary one. The first process starts it under a file lock; each process that uses it holds a
+//!   cluster is shared by all test processes of one checkout and one user. It lies in a folder in
+//!   `/dev/shm` where that has room, else under the temporary folder. The first process starts it under a file lock; each process that uses it holds a
 //!   shared lock on a second file. The kernel lets go of that lock however the process ends.
 //! - **Nothing is left behind**: a small shell script (`watchdog.sh`) waits for the exclusive lock on that
 //!   file. When it has found nobody using the cluster for five seconds, it stops the server and removes the folder.
@@ -28,6 +28,7 @@ mod connection;
 mod database;
 mod external;
 mod lock;
+mod place;
 mod private;
 mod server;
 mod shared;

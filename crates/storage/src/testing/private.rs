@@ -1,12 +1,11 @@
 //! A cluster for one test: its settings, its log, its crashes.
 
-use std::env;
 use std::fs::{self, File};
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
 use super::server::{Server, USER};
-use super::{Result, TestPostgres, account, lock, or_fail};
+use super::{Result, TestPostgres, account, lock, or_fail, place};
 
 /// How a server is stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,7 +64,7 @@ impl PrivateCluster {
     }
 
     fn make(options: &PrivateOptions<'_>) -> Result<Self> {
-        let folder = tempfile::Builder::new().prefix(&prefix()?).tempdir()?;
+        let folder = tempfile::Builder::new().prefix(&prefix()?).tempdir_in(place::root())?;
         // The server's account, too, has to pass through it.
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o711))?;
         let path = fs::canonicalize(folder.path())?;
@@ -161,7 +160,7 @@ fn prefix() -> Result<String> {
 /// Has the folders of clusters removed whose watchdog, too, was killed.
 pub(super) fn sweep() -> Result<()> {
     let prefix = prefix()?;
-    for entry in fs::read_dir(env::temp_dir())? {
+    for entry in fs::read_dir(place::root())? {
         let entry = entry?;
         if entry.file_name().to_string_lossy().starts_with(&prefix) {
             // It waits for users, if there are any, like every watchdog; and goes if there is one already.

@@ -31,7 +31,7 @@ max_wal_senders = 0
 autovacuum = off
 jit = off
 checkpoint_timeout = 1h
-max_wal_size = 4GB
+max_wal_size = 256MB
 timezone = 'UTC'
 ";
 

@@ -1,6 +1,5 @@
 //! The one cluster that all test processes of a checkout share.
 
-use std::env;
 use std::fs::{self, File};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::PathBuf;
@@ -8,7 +7,7 @@ use std::sync::{Mutex, PoisonError};
 
 use super::private::{self, PrivateOptions};
 use super::server::Server;
-use super::{Result, account, lock};
+use super::{Result, account, lock, place};
 
 /// Between two tests, one after the other, nobody uses the cluster: it waits a little for the next.
 const CHECKS: u32 = 20;
@@ -54,5 +53,5 @@ fn folder() -> Result<PathBuf> {
     let mut hasher = DefaultHasher::new();
     env!("CARGO_MANIFEST_DIR").hash(&mut hasher);
     let checkout = hasher.finish() >> 32;
-    Ok(env::temp_dir().join(format!("lcs-postgres-{}-{checkout:08x}", account::current_uid()?)))
+    Ok(place::root().join(format!("lcs-postgres-{}-{checkout:08x}", account::current_uid()?)))
 }
