@@ -1,1 +1,125 @@
-//! Placeholder.
+//! The store in a SQLite file: the embedded default, for one machine.
+//!
+//! Several processes may use one file at once. Each operation is one closure on a thread that may block;
+//! writes stand in one transaction that holds SQLite's write lock from its beginning, so that they are
+//! decided and applied one after the other. The log is synced with each commit.
+
+mod agent_state;
+mod connection;
+mod conversation;
+mod database;
+mod diagnostic;
+mod error;
+mod migration;
+mod retention;
+mod row;
+mod schema;
+mod turn;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use diesel::prelude::*;
+use lcs_domain::repository::RepositoryResult;
+use lcs_domain::{
+    AgentStateRepository, Capabilities, Clock, ConversationRepository, DiagnosticRepository, Durability,
+    Repositories, RetentionRepository, TurnRepository,
+};
+
+use self::database::Database;
+
+/// Where the database stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SqliteFile {
+    /// In this file. It is made where it is missing, with the folders above it, for its owner alone.
+    Path(PathBuf),
+    /// In this process's memory, gone with the store: for tests.
+    Memory,
+}
+
+/// How a SQLite store is opened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SqliteConfig {
+    /// Where the database stands.
+    pub file: SqliteFile,
+    /// How many connections read at once, at least 1. One more writes.
+    pub readers: u32,
+    /// How long an operation waits for another process that holds the write lock.
+    pub busy_timeout: Duration,
+    /// How long an operation waits for a connection of its own process.
+    pub pool_timeout: Duration,
+}
+
+impl SqliteConfig {
+    /// A database in `path`: 4 readers, and 5 seconds of patience with either kind of waiting.
+    pub fn file(path: impl Into<PathBuf>) -> Self {
+        Self { file: SqliteFile::Path(path.into()), ..Self::memory() }
+    }
+
+    /// A database in memory, for tests.
+    #[must_use]
+    pub const fn memory() -> Self {
+        Self {
+            file: SqliteFile::Memory,
+            readers: 4,
+            busy_timeout: Duration::from_secs(5),
+            pool_timeout: Duration::from_secs(5),
+        }
+    }
+}
+
+/// A store in a SQLite file. Cheap to clone: the clones share their connections.
+#[derive(Debug, Clone)]
+pub struct Sqlite {
+    database: Database,
+}
+
+impl Sqlite {
+    /// Opens the database, without migrating it: see [`Migrations`](crate::migration::Migrations).
+    ///
+    /// # Errors
+    /// `Unavailable` where the file cannot be opened or made; `ReadOnly` where it would have to be made
+    /// where nothing may be written; `Backend` where it is no SQLite database.
+    pub async fn open(config: SqliteConfig, clock: Arc<dyn Clock>) -> RepositoryResult<Self> {
+        Ok(Self { database: Database::open(config, clock).await? })
+    }
+}
+
+#[async_trait]
+impl Repositories for Sqlite {
+    fn conversations(&self) -> &dyn ConversationRepository {
+        self
+    }
+
+    fn turns(&self) -> &dyn TurnRepository {
+        self
+    }
+
+    fn agent_states(&self) -> &dyn AgentStateRepository {
+        self
+    }
+
+    fn retention(&self) -> &dyn RetentionRepository {
+        self
+    }
+
+    fn diagnostics(&self) -> &dyn DiagnosticRepository {
+        self
+    }
+
+    #[tracing::instrument(name = "db.ping", skip_all)]
+    async fn ping(&self) -> RepositoryResult<()> {
+        // It reads the file: `SELECT 1` would not.
+        self.database
+            .read(|connection| {
+                Ok(diesel::sql_query("PRAGMA schema_version").execute(connection).map(drop)?)
+            })
+            .await
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities { backend: "sqlite", durability: Durability::Durable, shared: false }
+    }
+}

@@ -1,0 +1,267 @@
+//! Conversations in SQLite.
+
+use async_trait::async_trait;
+use diesel::prelude::*;
+use diesel::sqlite::{Sqlite as Backend, SqliteConnection};
+use lcs_domain::repository::RepositoryResult;
+use lcs_domain::{
+    AgentId, Conversation, ConversationCursor, ConversationId, ConversationPage, ConversationRepository,
+    ConversationStatus, ConversationUpdate, Durability, Entity, Head, ListConversations, NewConversation,
+    RepositoryError, UserId,
+};
+
+use super::Sqlite;
+use super::error::Failure;
+use super::row::{BlobUuid, Cell, ConversationRow, Micros, Reader};
+use super::schema::conversations::{self, dsl};
+use crate::row::ConversationRecord;
+
+pub(super) const DELETED: &str = ConversationStatus::Deleted.as_str();
+
+#[derive(Insertable)]
+#[diesel(table_name = conversations, treat_none_as_default_value = false)]
+struct NewRow<'a> {
+    conversation_id: BlobUuid,
+    user_id: BlobUuid,
+    agent_id: BlobUuid,
+    model_id: &'a str,
+    system_prompt: Option<&'a str>,
+    created_at: Micros,
+    updated_at: Micros,
+    status: &'a str,
+    metadata: &'a str,
+    turn_count: i64,
+    state_revision: i64,
+    topic_summary: Option<&'a str>,
+    external_id: Option<&'a str>,
+}
+
+#[derive(AsChangeset)]
+#[diesel(table_name = conversations)]
+struct Changes<'a> {
+    updated_at: Micros,
+    status: Option<&'a str>,
+    metadata: Option<&'a str>,
+    topic_summary: Option<Option<&'a str>>,
+}
+
+/// The conversation of this id, whoever's and however it is.
+fn find(
+    connection: &mut SqliteConnection,
+    conversation_id: ConversationId,
+) -> Result<Option<Conversation>, Failure> {
+    let row = dsl::conversations
+        .filter(dsl::conversation_id.eq(BlobUuid::from(conversation_id)))
+        .select(ConversationRow::as_select())
+        .first(connection)
+        .optional()?;
+    Ok(row.map(ConversationRecord::try_from).transpose()?.map(Conversation::try_from).transpose()?)
+}
+
+/// The user's conversation, unless it is absent, foreign or deleted.
+fn find_visible(
+    connection: &mut SqliteConnection,
+    user_id: UserId,
+    conversation_id: ConversationId,
+) -> Result<Option<Conversation>, Failure> {
+    let row = dsl::conversations
+        .filter(dsl::conversation_id.eq(BlobUuid::from(conversation_id)))
+        .filter(dsl::user_id.eq(BlobUuid::from(user_id)))
+        .filter(dsl::status.ne(DELETED))
+        .select(ConversationRow::as_select())
+        .first(connection)
+        .optional()?;
+    Ok(row.map(ConversationRecord::try_from).transpose()?.map(Conversation::try_from).transpose()?)
+}
+
+/// What an operation on a conversation decides by.
+pub(super) struct Place {
+    pub(super) turn_count: u32,
+    pub(super) state_revision: u64,
+    pub(super) status: ConversationStatus,
+    pub(super) agent_id: AgentId,
+}
+
+/// The place of the user's conversation: one row by its primary key.
+pub(super) fn find_place(
+    connection: &mut SqliteConnection,
+    user_id: UserId,
+    conversation_id: ConversationId,
+) -> Result<Option<Place>, Failure> {
+    type Row = (Cell<Vec<u8>>, Cell<i64>, Cell<i64>, Cell<String>, Cell<Vec<u8>>);
+    let row: Option<Row> = dsl::conversations
+        .filter(dsl::conversation_id.eq(BlobUuid::from(conversation_id)))
+        .filter(dsl::user_id.eq(BlobUuid::from(user_id)))
+        .filter(dsl::status.ne(DELETED))
+        .select((dsl::conversation_id, dsl::turn_count, dsl::state_revision, dsl::status, dsl::agent_id))
+        .first(connection)
+        .optional()?;
+    let Some((key, turn_count, state_revision, status, agent_id)) = row else {
+        return Ok(None);
+    };
+    let reader = Reader::new("conversations", "conversation_id", key)?;
+    Ok(Some(Place {
+        turn_count: reader.count("turn_count", turn_count)?,
+        state_revision: reader.revision("state_revision", state_revision)?,
+        status: reader.parsed("status", status)?,
+        agent_id: AgentId::from_uuid(reader.uuid("agent_id", agent_id)?),
+    }))
+}
+
+#[async_trait]
+impl ConversationRepository for Sqlite {
+    #[tracing::instrument(name = "db.conversation.create", skip_all, fields(%user_id, conversation_id = %new.conversation_id))]
+    async fn create(&self, user_id: UserId, new: NewConversation) -> RepositoryResult<Conversation> {
+        self.database
+            .write(new.conversation_id, move |connection, now| {
+                if let Some(existing) = find(connection, new.conversation_id)? {
+                    return if new.made(user_id, &existing) {
+                        Ok(existing)
+                    } else {
+                        Err(RepositoryError::AlreadyExists { entity: Entity::Conversation }.into())
+                    };
+                }
+                let row = NewRow {
+                    conversation_id: new.conversation_id.into(),
+                    user_id: user_id.into(),
+                    agent_id: new.agent_id.into(),
+                    model_id: &new.model_id,
+                    system_prompt: new.system_prompt.as_deref(),
+                    created_at: now.into(),
+                    updated_at: now.into(),
+                    status: ConversationStatus::Active.as_str(),
+                    metadata: new.metadata.as_json(),
+                    turn_count: 0,
+                    state_revision: 0,
+                    topic_summary: new.topic_summary.as_deref(),
+                    external_id: new.external_id.as_deref(),
+                };
+                diesel::insert_into(dsl::conversations).values(row).execute(connection)?;
+                Ok(Conversation {
+                    conversation_id: new.conversation_id,
+                    user_id,
+                    agent_id: new.agent_id,
+                    model_id: new.model_id,
+                    system_prompt: new.system_prompt,
+                    created_at: now,
+                    updated_at: now,
+                    status: ConversationStatus::Active,
+                    metadata: new.metadata,
+                    turn_count: 0,
+                    state_revision: 0,
+                    topic_summary: new.topic_summary,
+                    external_id: new.external_id,
+                    durability: Durability::Durable,
+                })
+            })
+            .await
+    }
+
+    #[tracing::instrument(name = "db.conversation.get", skip_all, fields(%user_id, %conversation_id))]
+    async fn get(
+        &self,
+        user_id: UserId,
+        conversation_id: ConversationId,
+    ) -> RepositoryResult<Option<Conversation>> {
+        self.database.read(move |connection| find_visible(connection, user_id, conversation_id)).await
+    }
+
+    #[tracing::instrument(name = "db.conversation.head", skip_all, fields(%user_id, %conversation_id))]
+    async fn head(&self, user_id: UserId, conversation_id: ConversationId) -> RepositoryResult<Option<Head>> {
+        let place =
+            self.database.read(move |connection| find_place(connection, user_id, conversation_id)).await?;
+        Ok(place.map(|place| Head {
+            turn_count: place.turn_count,
+            state_revision: place.state_revision,
+            status: place.status,
+            durability: Durability::Durable,
+        }))
+    }
+
+    #[tracing::instrument(name = "db.conversation.list", skip_all, fields(%user_id))]
+    async fn list(&self, user_id: UserId, list: ListConversations) -> RepositoryResult<ConversationPage> {
+        let conversations = self
+            .database
+            .read(move |connection| {
+                let mut query = dsl::conversations
+                    .filter(dsl::user_id.eq(BlobUuid::from(user_id)))
+                    .filter(dsl::status.ne(DELETED))
+                    .select(ConversationRow::as_select())
+                    .into_boxed::<Backend>();
+                if let Some(status) = list.status {
+                    query = query.filter(dsl::status.eq(status.as_str()));
+                }
+                if let Some(ConversationCursor { updated_at, conversation_id }) = list.after {
+                    let (time, id) = (Micros::from(updated_at), BlobUuid::from(conversation_id));
+                    query = query.filter(
+                        dsl::updated_at
+                            .lt(time)
+                            .or(dsl::updated_at.eq(time).and(dsl::conversation_id.gt(id))),
+                    );
+                }
+                let rows = query
+                    .order((dsl::updated_at.desc(), dsl::conversation_id))
+                    .limit(i64::from(list.limit.get()) + 1)
+                    .load(connection)?;
+                let conversations = rows
+                    .into_iter()
+                    .map(|row: ConversationRow| ConversationRecord::try_from(row)?.try_into())
+                    .collect::<Result<_, RepositoryError>>()?;
+                Ok(conversations)
+            })
+            .await?;
+        Ok(ConversationPage::cut(conversations, list.limit, Durability::Durable))
+    }
+
+    #[tracing::instrument(name = "db.conversation.update", skip_all, fields(%user_id, %conversation_id))]
+    async fn update(
+        &self,
+        user_id: UserId,
+        conversation_id: ConversationId,
+        update: ConversationUpdate,
+    ) -> RepositoryResult<Conversation> {
+        self.database
+            .write(conversation_id, move |connection, now| {
+                let found = find_visible(connection, user_id, conversation_id)?;
+                let mut conversation = found.ok_or(RepositoryError::not_found(Entity::Conversation))?;
+                if update == ConversationUpdate::default() {
+                    return Ok(conversation);
+                }
+                let updated_at = conversation.updated_at.max(now);
+                let status = update.status.map(ConversationStatus::from);
+                diesel::update(dsl::conversations.find(BlobUuid::from(conversation_id)))
+                    .set(Changes {
+                        updated_at: updated_at.into(),
+                        status: status.map(ConversationStatus::as_str),
+                        metadata: update.metadata.as_ref().map(|metadata| metadata.as_json()),
+                        topic_summary: update.topic_summary.as_ref().map(|summary| summary.as_deref()),
+                    })
+                    .execute(connection)?;
+                conversation.updated_at = updated_at;
+                conversation.status = status.unwrap_or(conversation.status);
+                conversation.metadata = update.metadata.unwrap_or(conversation.metadata);
+                conversation.topic_summary = update.topic_summary.unwrap_or(conversation.topic_summary);
+                Ok(conversation)
+            })
+            .await
+    }
+
+    #[tracing::instrument(name = "db.conversation.delete", skip_all, fields(%user_id, %conversation_id))]
+    async fn delete(&self, user_id: UserId, conversation_id: ConversationId) -> RepositoryResult<bool> {
+        self.database
+            .write(conversation_id, move |connection, now| {
+                let visible = dsl::conversations
+                    .filter(dsl::conversation_id.eq(BlobUuid::from(conversation_id)))
+                    .filter(dsl::user_id.eq(BlobUuid::from(user_id)))
+                    .filter(dsl::status.ne(DELETED));
+                let deleted = diesel::update(visible)
+                    .set((
+                        dsl::status.eq(DELETED),
+                        dsl::updated_at.eq(super::turn::max(dsl::updated_at, Micros::from(now))),
+                    ))
+                    .execute(connection)?;
+                Ok(deleted == 1)
+            })
+            .await
+    }
+}

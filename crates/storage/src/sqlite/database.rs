@@ -1,0 +1,202 @@
+//! The two pools over one file, and how work is run on them: one blocking closure for one operation.
+//!
+//! SQLite has one writer at a time. So has this module: the writing pool holds one connection, and waiting
+//! for it is waiting in a fair queue, where waiting for SQLite's lock would be polling. Other processes
+//! are waited for by SQLite's busy timeout.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bb8::{Pool, QueueStrategy, RunError};
+use chrono::{DateTime, Utc};
+use diesel::prelude::*;
+use diesel::sqlite::SqliteConnection;
+use lcs_domain::repository::RepositoryResult;
+use lcs_domain::{Clock, RepositoryError};
+use tokio::task::{JoinError, spawn_blocking};
+use tokio::time::{Instant, sleep};
+
+use super::connection::{self, LastError, Manager};
+use super::error::Failure;
+use super::{SqliteConfig, SqliteFile};
+
+/// How long to wait before a look whether another process has done with the file.
+const POLL: Duration = Duration::from_millis(20);
+
+/// The file and its connections.
+#[derive(Debug, Clone)]
+pub(super) struct Database {
+    file: Arc<str>,
+    writer: Pool<Manager>,
+    readers: Pool<Manager>,
+    pool_timeout: Duration,
+    last_error: LastError,
+    clock: Arc<dyn Clock>,
+}
+
+impl Database {
+    pub(super) async fn open(config: SqliteConfig, clock: Arc<dyn Clock>) -> RepositoryResult<Self> {
+        let last_error = LastError::default();
+        let (uri, file) = match &config.file {
+            SqliteFile::Path(path) => (connection::uri(path), path.display().to_string()),
+            SqliteFile::Memory => (":memory:".to_owned(), "the database in memory".to_owned()),
+        };
+        let manager = |writes| Manager {
+            uri: uri.as_str().into(),
+            file: file.as_str().into(),
+            settings: connection::settings(config.busy_timeout, writes),
+            last_error: last_error.clone(),
+        };
+        if let SqliteFile::Path(path) = config.file.clone() {
+            blocking(move || connection::prepare(&path)).await?;
+            log_ahead(manager(true), config.busy_timeout).await?;
+        }
+        let pool = |size: u32, manager: Manager| {
+            // Connections to a file do not go stale: none is closed for its age.
+            Pool::builder()
+                .max_size(size.max(1))
+                .min_idle(1)
+                .max_lifetime(None)
+                .idle_timeout(None)
+                .connection_timeout(config.pool_timeout)
+                .test_on_check_out(false)
+                .retry_connection(false)
+                .queue_strategy(QueueStrategy::Lifo)
+                .error_sink(Box::new(last_error.clone()))
+                .build(manager)
+        };
+        let writer = pool(1, manager(true)).await?;
+        let readers = match config.file {
+            SqliteFile::Path(_) => pool(config.readers, manager(false)).await?,
+            // What is in memory is its one connection's.
+            SqliteFile::Memory => writer.clone(),
+        };
+        Ok(Self {
+            file: file.as_str().into(),
+            writer,
+            readers,
+            pool_timeout: config.pool_timeout,
+            last_error,
+            clock,
+        })
+    }
+
+    /// Runs `work` on a reading connection, in one snapshot.
+    pub(super) async fn read<R, F>(&self, work: F) -> RepositoryResult<R>
+    where
+        R: Send + 'static,
+        F: FnOnce(&mut SqliteConnection) -> Result<R, Failure> + Send + 'static,
+    {
+        let mut connection = self.checkout(&self.readers).await?;
+        let file = Arc::clone(&self.file);
+        blocking(move || {
+            connection.transaction(work).map_err(|failure: Failure| failure.into_repository(&file))
+        })
+        .await
+    }
+
+    /// Runs `work` on the writing connection, in one transaction that holds the write lock from its
+    /// beginning, and with the time at which it got it. Once begun it runs to its end, whatever becomes of
+    /// the future.
+    ///
+    /// `key` is what the caller sends again where the outcome stays unknown.
+    pub(super) async fn write<R, F>(&self, key: impl fmt::Display, work: F) -> RepositoryResult<R>
+    where
+        R: Send + 'static,
+        F: FnOnce(&mut SqliteConnection, DateTime<Utc>) -> Result<R, Failure> + Send + 'static,
+    {
+        let mut connection = self.checkout(&self.writer).await?;
+        let (file, clock, key) = (Arc::clone(&self.file), Arc::clone(&self.clock), key.to_string());
+        blocking(move || {
+            let mut end = End::Begin;
+            let result = connection.immediate_transaction(|connection| match work(connection, clock.now()) {
+                Ok(value) => {
+                    end = End::Commit;
+                    Ok(value)
+                }
+                Err(failure) => {
+                    // Kept aside: SQLite rolls back by itself when its disk is full, and the rollback that
+                    // then fails would be all that is told.
+                    end = End::Rollback(failure);
+                    Err(diesel::result::Error::RollbackTransaction.into())
+                }
+            });
+            result.map_err(|failure: Failure| match end {
+                End::Begin => failure.into_repository(&file),
+                End::Commit => failure.into_commit_failure(&file, &key),
+                End::Rollback(failure) => failure.into_repository(&file),
+            })
+        })
+        .await
+    }
+
+    /// The time by which this store stamps and compares.
+    pub(super) fn now(&self) -> DateTime<Utc> {
+        self.clock.now()
+    }
+
+    /// What the file is called in errors and findings.
+    pub(super) fn file(&self) -> &str {
+        &self.file
+    }
+
+    /// The pool of reading connections.
+    pub(super) fn readers(&self) -> &Pool<Manager> {
+        &self.readers
+    }
+
+    async fn checkout(
+        &self,
+        pool: &Pool<Manager>,
+    ) -> RepositoryResult<bb8::PooledConnection<'static, Manager>> {
+        pool.get_owned().await.map_err(|error| match (error, self.last_error.get()) {
+            (RunError::User(error), _) => error,
+            (RunError::TimedOut, Some(reason)) => RepositoryError::unavailable(reason),
+            (RunError::TimedOut, None) => RepositoryError::Overloaded {
+                reason: format!("no connection to {} was free for {:?}", self.file, self.pool_timeout),
+            },
+        })
+    }
+}
+
+/// How far a transaction came.
+enum End {
+    /// It did not get the lock.
+    Begin,
+    /// Its work was done.
+    Commit,
+    /// Its work failed.
+    Rollback(Failure),
+}
+
+/// Sets up the write-ahead log. The switch itself does not wait for other processes, so it is tried again.
+async fn log_ahead(manager: Manager, budget: Duration) -> RepositoryResult<()> {
+    let deadline = Instant::now() + budget;
+    loop {
+        let manager = manager.clone();
+        let file = Arc::clone(&manager.file);
+        match blocking(move || connection::log_ahead(&mut manager.open()?, &file)).await {
+            Err(RepositoryError::Overloaded { .. }) if Instant::now() < deadline => sleep(POLL).await,
+            // A file that may only be read keeps its journal; what it holds can still be read.
+            Err(RepositoryError::ReadOnly { .. }) => return Ok(()),
+            result => return result,
+        }
+    }
+}
+
+/// Runs `work` on a thread that may block.
+async fn blocking<R: Send + 'static>(
+    work: impl FnOnce() -> RepositoryResult<R> + Send + 'static,
+) -> RepositoryResult<R> {
+    spawn_blocking(work).await.unwrap_or_else(|error: JoinError| {
+        Err(if error.is_panic() {
+            RepositoryError::Backend {
+                reason: "an operation panicked and was rolled back".to_owned(),
+                source: None,
+            }
+        } else {
+            RepositoryError::unavailable("the program is shutting down")
+        })
+    })
+}

@@ -1,0 +1,99 @@
+//! Retention in SQLite.
+
+use async_trait::async_trait;
+use chrono::{DateTime, TimeDelta, Utc};
+use diesel::prelude::*;
+use diesel::sqlite::SqliteConnection;
+use lcs_domain::repository::RepositoryResult;
+use lcs_domain::{
+    AgentId, ConversationId, ConversationStatus, PageLimit, PurgeReason, PurgeReport, PurgedConversation,
+    RetentionPolicy, RetentionRepository, UserId,
+};
+
+use super::Sqlite;
+use super::conversation::DELETED;
+use super::error::Failure;
+use super::row::{BlobUuid, Cell, Micros, Reader};
+use super::schema::conversations::dsl;
+use super::schema::{conversation_tombstones, conversations};
+use crate::tombstone;
+
+#[derive(Insertable)]
+#[diesel(table_name = conversation_tombstones, treat_none_as_default_value = false)]
+struct Tombstone<'a> {
+    conversation_id: BlobUuid,
+    user_hash: &'a [u8],
+    reason: &'a str,
+    at: Micros,
+}
+
+/// What was last changed before this has been idle too long.
+fn cut_off(policy: RetentionPolicy, now: DateTime<Utc>) -> Micros {
+    let idle = TimeDelta::from_std(policy.idle()).unwrap_or(TimeDelta::MAX);
+    now.checked_sub_signed(idle).unwrap_or(DateTime::<Utc>::MIN_UTC).into()
+}
+
+/// Removes one conversation and leaves its tombstone.
+fn purge(
+    connection: &mut SqliteConnection,
+    purged: PurgedConversation,
+    now: DateTime<Utc>,
+) -> Result<PurgedConversation, Failure> {
+    let tombstone = Tombstone {
+        conversation_id: purged.conversation_id.into(),
+        user_hash: &tombstone::user_hash(purged.user_id),
+        reason: purged.reason.as_str(),
+        at: now.into(),
+    };
+    diesel::insert_into(conversation_tombstones::table).values(tombstone).execute(connection)?;
+    diesel::delete(conversations::table.find(BlobUuid::from(purged.conversation_id))).execute(connection)?;
+    Ok(purged)
+}
+
+#[async_trait]
+impl RetentionRepository for Sqlite {
+    #[tracing::instrument(name = "db.retention.count_due", skip_all)]
+    async fn count_due(&self, policy: RetentionPolicy) -> RepositoryResult<u64> {
+        let cut_off = cut_off(policy, self.database.now());
+        let count: i64 = self
+            .database
+            .read(move |connection| {
+                Ok(dsl::conversations
+                    .filter(dsl::status.eq(DELETED).or(dsl::updated_at.lt(cut_off)))
+                    .count()
+                    .get_result(connection)?)
+            })
+            .await?;
+        Ok(count.unsigned_abs())
+    }
+
+    /// Selected and removed in one transaction that holds the write lock: nothing wakes up in between.
+    #[tracing::instrument(name = "db.retention.purge_batch", skip_all)]
+    async fn purge_batch(&self, policy: RetentionPolicy, limit: PageLimit) -> RepositoryResult<PurgeReport> {
+        type Row = (Cell<Vec<u8>>, Cell<Vec<u8>>, Cell<Vec<u8>>, Cell<String>);
+        self.database
+            .write("purge", move |connection, now| {
+                let due: Vec<Row> = dsl::conversations
+                    .filter(dsl::status.eq(DELETED).or(dsl::updated_at.lt(cut_off(policy, now))))
+                    .order((dsl::updated_at, dsl::conversation_id))
+                    .limit(limit.get().into())
+                    .select((dsl::conversation_id, dsl::user_id, dsl::agent_id, dsl::status))
+                    .load(connection)?;
+                let mut purged = Vec::with_capacity(due.len());
+                for (key, user_id, agent_id, status) in due {
+                    let reader = Reader::new("conversations", "conversation_id", key)?;
+                    let deleted =
+                        reader.parsed::<ConversationStatus>("status", status)? == ConversationStatus::Deleted;
+                    let conversation = PurgedConversation {
+                        conversation_id: ConversationId::from_uuid(reader.key()),
+                        user_id: UserId::from_uuid(reader.uuid("user_id", user_id)?),
+                        agent_id: AgentId::from_uuid(reader.uuid("agent_id", agent_id)?),
+                        reason: if deleted { PurgeReason::Deleted } else { PurgeReason::Expired },
+                    };
+                    purged.push(purge(connection, conversation, now)?);
+                }
+                Ok(PurgeReport { purged })
+            })
+            .await
+    }
+}

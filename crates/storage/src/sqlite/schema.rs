@@ -1,0 +1,71 @@
+//! The tables as Diesel knows them: written by hand, with every number read as the 64 bits that SQLite
+//! keeps, so that a damaged one is seen and not cut to size.
+
+diesel::table! {
+    conversations (conversation_id) {
+        conversation_id -> Binary,
+        user_id -> Binary,
+        agent_id -> Binary,
+        model_id -> Text,
+        system_prompt -> Nullable<Text>,
+        created_at -> BigInt,
+        updated_at -> BigInt,
+        status -> Text,
+        metadata -> Text,
+        turn_count -> BigInt,
+        state_revision -> BigInt,
+        topic_summary -> Nullable<Text>,
+        external_id -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
+    conversation_turns (turn_id) {
+        turn_id -> Binary,
+        conversation_id -> Binary,
+        user_id -> Binary,
+        turn_number -> BigInt,
+        input_messages -> Nullable<Text>,
+        input_messages_sealed -> Nullable<Binary>,
+        output_message -> Nullable<Text>,
+        output_message_sealed -> Nullable<Binary>,
+        started_at -> BigInt,
+        completed_at -> BigInt,
+        metadata -> Text,
+        content_hash -> Binary,
+    }
+}
+
+diesel::table! {
+    agent_states (agent_id) {
+        agent_id -> Binary,
+        conversation_id -> Binary,
+        user_id -> Binary,
+        agent_config -> Nullable<Text>,
+        agent_config_sealed -> Nullable<Binary>,
+        current_state -> Nullable<Text>,
+        current_state_sealed -> Nullable<Binary>,
+        created_at -> BigInt,
+        updated_at -> BigInt,
+        revision -> BigInt,
+        through_turn -> BigInt,
+    }
+}
+
+diesel::table! {
+    conversation_tombstones (conversation_id) {
+        conversation_id -> Binary,
+        user_hash -> Binary,
+        reason -> Text,
+        at -> BigInt,
+    }
+}
+
+diesel::table! {
+    __diesel_schema_migrations (version) {
+        version -> Text,
+    }
+}
+
+diesel::allow_tables_to_appear_in_same_query!(conversations, conversation_turns, agent_states);
+diesel::joinable!(agent_states -> conversations (conversation_id));

@@ -1,0 +1,240 @@
+//! Turns in SQLite.
+
+use async_trait::async_trait;
+use diesel::prelude::*;
+use diesel::query_builder::{AstPass, QueryFragment, QueryId};
+use diesel::sql_types::BigInt;
+use diesel::sqlite::{Sqlite as Backend, SqliteConnection};
+use lcs_domain::repository::RepositoryResult;
+use lcs_domain::{
+    AppendTurn, Appended, ConversationId, ConversationStatus, Durability, Entity, NewTurn, PageLimit,
+    RepositoryError, Turn, TurnPage, TurnRange, TurnRepository, UserId,
+};
+
+use super::Sqlite;
+use super::agent_state::{self, StoreState};
+use super::conversation::{Place, find_place};
+use super::error::Failure;
+use super::row::{BlobUuid, Cell, Micros, Reader, TurnRow};
+use super::schema::conversation_turns::{self, dsl};
+use crate::row::TurnRecord;
+use crate::sealed::Columns;
+
+diesel::define_sql_function! {
+    /// The greater of two times.
+    fn max(one: BigInt, other: BigInt) -> BigInt;
+}
+
+#[derive(Insertable)]
+#[diesel(table_name = conversation_turns, treat_none_as_default_value = false)]
+struct NewRow<'a> {
+    turn_id: BlobUuid,
+    conversation_id: BlobUuid,
+    user_id: BlobUuid,
+    turn_number: i64,
+    input_messages: Option<String>,
+    input_messages_sealed: Option<Vec<u8>>,
+    output_message: Option<String>,
+    output_message_sealed: Option<Vec<u8>>,
+    started_at: Micros,
+    completed_at: Micros,
+    metadata: &'a str,
+    content_hash: &'a [u8],
+}
+
+/// Moves a conversation's head on. A fragment of our own, because Diesel prepares its updates anew each
+/// time, and every append and save runs this one.
+#[derive(QueryId)]
+pub(super) struct AdvanceHead {
+    pub(super) conversation_id: BlobUuid,
+    pub(super) turns: i64,
+    pub(super) revisions: i64,
+    pub(super) now: Micros,
+}
+
+impl QueryFragment<Backend> for AdvanceHead {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Backend>) -> QueryResult<()> {
+        out.push_sql("UPDATE conversations SET turn_count = turn_count + ");
+        out.push_bind_param::<BigInt, _>(&self.turns)?;
+        out.push_sql(", state_revision = state_revision + ");
+        out.push_bind_param::<BigInt, _>(&self.revisions)?;
+        out.push_sql(", updated_at = max(updated_at, ");
+        out.push_bind_param::<BigInt, _>(&self.now)?;
+        out.push_sql(") WHERE conversation_id = ");
+        out.push_bind_param::<diesel::sql_types::Binary, _>(&self.conversation_id)
+    }
+}
+
+impl RunQueryDsl<SqliteConnection> for AdvanceHead {}
+
+/// Where a turn id is already used.
+enum Known {
+    /// By this very turn, in this place.
+    Replay(u32),
+    /// By another turn of this conversation.
+    Other,
+    /// In another conversation, which the caller learns last.
+    Elsewhere,
+}
+
+fn find_known(
+    connection: &mut SqliteConnection,
+    conversation_id: ConversationId,
+    turn: &NewTurn,
+) -> Result<Option<Known>, Failure> {
+    let row: Option<(Cell<Vec<u8>>, Cell<Vec<u8>>, Cell<i64>, Cell<Vec<u8>>)> = dsl::conversation_turns
+        .filter(dsl::turn_id.eq(BlobUuid::from(turn.turn_id())))
+        .select((dsl::turn_id, dsl::conversation_id, dsl::turn_number, dsl::content_hash))
+        .first(connection)
+        .optional()?;
+    let Some((key, conversation, turn_number, content_hash)) = row else {
+        return Ok(None);
+    };
+    let reader = Reader::new("conversation_turns", "turn_id", key)?;
+    if reader.uuid("conversation_id", conversation)? != *conversation_id.as_uuid() {
+        return Ok(Some(Known::Elsewhere));
+    }
+    let number = reader.count("turn_number", turn_number)?;
+    let same = reader.bytes("content_hash", content_hash)? == turn.content_hash();
+    Ok(Some(if same { Known::Replay(number) } else { Known::Other }))
+}
+
+/// What an append comes to, in the order of precedence that the port gives. `Some` is a replay.
+fn decide(place: &Place, known: Option<&Known>, append: &AppendTurn) -> RepositoryResult<Option<Appended>> {
+    let mismatch = || RepositoryError::IdempotencyMismatch { turn_id: append.turn.turn_id() };
+    match known {
+        Some(&Known::Replay(turn_number)) => {
+            return Ok(Some(Appended {
+                turn_number: Some(turn_number),
+                state_revision: place.state_revision,
+                replayed: true,
+                durability: Durability::Durable,
+            }));
+        }
+        Some(Known::Other) => return Err(mismatch()),
+        Some(Known::Elsewhere) | None => {}
+    }
+    if place.status == ConversationStatus::Archived {
+        return Err(RepositoryError::Closed { entity: Entity::Conversation });
+    }
+    if append.agent_state.as_ref().is_some_and(|state| state.agent_id != place.agent_id) {
+        return Err(RepositoryError::not_found(Entity::AgentState));
+    }
+    if let Some(expected) = append.expected_turn_count.filter(|expected| *expected != place.turn_count) {
+        return Err(RepositoryError::Conflict {
+            entity: Entity::Conversation,
+            expected: expected.into(),
+            observed: place.turn_count.into(),
+        });
+    }
+    if let Some(state) = &append.agent_state {
+        agent_state::expect_revision(place, state.expected_revision)?;
+    }
+    if known.is_some() { Err(mismatch()) } else { Ok(None) }
+}
+
+#[async_trait]
+impl TurnRepository for Sqlite {
+    #[tracing::instrument(name = "db.turn.append", skip_all, fields(%user_id, conversation_id = %append.conversation_id, turn_id = %append.turn.turn_id()))]
+    async fn append(&self, user_id: UserId, append: AppendTurn) -> RepositoryResult<Appended> {
+        let input = Columns::of(append.turn.input_messages())?;
+        let output = Columns::of_option(append.turn.output_message())?;
+        let state = append
+            .agent_state
+            .as_ref()
+            .map(|state| {
+                StoreState::new(
+                    user_id,
+                    append.conversation_id,
+                    state.agent_id,
+                    state.agent_config.as_ref(),
+                    Some(&state.current_state),
+                )
+            })
+            .transpose()?;
+        self.database
+            .write(append.turn.turn_id(), move |connection, now| {
+                let place = find_place(connection, user_id, append.conversation_id)?
+                    .ok_or(RepositoryError::not_found(Entity::Conversation))?;
+                let known = find_known(connection, append.conversation_id, &append.turn)?;
+                if let Some(replayed) = decide(&place, known.as_ref(), &append)? {
+                    return Ok(replayed);
+                }
+                let turn_number = place.turn_count + 1;
+                let state_revision = place.state_revision + u64::from(state.is_some());
+                let turn = &append.turn;
+                let row = NewRow {
+                    turn_id: turn.turn_id().into(),
+                    conversation_id: append.conversation_id.into(),
+                    user_id: user_id.into(),
+                    turn_number: turn_number.into(),
+                    input_messages: input.plain,
+                    input_messages_sealed: input.sealed,
+                    output_message: output.plain,
+                    output_message_sealed: output.sealed,
+                    started_at: turn.started_at().into(),
+                    completed_at: turn.completed_at().into(),
+                    metadata: turn.metadata().as_json(),
+                    content_hash: turn.content_hash(),
+                };
+                diesel::insert_into(dsl::conversation_turns).values(row).execute(connection)?;
+                AdvanceHead {
+                    conversation_id: append.conversation_id.into(),
+                    turns: 1,
+                    revisions: i64::from(state.is_some()),
+                    now: now.into(),
+                }
+                .execute(connection)?;
+                if let Some(state) = state {
+                    state.store(connection, state_revision, turn_number, now)?;
+                }
+                Ok(Appended {
+                    turn_number: Some(turn_number),
+                    state_revision,
+                    replayed: false,
+                    durability: Durability::Durable,
+                })
+            })
+            .await
+    }
+
+    #[tracing::instrument(name = "db.turn.page", skip_all, fields(%user_id, %conversation_id))]
+    async fn page(
+        &self,
+        user_id: UserId,
+        conversation_id: ConversationId,
+        range: TurnRange,
+        limit: PageLimit,
+    ) -> RepositoryResult<Option<TurnPage>> {
+        self.database
+            .read(move |connection| {
+                let Some(place) = find_place(connection, user_id, conversation_id)? else {
+                    return Ok(None);
+                };
+                let turns = dsl::conversation_turns
+                    .filter(dsl::conversation_id.eq(BlobUuid::from(conversation_id)))
+                    .filter(dsl::user_id.eq(BlobUuid::from(user_id)))
+                    .select(TurnRow::as_select())
+                    .limit(limit.get().into());
+                let before =
+                    |number: i64| turns.filter(dsl::turn_number.lt(number)).order(dsl::turn_number.desc());
+                let mut rows: Vec<TurnRow> = match range {
+                    TurnRange::After(number) => turns
+                        .filter(dsl::turn_number.gt(i64::from(number)))
+                        .order(dsl::turn_number)
+                        .load(connection)?,
+                    TurnRange::Before(number) => before(number.into()).load(connection)?,
+                    TurnRange::Newest => before(i64::MAX).load(connection)?,
+                };
+                if !matches!(range, TurnRange::After(_)) {
+                    rows.reverse();
+                }
+                let turns = rows
+                    .into_iter()
+                    .map(|row| TurnRecord::try_from(row)?.try_into())
+                    .collect::<RepositoryResult<Vec<Turn>>>()?;
+                Ok(Some(TurnPage { turns, turn_count: place.turn_count, durability: Durability::Durable }))
+            })
+            .await
+    }
+}
