@@ -8,8 +8,8 @@
 //!   `/usr/lib/postgresql/*/bin`. A test without any fails and says what to install; it is never skipped.
 //! - **Account**: PostgreSQL refuses to run as root, so under root it runs as `postgres` or `nobody`.
 //! - **One cluster for all**: a test runner such as nextest starts a process for each test, so the
-//!   cluster is shared by all test processes of one checkout and one user. It lies in a folder in
-//!   `/dev/shm` where that has room, else under the temporary folder. The first process starts it under a file lock; each process that uses it holds a
+//!   cluster is shared by all test processes of one checkout and one user. It lies in
+//!   the folder `TEST_POSTGRES_FOLDER`, else in `/dev/shm` where that has room, else under the temporary folder. The first process starts it under a file lock; each process that uses it holds a
 //!   shared lock on a second file. The kernel lets go of that lock however the process ends.
 //! - **Nothing is left behind**: a small shell script (`watchdog.sh`) waits for the exclusive lock on that
 //!   file. When it has found nobody using the cluster for five seconds, it stops the server and removes the folder.
@@ -32,6 +32,7 @@ mod place;
 mod private;
 mod server;
 mod shared;
+mod usage;
 
 pub use database::TestPostgres;
 pub use private::{PrivateCluster, PrivateOptions, Shutdown};
@@ -43,6 +44,13 @@ type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>
 #[expect(clippy::panic, reason = "a test that cannot have its database has failed")]
 fn or_fail<T>(result: Result<T>) -> T {
     result.unwrap_or_else(|error| panic!("no PostgreSQL for this test: {error}"))
+}
+
+/// A program of PostgreSQL's, such as `pg_dump`: beside the server's binaries, else the one on `PATH`.
+#[must_use]
+pub fn program(name: &str) -> std::path::PathBuf {
+    let beside = binary::folder().map(|folder| folder.join(name));
+    beside.ok().filter(|path| path.is_file()).unwrap_or_else(|| name.into())
 }
 
 /// A number that another process does not come up with.

@@ -6,7 +6,7 @@ use std::fmt;
 use tokio_postgres::config::Host;
 use tokio_postgres::{Client, Config, SimpleQueryMessage};
 
-use super::{Result, connection, external, or_fail, random, shared};
+use super::{Result, connection, external, or_fail, random, shared, usage};
 
 /// An empty database of its own, dropped with this value.
 pub struct TestPostgres {
@@ -45,6 +45,7 @@ impl TestPostgres {
     async fn named(maintenance_url: &str, name: String) -> Result<Self> {
         let url = with_database(maintenance_url, &name)?;
         let client = connection::open(maintenance_url).await?;
+        usage::record()?;
         client.batch_execute(&format!("CREATE DATABASE {name}")).await.map_err(connection::explain)?;
         Ok(Self { maintenance_url: maintenance_url.to_owned(), config: url.parse()?, url, name })
     }

@@ -10,8 +10,12 @@ const MEMORY: &str = "/dev/shm";
 /// What a whole run takes, and room to spare; a container's default of 64 MiB is too little.
 const ROOM_KIB: u64 = 2 * 1024 * 1024;
 
-/// The folder for clusters' folders: in memory where there is room, else the temporary one.
+/// The folder for clusters' folders: the one that `TEST_POSTGRES_FOLDER` names, else in memory where there
+/// is room, else the temporary one.
 pub(super) fn root() -> PathBuf {
+    if let Some(folder) = env::var_os("TEST_POSTGRES_FOLDER") {
+        return folder.into();
+    }
     let memory = Path::new(MEMORY);
     if free_kib(memory).is_some_and(|free| free >= ROOM_KIB) && tempfile::tempdir_in(memory).is_ok() {
         return memory.to_owned();

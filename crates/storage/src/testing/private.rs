@@ -1,11 +1,10 @@
 //! A cluster for one test: its settings, its log, its crashes.
 
 use std::fs::{self, File};
-use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
 use super::server::{Server, USER};
-use super::{Result, TestPostgres, account, lock, or_fail, place};
+use super::{Result, TestPostgres, account, lock, or_fail, place, usage};
 
 /// How a server is stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,13 +64,12 @@ impl PrivateCluster {
 
     fn make(options: &PrivateOptions<'_>) -> Result<Self> {
         let folder = tempfile::Builder::new().prefix(&prefix()?).tempdir_in(place::root())?;
-        // The server's account, too, has to pass through it.
-        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o711))?;
         let path = fs::canonicalize(folder.path())?;
         let user = lock::shared(&path, "users.lock")?;
         Server::watch(&path, 0)?;
         // A server that fails to start leaves no folder: `folder` is kept only from here on.
         let server = Server::create(&path, options)?;
+        usage::record()?;
         Ok(Self { folder: folder.keep(), server, _user: user })
     }
 

@@ -50,6 +50,8 @@ pub(super) struct Server {
 impl Server {
     /// Makes a cluster in `folder`, which exists, and starts it.
     pub(super) fn create(folder: &Path, options: &PrivateOptions<'_>) -> Result<Self> {
+        // The server's account, too, has to pass through it.
+        fs::set_permissions(folder, fs::Permissions::from_mode(0o711))?;
         let mut server = Self {
             binaries: binary::folder()?,
             folder: folder.to_owned(),
