@@ -77,6 +77,11 @@ impl Output {
     }
 }
 
+/// Says something beside the answer, on standard error: nobody is to be told where that fails.
+pub(crate) fn note(text: &str) {
+    let _ = writeln!(io::stderr(), "{text}");
+}
+
 /// Whether `error` says that nobody reads the answer any more: no failure of ours.
 pub(crate) fn is_broken_pipe(error: &anyhow::Error) -> bool {
     error
