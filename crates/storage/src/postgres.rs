@@ -1,1 +1,113 @@
-//! Placeholder.
+//! The PostgreSQL store: shared by replicas, durable when it says so.
+//!
+//! Every method is one statement, parsed once a connection, and one round trip; what is decided on a row
+//! is decided under its lock, in that statement. Writes run in tasks of their own, so that a caller who
+//! gives up leaves nothing half done, and an operation whose connection dies is run once more on a new
+//! one: writes under their keys, so that they happen once.
+//!
+//! | module | what it holds |
+//! | --- | --- |
+//! | `config`, `ssl`, `connect` | how to reach a server, and why it could not be reached |
+//! | `pool`, `operation` | connections, and running one statement on them |
+//! | `statement`, `json`, `schema`, `row` | how statements and rows are written and read |
+//! | `error` | what PostgreSQL's refusals mean to the domain |
+//! | `conversation`, `turn`, `agent_state`, `retention`, `diagnostic`, `migration` | the ports |
+
+mod agent_state;
+mod config;
+mod connect;
+mod conversation;
+mod diagnostic;
+mod error;
+mod json;
+mod migration;
+mod operation;
+mod pool;
+mod retention;
+mod row;
+mod schema;
+mod ssl;
+mod statement;
+mod turn;
+
+use std::fmt;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use diesel::sql_types::Integer;
+use lcs_domain::repository::RepositoryResult;
+use lcs_domain::{
+    AgentStateRepository, Capabilities, ConversationRepository, DiagnosticRepository, Durability,
+    Repositories, RetentionRepository, TurnRepository,
+};
+
+pub use self::config::{PostgresConfig, SslMode, UnknownSslMode};
+use self::connect::Connector;
+use self::pool::Pool;
+use self::statement::statement;
+
+/// A PostgreSQL store. Cheap to clone: clones share one pool.
+#[derive(Clone)]
+pub struct Postgres(Arc<Pool>);
+
+impl fmt::Debug for Postgres {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Postgres").field(self.0.connector().config()).finish()
+    }
+}
+
+impl Postgres {
+    /// A store on the server that `config` names. It connects when it is first used: a server that is
+    /// down now is no error here.
+    ///
+    /// # Errors
+    /// `Invalid` where the CA file cannot be used.
+    #[expect(
+        clippy::unused_async,
+        reason = "the pool's tasks need the runtime that only an async caller has"
+    )]
+    pub async fn connect(config: PostgresConfig) -> RepositoryResult<Self> {
+        Ok(Self(Arc::new(Pool::new(Connector::new(config)?))))
+    }
+
+    fn pool(&self) -> &Pool {
+        &self.0
+    }
+}
+
+statement! {
+    /// A sign of life.
+    Ping("SELECT 1") -> Integer {}
+}
+
+#[async_trait]
+impl Repositories for Postgres {
+    fn conversations(&self) -> &dyn ConversationRepository {
+        self
+    }
+
+    fn turns(&self) -> &dyn TurnRepository {
+        self
+    }
+
+    fn agent_states(&self) -> &dyn AgentStateRepository {
+        self
+    }
+
+    fn retention(&self) -> &dyn RetentionRepository {
+        self
+    }
+
+    fn diagnostics(&self) -> &dyn DiagnosticRepository {
+        self
+    }
+
+    #[tracing::instrument(name = "db.ping", skip_all)]
+    async fn ping(&self) -> RepositoryResult<()> {
+        self.read::<i32>(&Ping {}).await.map(|_| ())
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities { backend: "postgresql", durability: Durability::Durable, shared: true }
+    }
+}

@@ -1,0 +1,143 @@
+//! Conversations in memory.
+
+use async_trait::async_trait;
+use lcs_domain::repository::RepositoryResult;
+use lcs_domain::{
+    Conversation, ConversationId, ConversationPage, ConversationRepository, ConversationStatus,
+    ConversationUpdate, Durability, Entity, Head, ListConversations, NewConversation, RepositoryError,
+    UserId,
+};
+
+use super::{Memory, Row, Tables};
+
+impl Tables {
+    /// Whether an id of `new` is in use or was, or the user has another conversation of its external id.
+    fn has_used(&self, user_id: UserId, new: &NewConversation) -> bool {
+        self.tombstones.contains(&new.conversation_id)
+            || self.conversations.contains_key(&new.conversation_id)
+            || self.agents.contains_key(&new.agent_id)
+            || new.external_id.is_some()
+                && self.conversations.values().any(|Row { conversation, .. }| {
+                    conversation.user_id == user_id && conversation.external_id == new.external_id
+                })
+    }
+}
+
+#[async_trait]
+impl ConversationRepository for Memory {
+    #[tracing::instrument(name = "db.conversation.create", skip_all, fields(conversation_id = %new.conversation_id))]
+    async fn create(&self, user_id: UserId, new: NewConversation) -> RepositoryResult<Conversation> {
+        let now = self.clock.now();
+        let mut tables = self.tables();
+        if let Some(row) = tables.conversations.get(&new.conversation_id)
+            && new.made(user_id, &row.conversation)
+        {
+            return Ok(row.conversation.clone());
+        }
+        if tables.has_used(user_id, &new) {
+            return Err(RepositoryError::AlreadyExists { entity: Entity::Conversation });
+        }
+        let conversation = Conversation {
+            conversation_id: new.conversation_id,
+            user_id,
+            agent_id: new.agent_id,
+            model_id: new.model_id,
+            system_prompt: new.system_prompt,
+            created_at: now,
+            updated_at: now,
+            status: ConversationStatus::Active,
+            metadata: new.metadata,
+            turn_count: 0,
+            state_revision: 0,
+            topic_summary: new.topic_summary,
+            external_id: new.external_id,
+            durability: Durability::Volatile,
+        };
+        tables.agents.insert(new.agent_id, new.conversation_id);
+        let row = Row { conversation: conversation.clone(), turns: Vec::new(), state: None };
+        tables.conversations.insert(new.conversation_id, row);
+        Ok(conversation)
+    }
+
+    #[tracing::instrument(name = "db.conversation.get", skip_all, fields(%conversation_id))]
+    async fn get(
+        &self,
+        user_id: UserId,
+        conversation_id: ConversationId,
+    ) -> RepositoryResult<Option<Conversation>> {
+        Ok(self.tables().open(user_id, conversation_id).map(|row| row.conversation.clone()))
+    }
+
+    #[tracing::instrument(name = "db.conversation.head", skip_all, fields(%conversation_id))]
+    async fn head(&self, user_id: UserId, conversation_id: ConversationId) -> RepositoryResult<Option<Head>> {
+        Ok(self.tables().open(user_id, conversation_id).map(|Row { conversation, .. }| Head {
+            turn_count: conversation.turn_count,
+            state_revision: conversation.state_revision,
+            status: conversation.status,
+            durability: Durability::Volatile,
+        }))
+    }
+
+    #[tracing::instrument(name = "db.conversation.list", skip_all)]
+    async fn list(&self, user_id: UserId, list: ListConversations) -> RepositoryResult<ConversationPage> {
+        let tables = self.tables();
+        let mut behind: Vec<&Conversation> = tables
+            .conversations
+            .values()
+            .filter(|row| row.is_open_to(user_id))
+            .map(|row| &row.conversation)
+            .filter(|conversation| list.status.is_none_or(|status| conversation.status == status))
+            .filter(|conversation| {
+                list.after.is_none_or(|cursor| {
+                    conversation.updated_at < cursor.updated_at
+                        || conversation.updated_at == cursor.updated_at
+                            && conversation.conversation_id > cursor.conversation_id
+                })
+            })
+            .collect();
+        behind.sort_by(|a, b| {
+            b.updated_at.cmp(&a.updated_at).then_with(|| a.conversation_id.cmp(&b.conversation_id))
+        });
+        let read = behind.into_iter().take(list.limit.get() as usize + 1).cloned().collect();
+        Ok(ConversationPage::cut(read, list.limit, Durability::Volatile))
+    }
+
+    #[tracing::instrument(name = "db.conversation.update", skip_all, fields(%conversation_id))]
+    async fn update(
+        &self,
+        user_id: UserId,
+        conversation_id: ConversationId,
+        update: ConversationUpdate,
+    ) -> RepositoryResult<Conversation> {
+        let now = self.clock.now();
+        let mut tables = self.tables();
+        let row = tables.open_mut(user_id, conversation_id)?;
+        if update == ConversationUpdate::default() {
+            return Ok(row.conversation.clone());
+        }
+        row.touch(now);
+        let conversation = &mut row.conversation;
+        if let Some(topic_summary) = update.topic_summary {
+            conversation.topic_summary = topic_summary;
+        }
+        if let Some(status) = update.status {
+            conversation.status = status.into();
+        }
+        if let Some(metadata) = update.metadata {
+            conversation.metadata = metadata;
+        }
+        Ok(conversation.clone())
+    }
+
+    #[tracing::instrument(name = "db.conversation.delete", skip_all, fields(%conversation_id))]
+    async fn delete(&self, user_id: UserId, conversation_id: ConversationId) -> RepositoryResult<bool> {
+        let now = self.clock.now();
+        let mut tables = self.tables();
+        let Ok(row) = tables.open_mut(user_id, conversation_id) else {
+            return Ok(false);
+        };
+        row.touch(now);
+        row.conversation.status = ConversationStatus::Deleted;
+        Ok(true)
+    }
+}

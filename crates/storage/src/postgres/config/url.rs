@@ -1,0 +1,130 @@
+//! `postgres://` URLs.
+
+use lcs_domain::RepositoryError;
+use tokio_postgres::config::Host;
+
+use super::PostgresConfig;
+
+const MALFORMED: &str = "not a PostgreSQL URL: write \
+    postgres://user:password@host:5432/database?sslmode=require, with special characters in user and \
+    password percent-encoded (@ as %40, / as %2F, ? as %3F, # as %23, % as %25)";
+const PARAMETERS: &str = "a parameter of the PostgreSQL URL is not known: write sslmode, sslrootcert, \
+    application_name or namespace, and ? in a password as %3F";
+
+pub(super) fn parse(url: &str) -> Result<PostgresConfig, RepositoryError> {
+    let (server, parameters) = url.split_once('?').unwrap_or((url, ""));
+    if !server.starts_with("postgres://") && !server.starts_with("postgresql://") {
+        return Err(malformed());
+    }
+    // tokio-postgres knows neither all modes nor our parameters: it is given the rest.
+    let parsed: tokio_postgres::Config = server.parse().map_err(|_| malformed())?;
+    let mut config = PostgresConfig::default();
+    match parsed.get_hosts() {
+        [Host::Tcp(host)] => config.host.clone_from(host),
+        [Host::Unix(folder)] => folder.to_str().ok_or_else(malformed)?.clone_into(&mut config.host),
+        [] => {}
+        _ => return Err(malformed()),
+    }
+    if let Some(port) = parsed.get_ports().first() {
+        config.port = *port;
+    }
+    if let Some(user) = parsed.get_user() {
+        user.clone_into(&mut config.user);
+    }
+    if let Some(password) = parsed.get_password() {
+        let password = std::str::from_utf8(password).map_err(|_| malformed())?;
+        config.password = Some(password.to_owned().into());
+    }
+    match parsed.get_dbname() {
+        Some(name) => name.clone_into(&mut config.database),
+        None => return Err(malformed()),
+    }
+    for parameter in parameters.split('&').filter(|parameter| !parameter.is_empty()) {
+        let (name, value) = parameter.split_once('=').ok_or_else(malformed)?;
+        let value = percent_decoded(value).ok_or_else(malformed)?;
+        match name {
+            "sslmode" => {
+                config.ssl_mode = value
+                    .parse()
+                    .map_err(|error: super::UnknownSslMode| invalid(&format!("sslmode is {error}")))?;
+            }
+            "sslrootcert" => config.ca_cert_path = Some(value.into()),
+            "application_name" => config.application_name = value,
+            "namespace" => config.namespace = value,
+            _ => return Err(invalid(PARAMETERS)),
+        }
+    }
+    Ok(config)
+}
+
+fn malformed() -> RepositoryError {
+    invalid(MALFORMED)
+}
+
+fn invalid(reason: &str) -> RepositoryError {
+    RepositoryError::invalid("/url", reason)
+}
+
+/// `text` with its `%xx` put back; `None` where they are not hexadecimal or not UTF-8.
+fn percent_decoded(text: &str) -> Option<String> {
+    let mut parts = text.split('%');
+    let mut bytes = parts.next()?.as_bytes().to_vec();
+    for part in parts {
+        let (code, rest) = part.split_at_checked(2)?;
+        bytes.push(u8::from_str_radix(code, 16).ok()?);
+        bytes.extend_from_slice(rest.as_bytes());
+    }
+    String::from_utf8(bytes).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use secrecy::ExposeSecret;
+
+    use super::*;
+    use crate::postgres::SslMode;
+
+    #[test]
+    fn every_part_is_read_and_decoded() {
+        let config = parse(
+            "postgres://us%40er:p%40%2F%25%3Fw@db.example.org:6432/li%67ht?sslmode=verify-full\
+             &sslrootcert=/etc/my%20ca.pem&namespace=lcs&application_name=a",
+        )
+        .unwrap();
+        assert_eq!(
+            (config.user.as_str(), config.host.as_str(), config.port),
+            ("us@er", "db.example.org", 6432)
+        );
+        assert_eq!(config.password.unwrap().expose_secret(), "p@/%?w");
+        assert_eq!(config.database, "light");
+        assert_eq!(config.ssl_mode, SslMode::VerifyFull);
+        assert_eq!(config.ca_cert_path.unwrap().to_str(), Some("/etc/my ca.pem"));
+        assert_eq!((config.namespace.as_str(), config.application_name.as_str()), ("lcs", "a"));
+        let config = parse("postgresql://u@%2Frun%2Fpostgresql/d").unwrap();
+        assert_eq!((config.host.as_str(), config.port), ("/run/postgresql", 5432));
+        assert!(config.password.is_none());
+    }
+
+    #[test]
+    fn a_malformed_url_says_what_to_write_and_repeats_nothing() {
+        for url in [
+            "",
+            "mysql://u:hunter2@h/d",
+            "postgres://u:hunter2@h",
+            "postgres://u:hunter2@h:port/d",
+            "postgres://u:hunter2@h:99999/d",
+            "postgres://u:hunter2@a,b/d",
+            "postgres://u:hun?ter2@h/d",
+            "postgres://u:hunter2%@h/d?sslmode=no",
+            "postgres://u:hunter2@h/d?sslmode",
+            "postgres://u:hunter2@h/d?hunter2=1",
+            "postgres://u:hunter2@h/d?sslmode=%f",
+            "postgres://u:hunter2@h/d?sslmode=%ff",
+        ] {
+            let error = parse(url).unwrap_err().to_string();
+            assert!(error.starts_with("invalid value at /url: "), "{url}: {error}");
+            assert!(error.contains("write "), "{url}: {error}");
+            assert!(!error.contains("hunter2") && !error.contains("ter2@h"), "{url}: {error}");
+        }
+    }
+}

@@ -1,0 +1,189 @@
+//! Why a connection could not be made, in one sentence without secrets.
+
+use std::error::Error as _;
+use std::io;
+
+use lcs_domain::RepositoryError;
+use tokio_postgres::Error;
+use tokio_postgres::error::SqlState;
+
+use super::{PostgresConfig, refused_by_host_rules};
+use crate::postgres::error::too_many;
+
+/// Why a connection could not be made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::postgres) struct ConnectFailure {
+    /// What was tried, how it ended, what to do.
+    pub(in crate::postgres) reason: String,
+    kind: Kind,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// It may pass by itself: nothing listens, no route, starting up.
+    Passing,
+    /// It may pass by itself: all places are taken.
+    Crowded,
+    /// It does not pass until somebody changes the configuration, here or there.
+    Lasting,
+    /// As `Lasting`, and another kind of connection (encrypted or plain) may be welcome.
+    Encryption,
+}
+
+impl ConnectFailure {
+    /// The failure behind `error`. Only its SQLSTATE and the kind of its cause are read, and messages of
+    /// TLS and of the operating system; never what a server wrote.
+    pub(super) fn of(error: &Error, config: &PostgresConfig) -> Self {
+        let at = config.address();
+        if let Some(code) = error.code() {
+            return Self::of_code(code, config);
+        }
+        let cause = error.source();
+        if let Some(io) = cause.and_then(|cause| cause.downcast_ref::<io::Error>()) {
+            return Self::of_io(io, config);
+        }
+        match error.to_string() {
+            // The server answered the request for TLS with no.
+            kind if kind.starts_with("error performing TLS handshake") => Self {
+                reason: format!(
+                    "the server at {at} offers no TLS and ssl_mode is {}: switch ssl on at the server, or \
+                     write another ssl_mode",
+                    config.ssl_mode
+                ),
+                kind: Kind::Encryption,
+            },
+            kind if kind.starts_with("invalid configuration") => Self {
+                reason: format!("the server at {at} asks for a password and none is configured"),
+                kind: Kind::Lasting,
+            },
+            kind if kind.starts_with("authentication error") => Self {
+                reason: format!(
+                    "the server at {at} asks for a way to log in that is not supported: use scram-sha-256"
+                ),
+                kind: Kind::Lasting,
+            },
+            _ => Self::ended(config),
+        }
+    }
+
+    fn of_code(code: &SqlState, config: &PostgresConfig) -> Self {
+        let (at, user, database) = (config.address(), &config.user, &config.database);
+        let lasting = |reason| Self { reason, kind: Kind::Lasting };
+        let passing = |reason| Self { reason, kind: Kind::Passing };
+        match *code {
+            SqlState::INVALID_PASSWORD => lasting(format!(
+                "password authentication failed for user {user:?} at {at}: correct the user name or the \
+                 password"
+            )),
+            _ if refused_by_host_rules(code) => Self {
+                reason: format!(
+                    "the server at {at} does not admit user {user:?} to database {database:?} from here: \
+                     see its pg_hba.conf, and ssl_mode here"
+                ),
+                kind: Kind::Encryption,
+            },
+            SqlState::INVALID_CATALOG_NAME => {
+                lasting(format!("there is no database {database:?} at {at}: create it, or correct its name"))
+            }
+            SqlState::TOO_MANY_CONNECTIONS => Self {
+                reason: too_many(&format!("the server at {at} takes no more connections")),
+                kind: Kind::Crowded,
+            },
+            SqlState::CANNOT_CONNECT_NOW => {
+                passing(format!("the server at {at} is starting up or shutting down"))
+            }
+            SqlState::INSUFFICIENT_PRIVILEGE => lasting(format!(
+                "user {user:?} may not connect to database {database:?} at {at}: grant connect on it"
+            )),
+            _ => passing(format!("the server at {at} refused the connection (SQLSTATE {})", code.code())),
+        }
+    }
+
+    fn of_io(error: &io::Error, config: &PostgresConfig) -> Self {
+        let at = config.address();
+        if let Some(tls) = error.get_ref().and_then(|cause| cause.downcast_ref::<rustls::Error>()) {
+            return Self {
+                reason: format!(
+                    "the server's certificate at {at} is not accepted with ssl_mode {}: {}",
+                    config.ssl_mode,
+                    certificate(tls)
+                ),
+                kind: Kind::Encryption,
+            };
+        }
+        let reason = match error.kind() {
+            io::ErrorKind::ConnectionRefused => {
+                format!("nothing listens at {at}: start PostgreSQL there, or correct host and port")
+            }
+            io::ErrorKind::NotFound if config.is_socket() => {
+                format!(
+                    "there is no socket for port {} in {}: start PostgreSQL, or correct host and port",
+                    config.port, config.host
+                )
+            }
+            io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => {
+                return Self::ended(config);
+            }
+            _ if error.to_string().contains("lookup address") => {
+                format!("the host name {:?} is not known: correct it, or see the name service", config.host)
+            }
+            _ => format!("{at} cannot be reached: {error}"),
+        };
+        Self { reason, kind: Kind::Passing }
+    }
+
+    /// No answer within the time limit.
+    pub(super) fn timed_out(config: &PostgresConfig) -> Self {
+        Self {
+            reason: format!(
+                "{} did not answer within {:?}: see whether it is reachable and is PostgreSQL",
+                config.address(),
+                config.connect_timeout
+            ),
+            kind: Kind::Passing,
+        }
+    }
+
+    /// The server closed the connection before it was of use.
+    pub(super) fn ended(config: &PostgresConfig) -> Self {
+        Self {
+            reason: format!("the server at {} closed the connection while it was made", config.address()),
+            kind: Kind::Passing,
+        }
+    }
+
+    /// Whether trying again without any change is in vain.
+    pub(in crate::postgres) const fn is_lasting(&self) -> bool {
+        matches!(self.kind, Kind::Lasting | Kind::Encryption)
+    }
+
+    /// Whether the server may take a connection that is (not) encrypted, where this one was not (was).
+    pub(super) const fn depends_on_encryption(&self) -> bool {
+        matches!(self.kind, Kind::Encryption)
+    }
+
+    /// What this failure is to a caller.
+    pub(in crate::postgres) fn to_error(&self) -> RepositoryError {
+        match self.kind {
+            Kind::Crowded => RepositoryError::Overloaded { reason: self.reason.clone() },
+            _ => RepositoryError::unavailable(self.reason.clone()),
+        }
+    }
+}
+
+fn certificate(error: &rustls::Error) -> String {
+    use rustls::{CertificateError, Error};
+    match error {
+        Error::InvalidCertificate(CertificateError::UnknownIssuer) => {
+            "no trusted authority has signed it: set ca_cert_path to the file with the one that did".into()
+        }
+        Error::InvalidCertificate(
+            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
+        ) => "it names another host: correct the host, or write ssl_mode verify-ca".into(),
+        Error::InvalidCertificate(CertificateError::Expired | CertificateError::ExpiredContext { .. }) => {
+            "it has expired: renew it".into()
+        }
+        // Of certificates and of the protocol, never of what travels in it.
+        error => error.to_string(),
+    }
+}

@@ -1,0 +1,226 @@
+//! Conversations in PostgreSQL.
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use diesel::prelude::*;
+use diesel::sql_types::{
+    BigInt, Bool, Bytea, Jsonb, Nullable, Text as SqlText, Timestamptz, Uuid as SqlUuid,
+};
+use lcs_domain::repository::RepositoryResult;
+use lcs_domain::{
+    Conversation, ConversationId, ConversationPage, ConversationRepository, ConversationStatus,
+    ConversationUpdate, Durability, Entity, Head, ListConversations, NewConversation, RepositoryError, Text,
+    UserId,
+};
+use uuid::Uuid;
+
+use super::Postgres;
+use super::error::Fault;
+use super::json::Json;
+use super::operation::detached;
+use super::row::{ColumnsOf, ConversationRow};
+use super::schema::conversations;
+use super::statement::statement;
+use crate::row::{ConversationRecord, Row};
+use crate::tombstone::user_hash;
+
+statement! {
+    /// Makes a conversation, or gives no row.
+    Create(include_str!("conversation/create.sql")) -> ColumnsOf<ConversationRow> {
+        conversation_id: Uuid as SqlUuid,
+        user_id: Uuid as SqlUuid,
+        agent_id: Uuid as SqlUuid,
+        model_id: String as SqlText,
+        system_prompt: Option<String> as Nullable<SqlText>,
+        metadata: Json as Jsonb,
+        topic_summary: Option<String> as Nullable<SqlText>,
+        external_id: Option<String> as Nullable<SqlText>,
+    }
+}
+
+statement! {
+    /// Changes a conversation, or gives no row.
+    Update(include_str!("conversation/update.sql")) -> ColumnsOf<ConversationRow> {
+        user_id: Uuid as SqlUuid,
+        conversation_id: Uuid as SqlUuid,
+        changes_summary: bool as Bool,
+        topic_summary: Option<String> as Nullable<SqlText>,
+        status: Option<&'static str> as Nullable<SqlText>,
+        metadata: Option<Json> as Nullable<Jsonb>,
+    }
+}
+
+statement! {
+    /// Deletes a conversation, or gives no row.
+    Delete(include_str!("conversation/delete.sql")) -> SqlUuid {
+        user_id: Uuid as SqlUuid,
+        conversation_id: Uuid as SqlUuid,
+    }
+}
+
+statement! {
+    /// Whether a conversation is deleted.
+    Deleted(include_str!("conversation/deleted.sql")) -> Bool {
+        user_id: Uuid as SqlUuid,
+        conversation_id: Uuid as SqlUuid,
+        user_hash: Vec<u8> as Bytea,
+    }
+}
+
+statement! {
+    /// A page of a user's conversations.
+    List(include_str!("conversation/list.sql")) -> ColumnsOf<ConversationRow> {
+        user_id: Uuid as SqlUuid,
+        updated_at: Option<DateTime<Utc>> as Nullable<Timestamptz>,
+        conversation_id: Option<Uuid> as Nullable<SqlUuid>,
+        status: Option<&'static str> as Nullable<SqlText>,
+        limit: i64 as BigInt,
+    }
+}
+
+#[async_trait]
+impl ConversationRepository for Postgres {
+    #[tracing::instrument(
+        name = "db.conversation.create",
+        skip_all,
+        fields(%user_id, conversation_id = %new.conversation_id)
+    )]
+    async fn create(&self, user_id: UserId, new: NewConversation) -> RepositoryResult<Conversation> {
+        let store = self.clone();
+        detached(new.conversation_id.into(), async move { store.create_conversation(user_id, new).await })
+            .await
+    }
+
+    #[tracing::instrument(name = "db.conversation.get", skip_all, fields(%user_id, %conversation_id))]
+    async fn get(
+        &self,
+        user_id: UserId,
+        conversation_id: ConversationId,
+    ) -> RepositoryResult<Option<Conversation>> {
+        let open = conversations::status.ne(ConversationStatus::Deleted.as_str());
+        let query = owned(user_id, conversation_id).filter(open).select(ConversationRow::as_select());
+        conversation(self.read(&query).await?)
+    }
+
+    #[tracing::instrument(name = "db.conversation.head", skip_all, fields(%user_id, %conversation_id))]
+    async fn head(&self, user_id: UserId, conversation_id: ConversationId) -> RepositoryResult<Option<Head>> {
+        let query = owned(user_id, conversation_id)
+            .filter(conversations::status.ne(ConversationStatus::Deleted.as_str()))
+            .select((conversations::turn_count, conversations::state_revision, conversations::status));
+        let rows: Vec<(i32, i64, String)> = self.read(&query).await?;
+        let Some((turn_count, state_revision, status)) = rows.into_iter().next() else { return Ok(None) };
+        let row = Row { table: "conversations", key: conversation_id.into() };
+        Ok(Some(Head {
+            turn_count: row.count("turn_count", turn_count)?,
+            state_revision: row.revision("state_revision", state_revision)?,
+            status: status.parse().map_err(|_| row.inconsistent("status", "not a known status"))?,
+            durability: Durability::Durable,
+        }))
+    }
+
+    #[tracing::instrument(name = "db.conversation.list", skip_all, fields(%user_id))]
+    async fn list(&self, user_id: UserId, list: ListConversations) -> RepositoryResult<ConversationPage> {
+        let query = List {
+            user_id: user_id.into(),
+            updated_at: list.after.map(|after| after.updated_at),
+            conversation_id: list.after.map(|after| after.conversation_id.into()),
+            status: list.status.map(ConversationStatus::as_str),
+            limit: i64::from(list.limit.get()) + 1,
+        };
+        let rows: Vec<ConversationRow> = self.read(&query).await?;
+        let rows = rows.into_iter().map(|row| ConversationRecord::from(row).try_into());
+        Ok(ConversationPage::cut(rows.collect::<Result<_, _>>()?, list.limit, Durability::Durable))
+    }
+
+    #[tracing::instrument(name = "db.conversation.update", skip_all, fields(%user_id, %conversation_id))]
+    async fn update(
+        &self,
+        user_id: UserId,
+        conversation_id: ConversationId,
+        update: ConversationUpdate,
+    ) -> RepositoryResult<Conversation> {
+        if update == ConversationUpdate::default() {
+            let unchanged = ConversationRepository::get(self, user_id, conversation_id).await?;
+            return unchanged.ok_or(RepositoryError::not_found(Entity::Conversation));
+        }
+        let query = Update {
+            user_id: user_id.into(),
+            conversation_id: conversation_id.into(),
+            changes_summary: update.topic_summary.is_some(),
+            topic_summary: text(update.topic_summary.flatten()),
+            status: update.status.map(|status| ConversationStatus::from(status).as_str()),
+            metadata: update.metadata.map(|metadata| Json(metadata.as_json().to_owned())),
+        };
+        let store = self.clone();
+        detached(conversation_id.into(), async move {
+            let answer = store.write(query.conversation_id, &query).await.map_err(Fault::into_error)?;
+            conversation(answer.rows)?.ok_or(RepositoryError::not_found(Entity::Conversation))
+        })
+        .await
+    }
+
+    #[tracing::instrument(name = "db.conversation.delete", skip_all, fields(%user_id, %conversation_id))]
+    async fn delete(&self, user_id: UserId, conversation_id: ConversationId) -> RepositoryResult<bool> {
+        let store = self.clone();
+        detached(conversation_id.into(), async move {
+            let (user, conversation) = (user_id.into(), conversation_id.into());
+            let query = Delete { user_id: user, conversation_id: conversation };
+            let answer = store.write::<Uuid>(conversation, &query).await.map_err(Fault::into_error)?;
+            if !answer.rows.is_empty() || !answer.repeated {
+                return Ok(!answer.rows.is_empty());
+            }
+            // The attempt whose answer was lost may be the one that deleted it.
+            let user_hash = user_hash(user_id).to_vec();
+            let query = Deleted { user_id: user, conversation_id: conversation, user_hash };
+            Ok(store.read(&query).await?.into_iter().next().unwrap_or(false))
+        })
+        .await
+    }
+}
+
+impl Postgres {
+    async fn create_conversation(
+        &self,
+        user_id: UserId,
+        new: NewConversation,
+    ) -> RepositoryResult<Conversation> {
+        let query = Create {
+            conversation_id: new.conversation_id.into(),
+            user_id: user_id.into(),
+            agent_id: new.agent_id.into(),
+            model_id: new.model_id.to_string(),
+            system_prompt: text(new.system_prompt.clone()),
+            metadata: Json(new.metadata.as_json().to_owned()),
+            topic_summary: text(new.topic_summary.clone()),
+            external_id: text(new.external_id.clone()),
+        };
+        let answer = self.write(query.conversation_id, &query).await.map_err(Fault::into_error)?;
+        if let Some(made) = conversation(answer.rows)? {
+            return Ok(made);
+        }
+        // Something of this id is in the way: what this very command made before, or anything else.
+        let query = owned(user_id, new.conversation_id).select(ConversationRow::as_select());
+        conversation(self.read(&query).await?)?
+            .filter(|existing| new.made(user_id, existing))
+            .ok_or(RepositoryError::AlreadyExists { entity: Entity::Conversation })
+    }
+}
+
+/// The user's conversation of this id, in whatever status.
+#[diesel::dsl::auto_type(no_type_alias)]
+fn owned(user_id: UserId, conversation_id: ConversationId) -> _ {
+    let user_id: Uuid = *user_id.as_uuid();
+    let conversation_id: Uuid = *conversation_id.as_uuid();
+    conversations::table
+        .filter(conversations::user_id.eq(user_id))
+        .filter(conversations::conversation_id.eq(conversation_id))
+}
+
+/// The only conversation among `rows`.
+fn conversation(rows: Vec<ConversationRow>) -> RepositoryResult<Option<Conversation>> {
+    rows.into_iter().next().map(|row| ConversationRecord::from(row).try_into()).transpose()
+}
+
+fn text(text: Option<Text>) -> Option<String> {
+    text.map(|text| text.to_string())
+}

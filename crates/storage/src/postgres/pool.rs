@@ -1,0 +1,204 @@
+//! The pool of connections, and why there is none when there is none.
+
+mod session;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bb8::{ErrorSink, ManageConnection, PooledConnection, QueueStrategy};
+use lcs_domain::RepositoryError;
+use lcs_domain::repository::RepositoryResult;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep};
+
+pub(super) use self::session::Session;
+use super::connect::{ConnectFailure, Connector, Purpose};
+
+/// How long to wait before the second attempt at connecting; each later one waits twice as long.
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+/// How long to wait between attempts at most.
+const LONGEST_PAUSE: Duration = Duration::from_millis(500);
+/// How long a connection stays idle before it is let go.
+const IDLE_TIMEOUT: Duration = Duration::from_mins(10);
+
+/// A connection out of the pool, or one of its own for maintenance.
+pub(super) enum Lease {
+    /// It goes back when this is dropped.
+    Pooled(Box<PooledConnection<'static, Manager>>),
+    /// It is closed when this is dropped.
+    Own(Box<Session>),
+}
+
+impl Lease {
+    pub(super) fn session(&mut self) -> &mut Session {
+        match self {
+            Self::Pooled(session) => session,
+            Self::Own(session) => session,
+        }
+    }
+}
+
+/// The connections of one store.
+pub(super) struct Pool {
+    connections: bb8::Pool<Manager>,
+    connector: Arc<Connector>,
+    failures: watch::Receiver<Option<ConnectFailure>>,
+}
+
+impl Pool {
+    /// A pool without a connection yet: the server need not be there.
+    pub(super) fn new(connector: Connector) -> Self {
+        let connector = Arc::new(connector);
+        let (sender, failures) = watch::channel(None);
+        let config = connector.config();
+        let connections = bb8::Pool::builder()
+            .max_size(config.pool_size.saturating_add(config.max_overflow).max(1))
+            .connection_timeout(config.pool_timeout.max(Duration::from_millis(1)))
+            .max_lifetime(config.pool_recycle.filter(|age| !age.is_zero()))
+            .idle_timeout(IDLE_TIMEOUT)
+            // No `SELECT 1` for each checkout: what is known to be broken is thrown away here, and an
+            // operation that meets a dead connection is run once more on a new one.
+            .test_on_check_out(false)
+            // A failed attempt is told at once, to those who wait: they decide whether to try again.
+            .retry_connection(false)
+            // The last used has the warmest statement cache; the others may grow idle and go.
+            .queue_strategy(QueueStrategy::Lifo)
+            .error_sink(Box::new(FailureSink(sender)))
+            .build_unchecked(Manager(Arc::clone(&connector)));
+        Self { connections, connector, failures }
+    }
+
+    pub(super) fn connector(&self) -> &Connector {
+        &self.connector
+    }
+
+    pub(super) fn state(&self) -> bb8::State {
+        self.connections.state()
+    }
+
+    /// A connection for `purpose`, made later than `newer_than`.
+    ///
+    /// # Errors
+    /// `Unavailable`, with the reason, where none can be made: at once where it is of no use to try again,
+    /// else after the reconnect timeout. `Overloaded` where all are in use for longer than the pool's.
+    pub(super) async fn lease(
+        &self,
+        purpose: Purpose,
+        newer_than: Option<Instant>,
+    ) -> RepositoryResult<Lease> {
+        let began = Instant::now();
+        let config = self.connector.config();
+        let patience = config.reconnect_timeout.min(config.pool_timeout);
+        let mut failures = self.failures.clone();
+        failures.mark_unchanged();
+        let mut pause = FIRST_PAUSE;
+        loop {
+            let failure = match purpose {
+                Purpose::Maintenance => match self.connector.connect(purpose).await {
+                    Ok(connection) => {
+                        return Ok(Lease::Own(Box::new(Session::new(
+                            connection,
+                            config.maintenance_timeout,
+                        ))));
+                    }
+                    Err(failure) => failure,
+                },
+                Purpose::Service => tokio::select! {
+                    biased;
+                    lease = self.connections.get_owned() => match lease {
+                        Ok(mut session) => {
+                            if session.is_usable(newer_than) {
+                                return Ok(Lease::Pooled(Box::new(session)));
+                            }
+                            session.discard();
+                            continue;
+                        }
+                        Err(_) => return Err(self.none_free()),
+                    },
+                    failure = next(&mut failures) => failure,
+                },
+            };
+            if failure.is_lasting() || began.elapsed() + pause > patience {
+                return Err(failure.to_error());
+            }
+            sleep(pause).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+
+    /// A connection for maintenance, of its own.
+    pub(super) async fn own_session(&self) -> RepositoryResult<Session> {
+        match self.lease(Purpose::Maintenance, None).await? {
+            Lease::Own(session) => Ok(*session),
+            Lease::Pooled(_) => Err(RepositoryError::unavailable("no connection for maintenance")),
+        }
+    }
+
+    /// What it means that no connection came within the pool's timeout.
+    fn none_free(&self) -> RepositoryError {
+        let config = self.connector.config();
+        let (open, limit) = (self.connections.state().connections, self.connections.config().max_size);
+        if open < limit {
+            let last = self.failures.borrow().as_ref().map(|failure| failure.reason.clone());
+            return RepositoryError::unavailable(last.unwrap_or_else(|| {
+                format!("{} was not connected to within {:?}", config.address(), config.pool_timeout)
+            }));
+        }
+        RepositoryError::Overloaded {
+            reason: format!(
+                "all {limit} connections were in use for {:?}: try again later, or raise pool_size or \
+                 max_overflow",
+                config.pool_timeout
+            ),
+        }
+    }
+}
+
+/// The next failure to connect.
+async fn next(failures: &mut watch::Receiver<Option<ConnectFailure>>) -> ConnectFailure {
+    loop {
+        if failures.changed().await.is_err() {
+            // The sender lives in the pool: without it there is nothing to wait for but the pool itself.
+            return std::future::pending().await;
+        }
+        if let Some(failure) = failures.borrow_and_update().clone() {
+            return failure;
+        }
+    }
+}
+
+/// Makes the pool's connections, and tells the broken ones.
+pub(super) struct Manager(Arc<Connector>);
+
+impl ManageConnection for Manager {
+    type Connection = Session;
+    type Error = ConnectFailure;
+
+    async fn connect(&self) -> Result<Session, ConnectFailure> {
+        let connection = self.0.connect(Purpose::Service).await?;
+        Ok(Session::new(connection, self.0.config().statement_timeout))
+    }
+
+    async fn is_valid(&self, _session: &mut Session) -> Result<(), ConnectFailure> {
+        Ok(())
+    }
+
+    fn has_broken(&self, session: &mut Session) -> bool {
+        !session.is_usable(None)
+    }
+}
+
+/// Logs why a connection could not be made, remembers the last reason, and tells those who wait.
+#[derive(Debug, Clone)]
+struct FailureSink(watch::Sender<Option<ConnectFailure>>);
+
+impl ErrorSink<ConnectFailure> for FailureSink {
+    fn sink(&self, failure: ConnectFailure) {
+        tracing::warn!(reason = failure.reason, "no connection to PostgreSQL");
+        self.0.send_replace(Some(failure));
+    }
+
+    fn boxed_clone(&self) -> Box<dyn ErrorSink<ConnectFailure>> {
+        Box::new(self.clone())
+    }
+}

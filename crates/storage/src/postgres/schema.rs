@@ -1,0 +1,71 @@
+// @generated automatically by Diesel CLI.
+
+diesel::table! {
+    agent_states (agent_id) {
+        agent_id -> Uuid,
+        conversation_id -> Uuid,
+        user_id -> Uuid,
+        agent_config -> Nullable<Jsonb>,
+        agent_config_sealed -> Nullable<Bytea>,
+        current_state -> Nullable<Jsonb>,
+        current_state_sealed -> Nullable<Bytea>,
+        created_at -> Timestamptz,
+        updated_at -> Timestamptz,
+        revision -> Int8,
+        through_turn -> Int4,
+    }
+}
+
+diesel::table! {
+    conversation_tombstones (conversation_id) {
+        conversation_id -> Uuid,
+        user_hash -> Bytea,
+        reason -> Text,
+        at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    conversation_turns (turn_id) {
+        turn_id -> Uuid,
+        conversation_id -> Uuid,
+        user_id -> Uuid,
+        turn_number -> Int4,
+        input_messages -> Nullable<Jsonb>,
+        input_messages_sealed -> Nullable<Bytea>,
+        output_message -> Nullable<Jsonb>,
+        output_message_sealed -> Nullable<Bytea>,
+        started_at -> Timestamptz,
+        completed_at -> Timestamptz,
+        metadata -> Jsonb,
+        content_hash -> Bytea,
+    }
+}
+
+diesel::table! {
+    conversations (conversation_id) {
+        conversation_id -> Uuid,
+        user_id -> Uuid,
+        agent_id -> Uuid,
+        model_id -> Text,
+        system_prompt -> Nullable<Text>,
+        created_at -> Timestamptz,
+        updated_at -> Timestamptz,
+        status -> Text,
+        metadata -> Jsonb,
+        turn_count -> Int4,
+        state_revision -> Int8,
+        topic_summary -> Nullable<Text>,
+        external_id -> Nullable<Text>,
+    }
+}
+
+diesel::joinable!(agent_states -> conversations (conversation_id));
+diesel::joinable!(conversation_turns -> conversations (conversation_id));
+
+diesel::allow_tables_to_appear_in_same_query!(
+    agent_states,
+    conversation_tombstones,
+    conversation_turns,
+    conversations,
+);

@@ -1,0 +1,9 @@
+//! The conformance suite on every store, and on every decorator over one.
+//!
+//! One file for each: a harness and a line that stamps the suite.
+
+mod fallback;
+mod memory;
+mod postgres;
+mod shared;
+mod sqlite;

@@ -1,0 +1,148 @@
+//! The tables as they should be, written out: whoever changes the schema changes this list too, knowingly.
+
+/// A table's columns: name, PostgreSQL's type, SQLite's type, whether it may be null, PostgreSQL's default.
+pub(crate) type Columns = &'static [(&'static str, &'static str, &'static str, bool, Option<&'static str>)];
+
+/// The columns in their order, by table.
+pub(crate) const TABLES: &[(&str, Columns)] = &[
+    (
+        "agent_states",
+        &[
+            ("agent_id", "uuid", "BLOB", false, None),
+            ("conversation_id", "uuid", "BLOB", false, None),
+            ("user_id", "uuid", "BLOB", false, None),
+            ("agent_config", "jsonb", "TEXT", true, None),
+            ("agent_config_sealed", "bytea", "BLOB", true, None),
+            ("current_state", "jsonb", "TEXT", true, None),
+            ("current_state_sealed", "bytea", "BLOB", true, None),
+            ("created_at", "timestamptz", "INTEGER", false, Some("now()")),
+            ("updated_at", "timestamptz", "INTEGER", false, Some("now()")),
+            ("revision", "int8", "INTEGER", false, None),
+            ("through_turn", "int4", "INTEGER", false, None),
+        ],
+    ),
+    (
+        "conversation_tombstones",
+        &[
+            ("conversation_id", "uuid", "BLOB", false, None),
+            ("user_hash", "bytea", "BLOB", false, None),
+            ("reason", "text", "TEXT", false, None),
+            ("at", "timestamptz", "INTEGER", false, Some("now()")),
+        ],
+    ),
+    (
+        "conversation_turns",
+        &[
+            ("turn_id", "uuid", "BLOB", false, None),
+            ("conversation_id", "uuid", "BLOB", false, None),
+            ("user_id", "uuid", "BLOB", false, None),
+            ("turn_number", "int4", "INTEGER", false, None),
+            ("input_messages", "jsonb", "TEXT", true, None),
+            ("input_messages_sealed", "bytea", "BLOB", true, None),
+            ("output_message", "jsonb", "TEXT", true, None),
+            ("output_message_sealed", "bytea", "BLOB", true, None),
+            ("started_at", "timestamptz", "INTEGER", false, None),
+            ("completed_at", "timestamptz", "INTEGER", false, None),
+            ("metadata", "jsonb", "TEXT", false, Some("'{}'::jsonb")),
+            ("content_hash", "bytea", "BLOB", false, None),
+        ],
+    ),
+    (
+        "conversations",
+        &[
+            ("conversation_id", "uuid", "BLOB", false, None),
+            ("user_id", "uuid", "BLOB", false, None),
+            ("agent_id", "uuid", "BLOB", false, None),
+            ("model_id", "text", "TEXT", false, None),
+            ("system_prompt", "text", "TEXT", true, None),
+            ("created_at", "timestamptz", "INTEGER", false, Some("now()")),
+            ("updated_at", "timestamptz", "INTEGER", false, Some("now()")),
+            ("status", "text", "TEXT", false, Some("'active'::text")),
+            ("metadata", "jsonb", "TEXT", false, Some("'{}'::jsonb")),
+            ("turn_count", "int4", "INTEGER", false, Some("0")),
+            ("state_revision", "int8", "INTEGER", false, Some("0")),
+            ("topic_summary", "text", "TEXT", true, None),
+            ("external_id", "text", "TEXT", true, None),
+        ],
+    ),
+];
+
+/// Keys and checks in PostgreSQL: table, name, definition.
+pub(crate) const CONSTRAINTS: &[(&str, &str, &str)] = &[
+    (
+        "agent_states",
+        "agent_states_agent_config_check",
+        "CHECK ((num_nonnulls(agent_config, agent_config_sealed) = 1))",
+    ),
+    (
+        "agent_states",
+        "agent_states_conversation_id_fkey",
+        "FOREIGN KEY (conversation_id) REFERENCES conversations(conversation_id) ON DELETE CASCADE",
+    ),
+    ("agent_states", "agent_states_conversation_id_key", "UNIQUE (conversation_id)"),
+    (
+        "agent_states",
+        "agent_states_current_state_check",
+        "CHECK ((num_nonnulls(current_state, current_state_sealed) <= 1))",
+    ),
+    ("agent_states", "agent_states_pkey", "PRIMARY KEY (agent_id)"),
+    ("agent_states", "agent_states_revision_check", "CHECK ((revision >= 1))"),
+    ("agent_states", "agent_states_through_turn_check", "CHECK ((through_turn >= 0))"),
+    ("conversation_tombstones", "conversation_tombstones_pkey", "PRIMARY KEY (conversation_id)"),
+    (
+        "conversation_tombstones",
+        "conversation_tombstones_reason_check",
+        "CHECK ((reason = ANY (ARRAY['expired'::text, 'deleted'::text, 'erased'::text])))",
+    ),
+    (
+        "conversation_turns",
+        "conversation_turns_content_hash_check",
+        "CHECK ((octet_length(content_hash) = 32))",
+    ),
+    (
+        "conversation_turns",
+        "conversation_turns_conversation_id_fkey",
+        "FOREIGN KEY (conversation_id) REFERENCES conversations(conversation_id) ON DELETE CASCADE",
+    ),
+    (
+        "conversation_turns",
+        "conversation_turns_conversation_id_turn_number_key",
+        "UNIQUE (conversation_id, turn_number)",
+    ),
+    (
+        "conversation_turns",
+        "conversation_turns_input_messages_check",
+        "CHECK ((num_nonnulls(input_messages, input_messages_sealed) = 1))",
+    ),
+    (
+        "conversation_turns",
+        "conversation_turns_output_message_check",
+        "CHECK ((num_nonnulls(output_message, output_message_sealed) <= 1))",
+    ),
+    ("conversation_turns", "conversation_turns_pkey", "PRIMARY KEY (turn_id)"),
+    ("conversation_turns", "conversation_turns_turn_number_check", "CHECK ((turn_number >= 1))"),
+    ("conversations", "conversations_agent_id_key", "UNIQUE (agent_id)"),
+    ("conversations", "conversations_pkey", "PRIMARY KEY (conversation_id)"),
+    ("conversations", "conversations_state_revision_check", "CHECK ((state_revision >= 0))"),
+    (
+        "conversations",
+        "conversations_status_check",
+        "CHECK ((status = ANY (ARRAY['active'::text, 'archived'::text, 'deleted'::text])))",
+    ),
+    ("conversations", "conversations_turn_count_check", "CHECK ((turn_count >= 0))"),
+    ("conversations", "conversations_user_id_external_id_key", "UNIQUE (user_id, external_id)"),
+];
+
+/// Indexes in both databases: table, columns, whether it is unique.
+pub(crate) const INDEXES: &[(&str, &str, bool)] = &[
+    ("agent_states", "agent_id", true),
+    ("agent_states", "conversation_id", true),
+    ("conversation_tombstones", "conversation_id", true),
+    ("conversation_turns", "conversation_id, turn_number", true),
+    ("conversation_turns", "turn_id", true),
+    ("conversations", "agent_id", true),
+    ("conversations", "conversation_id", true),
+    ("conversations", "status", false),
+    ("conversations", "user_id", false),
+    ("conversations", "user_id, external_id", true),
+];

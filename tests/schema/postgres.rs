@@ -1,0 +1,101 @@
+//! The schema in PostgreSQL, as its catalogue describes it.
+
+use lcs_storage::migration::Migrations;
+use lcs_storage::postgres::{Postgres, PostgresConfig};
+use lcs_storage::testing::TestPostgres;
+
+use crate::expected::{CONSTRAINTS, INDEXES, TABLES};
+
+/// A store on `database`, as it is.
+pub(crate) async fn store(database: &TestPostgres) -> Postgres {
+    Postgres::connect(PostgresConfig::from_url(database.url()).unwrap()).await.unwrap()
+}
+
+async fn migrated() -> TestPostgres {
+    let database = TestPostgres::create().await;
+    store(&database).await.run_pending().await.unwrap();
+    database
+}
+
+/// The rows of `sql`, values separated by ` | `, nulls as `-`.
+async fn rows(database: &TestPostgres, sql: &str) -> Vec<String> {
+    let rows = database.query(sql).await.into_iter();
+    rows.map(|row| {
+        let values: Vec<_> = row.into_iter().map(|value| value.unwrap_or_else(|| "-".to_owned())).collect();
+        values.join(" | ")
+    })
+    .collect()
+}
+
+#[tokio::test]
+async fn every_column_has_its_type_nullability_and_default() {
+    let database = migrated().await;
+    let expected: Vec<_> = TABLES
+        .iter()
+        .flat_map(|(table, columns)| columns.iter().map(move |column| (table, column)))
+        .map(|(table, (name, kind, _, nullable, default))| {
+            let null = if *nullable { "YES" } else { "NO" };
+            format!("{table} | {name} | {kind} | {null} | {}", default.unwrap_or("-"))
+        })
+        .collect();
+    let columns = rows(
+        &database,
+        "SELECT table_name, column_name, udt_name, is_nullable, column_default FROM information_schema.columns
+         WHERE table_schema = 'public' AND table_name <> '__diesel_schema_migrations'
+         ORDER BY table_name, ordinal_position",
+    )
+    .await;
+    assert_eq!(columns, expected);
+}
+
+#[tokio::test]
+async fn every_key_and_check_is_there_under_its_name() {
+    let database = migrated().await;
+    let expected: Vec<_> =
+        CONSTRAINTS.iter().map(|(table, name, text)| format!("{table} | {name} | {text}")).collect();
+    let constraints = rows(
+        &database,
+        "SELECT conrelid::regclass, conname, pg_get_constraintdef(oid) FROM pg_constraint
+         WHERE connamespace = 'public'::regnamespace AND conrelid <> '__diesel_schema_migrations'::regclass
+           AND contype <> 'n' -- PostgreSQL 18 lists NOT NULL here too
+         ORDER BY conrelid::regclass::text COLLATE \"C\", conname",
+    )
+    .await;
+    assert_eq!(constraints, expected);
+}
+
+#[tokio::test]
+async fn every_index_is_there_and_no_other() {
+    let database = migrated().await;
+    let expected: Vec<_> =
+        INDEXES.iter().map(|(table, columns, unique)| format!("{table} | {columns} | {unique}")).collect();
+    let mut indexes = rows(
+        &database,
+        "SELECT i.indrelid::regclass,
+                (SELECT string_agg(a.attname, ', ' ORDER BY k.place)
+                 FROM unnest(i.indkey) WITH ORDINALITY AS k (number, place)
+                 JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.number),
+                CASE WHEN i.indisunique THEN 'true' ELSE 'false' END
+         FROM pg_index i JOIN pg_class c ON c.oid = i.indrelid
+         WHERE c.relnamespace = 'public'::regnamespace AND c.relname <> '__diesel_schema_migrations'
+           AND i.indisvalid AND i.indpred IS NULL",
+    )
+    .await;
+    indexes.sort();
+    assert_eq!(indexes, expected);
+}
+
+#[tokio::test]
+async fn p6_a_purged_id_is_refused_to_whoever_writes() {
+    let database = migrated().await;
+    let id = "00000000-0000-7000-8000-000000000001";
+    database
+        .execute(&format!("INSERT INTO conversation_tombstones VALUES ('{id}', '\\x00', 'erased', now())"))
+        .await;
+    let insert = format!(
+        "INSERT INTO conversations (conversation_id, user_id, agent_id, model_id) VALUES ('{id}', '{id}', '{id}', 'm')"
+    );
+    let refused = database.client().await.batch_execute(&insert).await.unwrap_err();
+    let refused = refused.as_db_error().unwrap();
+    assert_eq!(refused.constraint(), Some("conversation_tombstones_pkey"));
+}
