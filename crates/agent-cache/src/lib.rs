@@ -10,3 +10,4 @@ pub mod cache;
 pub mod fallback;
 
 pub use cache::{AgentCache, CacheConfig, CacheMetrics, CachedAgent, LoadError, Version};
+pub use fallback::{CircuitState, Fallback, FallbackConfig, FallbackMode, FallbackStatus, VolatileCount};

@@ -14,14 +14,18 @@ mod variable;
 
 use std::fs;
 use std::io;
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use etcetera::BaseStrategy;
+use lcs_agent_cache::fallback::{FallbackConfig, FallbackMode};
 use lcs_domain::{PageLimit, PayloadLimits};
+use lcs_storage::postgres::PostgresConfig;
+use lcs_storage::sqlite::SqliteConfig;
 use secrecy::{ExposeSecret, SecretString};
 
-pub use self::database::{DatabaseConfiguration, PASSWORD_VARIABLE, SslMode};
+pub use self::database::PASSWORD_VARIABLE;
 pub use self::database_url::{DatabaseUrl, PostgresqlUrl};
 use self::document::{Database, Fallback, Persistence, Value};
 pub use self::problem::{ConfigurationError, Problem};
@@ -42,10 +46,10 @@ pub struct Configuration {
     pub agent_cache_ttl: Duration,
     /// Whether an agent that is no longer in memory is made again from what is stored.
     pub enable_rehydration: bool,
-    /// How many days a conversation may be idle before cleaning up removes it.
+    /// How many days a conversation may be idle before cleaning up removes it: at most 36,500.
     pub conversation_retention_days: u32,
     /// What happens while the database is gone.
-    pub fallback: FallbackConfiguration,
+    pub fallback: FallbackConfig,
     /// How large a document may be.
     pub payload_limits: PayloadLimits,
     /// How many of the newest turns an agent sees again when it is made again.
@@ -56,30 +60,10 @@ pub struct Configuration {
 #[derive(Debug, Clone)]
 pub enum StoreConfiguration {
     /// In a PostgreSQL database.
-    Postgresql(DatabaseConfiguration),
+    Postgresql(Box<PostgresConfig>),
     /// In a SQLite file.
-    Sqlite(PathBuf),
+    Sqlite(SqliteConfig),
     /// In this process's memory, gone with it.
-    Memory,
-}
-
-/// What happens while the database is gone.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct FallbackConfiguration {
-    /// Whether anything is still taken.
-    pub mode: FallbackMode,
-    /// How many failures in a row count as gone.
-    pub failures_to_open: u32,
-    /// How often it is tried whether the database is back.
-    pub probe_interval: Duration,
-}
-
-/// What is taken while the database is gone.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum FallbackMode {
-    /// Nothing: every request is refused as unavailable.
-    Refuse,
-    /// New turns, in memory: each answer says `volatile`, and they are discarded when the database is back.
     Memory,
 }
 
@@ -141,10 +125,7 @@ impl Configuration {
     /// Everything but the store.
     fn read(reader: &mut Reader<'_>, persistence: &Persistence, store: StoreConfiguration) -> Self {
         const ARCHIVAL: &str = "persistence.enable_archival";
-        if reader.flag(ARCHIVAL, &persistence.enable_archival, false) {
-            reader.problem(ARCHIVAL, "there is no archive yet: write false");
-        }
-        let mut number = |name: &str, value: &Value, range, unit, default: u64| {
+        let mut number = |name: &str, value: &Value, range, unit, default: u32| {
             reader.number(&format!("persistence.{name}"), value, range, unit, default)
         };
         let max_size =
@@ -156,7 +137,7 @@ impl Configuration {
             "seconds",
             3_600,
         );
-        let retention_days = number(
+        let days = number(
             "conversation_retention_days",
             &persistence.conversation_retention_days,
             1..=36_500,
@@ -170,29 +151,35 @@ impl Configuration {
             "bytes",
             4_194_304,
         );
-        let recent_turns = number("recent_turns", &persistence.recent_turns, 1..=200, "turns", 20);
+        let recent_turns =
+            number("recent_turns", &persistence.recent_turns, 1..=PageLimit::MAX.get(), "turns", 20);
+        if reader.flag(ARCHIVAL, &persistence.enable_archival, false) {
+            reader.problem(ARCHIVAL, "there is no archive yet: write false");
+        }
         let fallback = persistence.fallback.as_ref();
         Self {
             store,
-            agent_cache_max_size: usize::try_from(max_size).unwrap_or(usize::MAX),
-            agent_cache_ttl: Duration::from_secs(ttl_seconds),
+            agent_cache_max_size: size(max_size),
+            agent_cache_ttl: Duration::from_secs(ttl_seconds.into()),
             enable_rehydration: reader.flag(
                 "persistence.enable_rehydration",
                 &persistence.enable_rehydration,
                 true,
             ),
-            conversation_retention_days: u32::try_from(retention_days).unwrap_or(u32::MAX),
+            conversation_retention_days: days,
             fallback: read_fallback(reader, fallback.unwrap_or(&Fallback::default())),
-            payload_limits: PayloadLimits { max_bytes: usize::try_from(max_bytes).unwrap_or(usize::MAX) },
-            recent_turns: u32::try_from(recent_turns)
-                .ok()
-                .and_then(|turns| PageLimit::new(turns).ok())
-                .unwrap_or_default(),
+            payload_limits: PayloadLimits { max_bytes: size(max_bytes) },
+            // Within the range above there is nothing that it refuses.
+            recent_turns: PageLimit::new(recent_turns).unwrap_or_default(),
         }
     }
 }
 
-fn read_fallback(reader: &mut Reader<'_>, section: &Fallback) -> FallbackConfiguration {
+fn size(number: u32) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX)
+}
+
+fn read_fallback(reader: &mut Reader<'_>, section: &Fallback) -> FallbackConfig {
     let mode = reader.word(
         "persistence.fallback.mode",
         &section.mode,
@@ -200,21 +187,26 @@ fn read_fallback(reader: &mut Reader<'_>, section: &Fallback) -> FallbackConfigu
         "refuse or memory",
         FallbackMode::Refuse,
     );
+    let default = FallbackConfig::default();
     let failures_to_open = reader.number(
         "persistence.fallback.failures_to_open",
         &section.failures_to_open,
         1..=1_000,
         "failures",
-        3,
+        default.failures_to_open.get(),
     );
     let probe_seconds = reader.number(
         "persistence.fallback.probe_interval_seconds",
         &section.probe_interval_seconds,
         1..=3_600,
         "seconds",
-        5,
+        default.probe_interval.as_secs(),
     );
-    FallbackConfiguration { mode, failures_to_open, probe_interval: Duration::from_secs(probe_seconds) }
+    FallbackConfig {
+        mode,
+        failures_to_open: NonZeroU32::new(failures_to_open).unwrap_or(default.failures_to_open),
+        probe_interval: Duration::from_secs(probe_seconds),
+    }
 }
 
 /// The store: what the URL says, else what the section says, else the built-in default.
@@ -236,17 +228,17 @@ fn store(
     }
     let database = persistence.database.as_ref();
     let (kind, url) = match database_url {
-        Some(DatabaseUrl::Postgresql(url)) => (Kind::Postgresql, Some(url)),
-        Some(DatabaseUrl::Sqlite(path)) => return StoreConfiguration::Sqlite(path),
+        Some(DatabaseUrl::Postgresql(url)) => (Kind::Postgresql, Some(*url)),
+        Some(DatabaseUrl::Sqlite(path)) => return StoreConfiguration::Sqlite(SqliteConfig::file(path)),
         Some(DatabaseUrl::Memory) => return StoreConfiguration::Memory,
         None => (kind, None),
     };
     match kind {
         Kind::Postgresql => {
             let database = database::read(reader, database.unwrap_or(&Database::default()), url);
-            StoreConfiguration::Postgresql(database)
+            StoreConfiguration::Postgresql(Box::new(database))
         }
-        Kind::Sqlite => StoreConfiguration::Sqlite(sqlite_path(reader, persistence)),
+        Kind::Sqlite => StoreConfiguration::Sqlite(SqliteConfig::file(sqlite_path(reader, persistence))),
         Kind::Memory => StoreConfiguration::Memory,
     }
 }

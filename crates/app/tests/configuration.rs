@@ -4,9 +4,9 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use lcs_app::configuration::{
-    Configuration, ConfigurationError, DatabaseConfiguration, SslMode, StoreConfiguration,
-};
+use lcs_app::configuration::{Configuration, ConfigurationError, StoreConfiguration};
+use lcs_storage::postgres::{PostgresConfig, SslMode};
+use lcs_storage::sqlite::{SqliteConfig, SqliteFile};
 use secrecy::{ExposeSecret, SecretString};
 
 /// A password with every character that has a meaning in a URL or in YAML.
@@ -59,9 +59,16 @@ fn database_with(lines: &[&str]) -> String {
     yaml
 }
 
-fn database(configuration: Configuration) -> DatabaseConfiguration {
+fn database(configuration: Configuration) -> PostgresConfig {
     match configuration.store {
-        StoreConfiguration::Postgresql(database) => database,
+        StoreConfiguration::Postgresql(database) => *database,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn sqlite_path(configuration: Configuration) -> PathBuf {
+    match configuration.store {
+        StoreConfiguration::Sqlite(SqliteConfig { file: SqliteFile::Path(path), .. }) => path,
         other => panic!("{other:?}"),
     }
 }
@@ -77,13 +84,15 @@ fn password(configuration: Configuration) -> Option<String> {
 #[test]
 fn every_key_that_lcs_documents_is_read() {
     let configuration = read(LCS_EXAMPLE).unwrap();
-    assert_eq!(configuration.agent_cache_max_size, 10);
-    assert_eq!(configuration.agent_cache_ttl, Duration::from_secs(60));
+    assert_eq!(
+        (configuration.agent_cache_max_size, configuration.agent_cache_ttl),
+        (10, Duration::from_mins(1))
+    );
     assert!(!configuration.enable_rehydration);
     assert_eq!(configuration.conversation_retention_days, 7);
     let database = database(configuration);
     assert_eq!((database.host.as_str(), database.port), ("db.example", 6432));
-    assert_eq!((database.name.as_str(), database.username.as_str()), ("lightspeed", "lightspeed_user"));
+    assert_eq!((database.database.as_str(), database.user.as_str()), ("lightspeed", "lightspeed_user"));
     assert_eq!(database.password.unwrap().expose_secret(), CANARY);
     assert_eq!(database.ssl_mode, SslMode::Require);
     assert_eq!((database.pool_size, database.max_overflow), (5, 0));
@@ -95,11 +104,14 @@ fn every_key_that_lcs_documents_is_read() {
 fn without_a_section_everything_is_its_default_and_sqlite() {
     for yaml in ["", "# nothing\n", "name: LCS\n", "persistence:\n", "persistence: {}\n"] {
         let configuration = read(yaml).unwrap();
-        assert_eq!(configuration.agent_cache_max_size, 1000, "{yaml}");
-        assert_eq!(configuration.agent_cache_ttl, Duration::from_hours(1));
+        assert_eq!(
+            (configuration.agent_cache_max_size, configuration.agent_cache_ttl),
+            (1000, Duration::from_hours(1)),
+            "{yaml}"
+        );
         assert!(configuration.enable_rehydration);
         assert_eq!(configuration.conversation_retention_days, 90);
-        let StoreConfiguration::Sqlite(path) = configuration.store else { panic!("{yaml}") };
+        let path = sqlite_path(configuration);
         assert!(path.ends_with("lcs-persistence/conversations.sqlite"), "{}", path.display());
     }
 }
@@ -209,24 +221,24 @@ persistence:
         problems.iter().filter_map(|problem| problem.split_once(": ")).map(|(key, _)| key).collect();
     let expected = [
         "database.colour",
-        "database.ssl_mode",
-        "database.ca_cert_path",
-        "database.pool_size",
-        "database.max_overflow",
-        "database.pool_timeout",
         "database.host",
         "database.port",
         "database.name",
         "database.username",
         "database.password_file",
+        "database.ssl_mode",
         "database.namespace",
+        "database.ca_cert_path",
+        "database.pool_timeout",
+        "database.pool_size",
+        "database.max_overflow",
         "database.pool_recycle",
-        "enable_archival",
         "agent_cache_max_size",
         "agent_cache_ttl_seconds",
         "conversation_retention_days",
         "max_document_bytes",
         "recent_turns",
+        "enable_archival",
         "enable_rehydration",
         "fallback.mode",
         "fallback.failures_to_open",
@@ -287,15 +299,16 @@ fn a_url_stands_above_the_variable_and_the_variable_above_the_file() {
     };
     assert!(matches!(load(Some("memory:"), &variable).store, StoreConfiguration::Memory));
     let from_variable = load(None, &variable);
-    assert!(
-        matches!(from_variable.store, StoreConfiguration::Sqlite(path) if path == PathBuf::from("from-env.db"))
-    );
+    assert_eq!(sqlite_path(from_variable.clone()), PathBuf::from("from-env.db"));
     assert_eq!(from_variable.agent_cache_max_size, 10);
     assert_eq!(database(load(None, &|_| None)).host, "db.example");
 
     // What is not in the URL comes from the file, but for the credentials: they are another host's.
     let merged = database(load(Some("postgres://bob@other.example/lcs2"), &|_| None));
-    assert_eq!((merged.host.as_str(), merged.port, merged.name.as_str()), ("other.example", 5432, "lcs2"));
+    assert_eq!(
+        (merged.host.as_str(), merged.port, merged.database.as_str()),
+        ("other.example", 5432, "lcs2")
+    );
     assert!(merged.password.is_none());
     assert_eq!((merged.pool_size, merged.ssl_mode), (5, SslMode::Require));
     let merged = database(load(Some("postgres://bob:pw@other.example/lcs2?sslmode=disable"), &|_| None));
@@ -360,7 +373,7 @@ fn canary_the_password_is_in_no_debug_and_in_no_error() {
         }
     }
 
-    for url in ["postgres://a:canary@h:0/d", "canary", "postgres://a:canary%@h/d"] {
+    for url in ["postgres://a:canary@h:0/d", "canary", "postgres://a:canary@h"] {
         let error = Configuration::load_with(None, Some(&SecretString::from(url)), &environment).unwrap_err();
         assert!(error.to_string().starts_with("--database-url: the URL: "), "{error}");
         assert!(!format!("{error} {error:?}").contains("canary"), "{error}");

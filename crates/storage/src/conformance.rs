@@ -1,1 +1,269 @@
-//! Placeholder.
+//! The suite that a store passes, and a decorator over one, before it is done.
+//!
+//! It is generic over the ports: an author writes a [`Harness`] that opens handles on an empty store of
+//! theirs, and stamps the suite with [`conformance_suite!`](crate::conformance_suite).
+//!
+//! ```
+//! use std::sync::Arc;
+//! use std::time::Duration;
+//!
+//! use async_trait::async_trait;
+//! use lcs_domain::{ConversationId, Durability, Repositories, SystemClock};
+//! use lcs_storage::conformance::Harness;
+//! use lcs_storage::memory::Memory;
+//!
+//! struct MemoryHarness(Arc<Memory>);
+//!
+//! #[async_trait]
+//! impl Harness for MemoryHarness {
+//!     async fn open(&self) -> Arc<dyn Repositories> {
+//!         self.0.clone()
+//!     }
+//!
+//!     async fn age(&self, conversation: ConversationId, by: Duration) {
+//!         self.0.age(conversation, by);
+//!     }
+//!
+//!     fn durability(&self) -> Durability {
+//!         Durability::Volatile
+//!     }
+//! }
+//!
+//! lcs_storage::conformance_suite!(MemoryHarness(Arc::new(Memory::new(Arc::new(SystemClock)))));
+//! ```
+//!
+//! The files are named after the promises and the entities, and each test says in its name and its first
+//! sentence what is promised.
+
+#![expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::missing_panics_doc,
+    clippy::panic,
+    reason = "these are tests: a failure is a panic that says what was expected"
+)]
+
+pub mod agent_state;
+pub mod conversation;
+pub mod diagnostic;
+mod fixture;
+pub mod model;
+pub mod p10_bad_input;
+pub mod p1_exactly_once;
+pub mod p2_total_order;
+pub mod p3_stable_past;
+pub mod p4_no_lost_update;
+pub mod p6_deleted;
+pub mod p7_retention;
+pub mod p9_isolation;
+pub mod page;
+pub mod payload;
+pub mod turn;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use lcs_domain::{ConversationId, Durability, Repositories};
+
+/// A store under test, empty when a test begins, with nobody else at it.
+#[async_trait]
+pub trait Harness: Send + Sync {
+    /// Another handle on the same store: a pool of its own where the store has pools.
+    ///
+    /// The store's clock must run: the suite waits for it to go on.
+    async fn open(&self) -> Arc<dyn Repositories>;
+
+    /// Moves the time of the conversation's last change back by exactly `by`, behind the ports, as if it
+    /// had been idle that much longer. Does nothing where there is no such conversation.
+    async fn age(&self, conversation: ConversationId, by: Duration);
+
+    /// What every answer of the store must say of its durability.
+    fn durability(&self) -> Durability;
+}
+
+/// Runs a test of the suite to its end, on two threads.
+pub fn run(test: impl Future<Output = ()>) {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    runtime.expect("a runtime starts").block_on(test);
+}
+
+/// Stamps the suite: one test for each function, each on a harness of its own.
+///
+/// The argument is an expression that makes a [`Harness`](crate::conformance::Harness); it may await, and
+/// is evaluated anew for each test. Write the macro in a module of its own for each store.
+#[macro_export]
+macro_rules! conformance_suite {
+    ($harness:expr) => {
+        $crate::conformance_tests! { $harness;
+            conversation {
+                what_is_created_is_read_back
+                create_again_answers_with_the_conversation_as_it_is
+                create_with_an_id_in_use_is_refused
+                the_same_create_at_once_makes_one_conversation
+                create_at_once_with_one_id_makes_one_conversation
+                an_external_id_is_unique_for_its_user_only
+                an_update_changes_what_it_says
+                an_empty_update_changes_nothing
+                an_update_of_nothing_is_refused
+                updates_of_different_fields_at_once_are_kept
+                the_head_agrees_with_the_conversation
+                a_list_is_of_one_status_or_of_all_but_the_deleted
+            }
+            turn {
+                what_is_appended_is_read_back
+                times_are_kept_to_the_microsecond
+                an_append_is_refused_for_the_first_reason
+                an_archived_conversation_is_read_only
+                an_append_is_activity_and_a_replay_is_not
+            }
+            agent_state {
+                what_is_saved_is_read_back
+                a_state_goes_with_its_turn
+                saving_and_deleting_are_activity
+                a_state_is_deleted_once
+                an_archived_conversation_keeps_its_state
+                a_save_is_refused_for_the_first_reason
+            }
+            page {
+                pages_of_every_size_make_the_list
+                equal_times_are_ordered_by_id
+                pages_are_complete_while_rows_are_inserted
+                a_cursor_outlives_its_conversation
+                activity_moves_to_the_front
+                a_filtered_list_has_pages_too
+                turn_pages_show_what_stands_there
+            }
+            payload {
+                every_document_comes_back_as_it_was
+                four_mebibytes_come_back_as_they_were
+                a_state_may_change_its_form
+                texts_and_metadata_come_back_as_they_were
+            }
+            diagnostic {
+                a_healthy_store_finds_nothing_wrong
+                a_diagnosis_changes_nothing
+                capabilities_say_how_durable_it_is
+            }
+            p1_exactly_once {
+                the_same_turn_five_times_at_once_is_one_turn
+                one_turn_id_with_five_contents_at_once_is_one_turn
+                a_replay_is_answered_whatever_else_it_says
+                the_same_content_is_the_same_turn
+                a_turn_belongs_to_one_conversation
+                a_turn_sent_to_several_conversations_at_once_is_one_turn
+                a_refused_turn_can_be_sent_again
+            }
+            p2_total_order {
+                a_thousand_appends_at_once_are_numbered_without_gaps
+                an_expected_count_lets_one_writer_through
+                refused_appends_leave_no_gaps
+                order_is_that_of_storing_not_of_clocks
+            }
+            p3_stable_past {
+                a_poller_never_sees_the_past_change
+                what_is_acknowledged_is_read_everywhere
+                nothing_rewrites_a_turn
+            }
+            p4_no_lost_update {
+                of_fifty_saves_from_one_revision_one_wins
+                fifty_writers_count_to_fifty
+                a_stale_revision_refuses_turn_and_state
+                a_revision_is_never_given_twice
+                a_save_racing_a_delete_is_made_from_what_is_there
+            }
+            p6_deleted {
+                deleted_stays_deleted
+                purged_stays_purged
+                an_external_id_is_free_after_the_purge
+                deletes_at_once_delete_once
+                a_write_racing_a_delete_never_brings_back
+                a_write_racing_a_purge_wakes_up_or_is_refused
+            }
+            p7_retention {
+                what_is_idle_or_deleted_is_purged
+                the_deleted_are_purged_whatever_their_age
+                a_conversation_that_wakes_up_is_kept
+                reading_does_not_wake_up
+                a_purge_takes_turns_and_state_along
+                a_batch_has_its_limit
+                two_cleaners_share_the_work
+            }
+            p9_isolation {
+                a_foreign_conversation_is_an_absent_one
+                a_list_shows_its_users_only
+                anothers_agent_is_an_absent_one
+            }
+            p10_bad_input {
+                what_cannot_be_kept_is_refused
+                too_deep_and_too_large_are_refused
+                metadata_and_texts_refuse_nul
+                times_and_sizes_out_of_range_are_refused
+                a_made_up_cursor_is_a_place_or_refused
+                numbers_past_the_columns_are_no_failure
+            }
+            model {
+                a_random_history_equals_the_memory_model
+            }
+        }
+    };
+}
+
+/// Writes the modules and tests of [`conformance_suite!`](crate::conformance_suite).
+#[doc(hidden)]
+#[macro_export]
+macro_rules! conformance_tests {
+    ($harness:expr; $($file:ident { $($test:ident)* })*) => {
+        $(
+            mod $file {
+                use super::*;
+
+                $(
+                    #[test]
+                    fn $test() {
+                        $crate::conformance::run(async {
+                            $crate::conformance::$file::$test(&$harness).await;
+                        });
+                    }
+                )*
+            }
+        )*
+    };
+}
+
+#[cfg(test)]
+mod tests {
+    /// A test that is not in the list of [`conformance_suite!`](crate::conformance_suite) runs nowhere.
+    #[test]
+    fn every_test_is_stamped() {
+        let files = [
+            ("agent_state", include_str!("conformance/agent_state.rs")),
+            ("conversation", include_str!("conformance/conversation.rs")),
+            ("diagnostic", include_str!("conformance/diagnostic.rs")),
+            ("model", include_str!("conformance/model.rs")),
+            ("p10_bad_input", include_str!("conformance/p10_bad_input.rs")),
+            ("p1_exactly_once", include_str!("conformance/p1_exactly_once.rs")),
+            ("p2_total_order", include_str!("conformance/p2_total_order.rs")),
+            ("p3_stable_past", include_str!("conformance/p3_stable_past.rs")),
+            ("p4_no_lost_update", include_str!("conformance/p4_no_lost_update.rs")),
+            ("p6_deleted", include_str!("conformance/p6_deleted.rs")),
+            ("p7_retention", include_str!("conformance/p7_retention.rs")),
+            ("p9_isolation", include_str!("conformance/p9_isolation.rs")),
+            ("page", include_str!("conformance/page.rs")),
+            ("payload", include_str!("conformance/payload.rs")),
+            ("turn", include_str!("conformance/turn.rs")),
+        ];
+        let list = include_str!("conformance.rs");
+        let declared = list.lines().filter(|line| line.starts_with("pub mod ")).count();
+        assert_eq!(declared, files.len(), "each public file is looked at");
+        for (file, source) in files {
+            for line in source.lines() {
+                if let Some(name) = line.strip_prefix("pub async fn ").and_then(|rest| rest.split('(').next())
+                {
+                    let stamped = list.lines().any(|line| line.trim() == name);
+                    assert!(stamped, "{file}::{name} is in the list");
+                }
+            }
+        }
+    }
+}

@@ -2,50 +2,26 @@
 
 use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
+use lcs_storage::postgres::{PostgresConfig, SslMode, UnknownSslMode};
 use secrecy::SecretString;
 
 use super::database_url::PostgresqlUrl;
-use super::document::Database;
+use super::document::{Database, Value};
 use super::reader::Reader;
 
 /// The environment variable that holds the password where neither the file nor the URL does.
 pub const PASSWORD_VARIABLE: &str = "LCS_PERSISTENCE_PASSWORD";
 
+const CA_CERT_PATH: &str = "persistence.database.ca_cert_path";
+const NAMESPACE: &str = "persistence.database.namespace";
+
 /// The most connections that one process may have: `pool_size` and `max_overflow` together.
 const MAX_CONNECTIONS: u32 = 1_000;
 /// The longest a connection may live, in seconds: a month.
 const MAX_RECYCLE_SECONDS: i64 = 31 * 24 * 3_600;
-
-/// How the connection to a PostgreSQL server is secured: libpq's six modes, with libpq's meanings.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SslMode {
-    Disable,
-    Allow,
-    Prefer,
-    Require,
-    VerifyCa,
-    VerifyFull,
-}
-
-/// A PostgreSQL database, and how to talk to it.
-#[derive(Debug, Clone)]
-pub struct DatabaseConfiguration {
-    pub host: String,
-    pub port: u16,
-    pub name: String,
-    pub username: String,
-    pub password: Option<SecretString>,
-    pub ssl_mode: SslMode,
-    pub ca_cert_path: Option<PathBuf>,
-    pub namespace: String,
-    pub pool_size: u32,
-    pub max_overflow: u32,
-    pub pool_timeout: Duration,
-    pub pool_recycle: Option<Duration>,
-}
 
 /// Reads the section; what `url` says stands above it. With a URL, the section's host, port, name and
 /// credentials are not used at all: a password must never be sent to a host that it was not written for.
@@ -53,59 +29,66 @@ pub(super) fn read(
     reader: &mut Reader<'_>,
     section: &Database,
     url: Option<PostgresqlUrl>,
-) -> DatabaseConfiguration {
-    let (url_ssl_mode, url_ca_cert_path) =
-        url.as_ref().map_or((None, None), |url| (url.ssl_mode.clone(), url.ca_cert_path.clone()));
-    let ssl_mode = reader.word(
-        "persistence.database.ssl_mode",
-        &url_ssl_mode.or_else(|| section.ssl_mode.clone()),
-        &[
-            ("disable", SslMode::Disable),
-            ("allow", SslMode::Allow),
-            ("prefer", SslMode::Prefer),
-            ("require", SslMode::Require),
-            ("verify-ca", SslMode::VerifyCa),
-            ("verify-full", SslMode::VerifyFull),
-        ],
-        "disable, allow, prefer, require, verify-ca or verify-full",
-        SslMode::Prefer,
-    );
-    let ca_cert_path =
-        url_ca_cert_path.or_else(|| reader.path("persistence.database.ca_cert_path", &section.ca_cert_path));
-    check_ca_certificate(reader, ca_cert_path.as_deref(), ssl_mode);
-    let (pool_size, max_overflow) = pool(reader, section);
-    let pool_timeout =
-        reader.number("persistence.database.pool_timeout", &section.pool_timeout, 1..=3_600, "seconds", 30);
-    let (host, port, name, username, password) = match url {
-        Some(url) => {
-            let password = url.password.or_else(|| environment_password(reader));
-            (url.host, url.port.unwrap_or(5432), url.name, url.username, password)
-        }
-        None => (
-            host(reader, section),
-            reader.number("persistence.database.port", &section.port, 1..=65_535, "", 5432),
-            required(reader, "persistence.database.name", &section.name, "the database's name"),
-            required(reader, "persistence.database.username", &section.username, "the database user's name"),
-            password(reader, section),
-        ),
+) -> PostgresConfig {
+    let (says_ssl_mode, says_namespace) =
+        url.as_ref().map_or((false, false), |url| (url.says_ssl_mode, url.says_namespace));
+    let mut config = match url {
+        Some(url) => url.config,
+        None => server(reader, section),
     };
-    DatabaseConfiguration {
-        host,
-        port,
-        name,
-        username,
-        password,
-        ssl_mode,
-        ca_cert_path,
-        namespace: namespace(reader, section),
-        pool_size,
-        max_overflow,
-        pool_timeout: Duration::from_secs(pool_timeout),
-        pool_recycle: pool_recycle(reader, section),
+    if config.password.is_none() {
+        config.password = reader.environment(PASSWORD_VARIABLE).map(SecretString::from);
+    }
+    if !says_ssl_mode {
+        config.ssl_mode = ssl_mode(reader, section);
+    }
+    if !says_namespace && let Some(namespace) = reader.text(NAMESPACE, &section.namespace) {
+        config.namespace = namespace;
+    }
+    check_namespace(reader, &config.namespace);
+    if config.ca_cert_path.is_none() {
+        config.ca_cert_path = reader.path(CA_CERT_PATH, &section.ca_cert_path);
+    }
+    check_ca_certificate(reader, &config);
+    config.pool_timeout = Duration::from_secs(reader.number(
+        "persistence.database.pool_timeout",
+        &section.pool_timeout,
+        1..=3_600,
+        "seconds",
+        30,
+    ));
+    (config.pool_size, config.max_overflow) = pool(reader, section);
+    config.pool_recycle = pool_recycle(reader, section);
+    config
+}
+
+/// The keys that say which database it is, and who we are there.
+fn server(reader: &mut Reader<'_>, section: &Database) -> PostgresConfig {
+    PostgresConfig {
+        host: host(reader, section),
+        port: reader.number("persistence.database.port", &section.port, 1..=65_535, "", 5432),
+        database: required(reader, "persistence.database.name", &section.name, "the database's name"),
+        user: required(
+            reader,
+            "persistence.database.username",
+            &section.username,
+            "the database user's name",
+        ),
+        password: password(reader, section),
+        ..PostgresConfig::default()
     }
 }
 
-fn required(reader: &mut Reader<'_>, key: &str, value: &Option<String>, what: &str) -> String {
+fn ssl_mode(reader: &mut Reader<'_>, section: &Database) -> SslMode {
+    const KEY: &str = "persistence.database.ssl_mode";
+    let Some(text) = reader.text(KEY, &section.ssl_mode) else { return SslMode::Prefer };
+    text.trim().to_ascii_lowercase().parse().unwrap_or_else(|error: UnknownSslMode| {
+        reader.problem(KEY, error.to_string());
+        SslMode::Prefer
+    })
+}
+
+fn required(reader: &mut Reader<'_>, key: &str, value: &Value, what: &str) -> String {
     let before = reader.problem_count();
     let text = reader.text(key, value);
     if text.is_none() && reader.problem_count() == before {
@@ -139,12 +122,8 @@ fn password(reader: &mut Reader<'_>, section: &Database) -> Option<SecretString>
                 None
             }
         },
-        (password, None) => password.or_else(|| environment_password(reader)),
+        (password, None) => password,
     }
-}
-
-fn environment_password(reader: &Reader<'_>) -> Option<SecretString> {
-    reader.environment(PASSWORD_VARIABLE).map(SecretString::from)
 }
 
 /// The file's content but for one newline at its end, which an editor or `echo` leaves there.
@@ -165,40 +144,35 @@ fn read_password(file: &Path) -> Result<SecretString, String> {
     Ok(SecretString::from(password))
 }
 
-fn check_ca_certificate(reader: &mut Reader<'_>, file: Option<&Path>, ssl_mode: SslMode) {
-    const KEY: &str = "persistence.database.ca_cert_path";
-    let Some(file) = file else { return };
-    if ssl_mode == SslMode::Disable {
-        reader
-            .problem(KEY, "it is not used with ssl_mode disable: remove it, or write ssl_mode: verify-full");
-    } else if let Err(error) = fs::File::open(file).and_then(|opened| opened.metadata()) {
-        let message = format!(
-            "{} cannot be read ({}): write the path of a file with certificates in PEM form",
-            file.display(),
-            error.kind()
+fn check_ca_certificate(reader: &mut Reader<'_>, config: &PostgresConfig) {
+    const WRITE: &str = "write the path of a file with certificates in PEM form";
+    let Some(file) = &config.ca_cert_path else { return };
+    if config.ssl_mode == SslMode::Disable {
+        reader.problem(
+            CA_CERT_PATH,
+            "it is not used with ssl_mode disable: remove it, or write ssl_mode: verify-full",
         );
-        reader.problem(KEY, message);
-    } else if !file.is_file() {
-        let message = format!(
-            "{} is not a file: write the path of a file with certificates in PEM form",
-            file.display()
-        );
-        reader.problem(KEY, message);
+        return;
+    }
+    let shown = file.display();
+    match fs::File::open(file).and_then(|opened| opened.metadata()) {
+        Ok(metadata) if metadata.is_file() => {}
+        Ok(_) => reader.problem(CA_CERT_PATH, format!("{shown} is not a file: {WRITE}")),
+        Err(error) => {
+            reader.problem(CA_CERT_PATH, format!("{shown} cannot be read ({}): {WRITE}", error.kind()));
+        }
     }
 }
 
 /// The rule for a schema's name is LCS's, but for the prefix that PostgreSQL keeps for itself.
-fn namespace(reader: &mut Reader<'_>, section: &Database) -> String {
-    const KEY: &str = "persistence.database.namespace";
-    let name = reader.text(KEY, &section.namespace).unwrap_or_else(|| "public".into());
+fn check_namespace(reader: &mut Reader<'_>, name: &str) {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'$';
-    if name.len() > 63 || !name.bytes().all(allowed) || name.starts_with("pg_") {
+    if name.is_empty() || name.len() > 63 || !name.bytes().all(allowed) || name.starts_with("pg_") {
         reader.problem(
-            KEY,
+            NAMESPACE,
             "it is no schema's name: write 1 to 63 letters, digits, _ and $, and do not begin with pg_",
         );
     }
-    name
 }
 
 fn pool(reader: &mut Reader<'_>, section: &Database) -> (u32, u32) {
@@ -226,7 +200,7 @@ fn pool(reader: &mut Reader<'_>, section: &Database) -> (u32, u32) {
     (pool_size, max_overflow)
 }
 
-/// `None` is for ever: what SQLAlchemy calls -1.
+/// `None` is never: -1 in the file.
 fn pool_recycle(reader: &mut Reader<'_>, section: &Database) -> Option<Duration> {
     const KEY: &str = "persistence.database.pool_recycle";
     let seconds =

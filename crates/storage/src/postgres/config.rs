@@ -33,7 +33,7 @@ pub struct PostgresConfig {
     pub ca_cert_path: Option<PathBuf>,
     /// The schema that the tables stand in; a migration makes it where it is missing.
     pub namespace: String,
-    /// How many connections the pool keeps. With [`max_overflow`](Self::max_overflow) as in SQLAlchemy:
+    /// How many connections the pool keeps. With [`max_overflow`](Self::max_overflow) as in `SQLAlchemy`:
     /// their sum is how many there may ever be. Connections are made when they are needed, and let go
     /// when they have been idle for ten minutes.
     pub pool_size: u32,

@@ -23,7 +23,9 @@ const IDLE_TIMEOUT: Duration = Duration::from_mins(10);
 
 /// A connection out of the pool, or one of its own for maintenance.
 pub(super) enum Lease {
-    Pooled(PooledConnection<'static, Manager>),
+    /// It goes back when this is dropped.
+    Pooled(Box<PooledConnection<'static, Manager>>),
+    /// It is closed when this is dropped.
     Own(Box<Session>),
 }
 
@@ -38,7 +40,7 @@ impl Lease {
 
 /// The connections of one store.
 pub(super) struct Pool {
-    pool: bb8::Pool<Manager>,
+    connections: bb8::Pool<Manager>,
     connector: Arc<Connector>,
     failures: watch::Receiver<Option<ConnectFailure>>,
 }
@@ -49,7 +51,7 @@ impl Pool {
         let connector = Arc::new(connector);
         let (sender, failures) = watch::channel(None);
         let config = connector.config();
-        let pool = bb8::Pool::builder()
+        let connections = bb8::Pool::builder()
             .max_size(config.pool_size.saturating_add(config.max_overflow).max(1))
             .connection_timeout(config.pool_timeout.max(Duration::from_millis(1)))
             .max_lifetime(config.pool_recycle.filter(|age| !age.is_zero()))
@@ -63,7 +65,7 @@ impl Pool {
             .queue_strategy(QueueStrategy::Lifo)
             .error_sink(Box::new(FailureSink(sender)))
             .build_unchecked(Manager(Arc::clone(&connector)));
-        Self { pool, connector, failures }
+        Self { connections, connector, failures }
     }
 
     pub(super) fn connector(&self) -> &Connector {
@@ -71,7 +73,7 @@ impl Pool {
     }
 
     pub(super) fn state(&self) -> bb8::State {
-        self.pool.state()
+        self.connections.state()
     }
 
     /// A connection for `purpose`, made later than `newer_than`.
@@ -103,10 +105,10 @@ impl Pool {
                 },
                 Purpose::Service => tokio::select! {
                     biased;
-                    lease = self.pool.get_owned() => match lease {
+                    lease = self.connections.get_owned() => match lease {
                         Ok(mut session) => {
                             if session.is_usable(newer_than) {
-                                return Ok(Lease::Pooled(session));
+                                return Ok(Lease::Pooled(Box::new(session)));
                             }
                             session.discard();
                             continue;
@@ -135,7 +137,7 @@ impl Pool {
     /// What it means that no connection came within the pool's timeout.
     fn none_free(&self) -> RepositoryError {
         let config = self.connector.config();
-        let (open, limit) = (self.pool.state().connections, self.pool.config().max_size);
+        let (open, limit) = (self.connections.state().connections, self.connections.config().max_size);
         if open < limit {
             let last = self.failures.borrow().as_ref().map(|failure| failure.reason.clone());
             return RepositoryError::unavailable(last.unwrap_or_else(|| {

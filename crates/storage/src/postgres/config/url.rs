@@ -21,7 +21,7 @@ pub(super) fn parse(url: &str) -> Result<PostgresConfig, RepositoryError> {
     let mut config = PostgresConfig::default();
     match parsed.get_hosts() {
         [Host::Tcp(host)] => config.host.clone_from(host),
-        [Host::Unix(folder)] => config.host = folder.to_str().ok_or_else(malformed)?.to_owned(),
+        [Host::Unix(folder)] => folder.to_str().ok_or_else(malformed)?.clone_into(&mut config.host),
         [] => {}
         _ => return Err(malformed()),
     }

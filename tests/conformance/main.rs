@@ -1,0 +1,6 @@
+//! The conformance suite on every store, and on every decorator over one.
+//!
+//! One file for each: a harness and a line that stamps the suite.
+
+mod memory;
+mod shared;
