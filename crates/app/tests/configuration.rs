@@ -1,5 +1,7 @@
 //! The configuration as an operator meets it: the files that are read, and what is said of those that are not.
 
+#![expect(clippy::expect_used, clippy::panic, reason = "a test that cannot go on fails")]
+
 use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
