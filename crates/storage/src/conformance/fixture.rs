@@ -3,6 +3,7 @@
 use std::fmt::Debug;
 use std::future::Future;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use chrono::DateTime;
@@ -14,7 +15,6 @@ use lcs_domain::{
     PurgedConversation, Repositories, RepositoryError, RetentionPolicy, SaveAgentState, Saved, Text, Turn,
     TurnId, TurnPage, TurnRange, UserId,
 };
-use tokio::sync::Barrier;
 
 use super::Harness;
 
@@ -280,9 +280,8 @@ where
     A: Send + 'static,
     B: Send + 'static,
 {
-    let barrier = Arc::new(Barrier::new(2));
-    let (one, other) = (behind(Arc::clone(&barrier), one), behind(barrier, other));
-    // Who comes to the barrier last goes on first.
+    let missing = Arc::new(AtomicUsize::new(2));
+    let (one, other) = (together(Arc::clone(&missing), one), together(missing, other));
     let (one, other) = if round.is_multiple_of(2) {
         let one = tokio::spawn(one);
         (one, tokio::spawn(other))
@@ -294,8 +293,15 @@ where
     (one.expect("a racer ends without a panic"), other.expect("a racer ends without a panic"))
 }
 
-async fn behind<T>(barrier: Arc<Barrier>, task: impl Future<Output = T>) -> T {
-    barrier.wait().await;
+/// Runs `task` when none is missing any more.
+///
+/// A barrier would wake the others behind the last one, on its own thread: a store that never waits
+/// would see them one after the other. Here they are running already.
+async fn together<T>(missing: Arc<AtomicUsize>, task: impl Future<Output = T>) -> T {
+    missing.fetch_sub(1, Ordering::SeqCst);
+    while missing.load(Ordering::SeqCst) > 0 {
+        tokio::task::yield_now().await;
+    }
     task.await
 }
 
@@ -306,9 +312,9 @@ where
     F: Future<Output = T> + Send + 'static,
 {
     let tasks: Vec<F> = tasks.into_iter().collect();
-    let barrier = Arc::new(Barrier::new(tasks.len()));
+    let missing = Arc::new(AtomicUsize::new(tasks.len()));
     let running: Vec<_> =
-        tasks.into_iter().map(|task| tokio::spawn(behind(Arc::clone(&barrier), task))).collect();
+        tasks.into_iter().map(|task| tokio::spawn(together(Arc::clone(&missing), task))).collect();
     let mut results = Vec::new();
     for task in running {
         results.push(task.await.expect("a task of the test ends without a panic"));
