@@ -1,5 +1,7 @@
 //! The agent manager over real stores: rehydration, two replicas on one store, and callers who give up.
 
+#![cfg(test)]
+
 mod gated;
 mod rehydration;
 mod replica;

@@ -2,6 +2,8 @@
 //!
 //! One file for each: a harness and a line that stamps the suite.
 
+#![cfg(test)]
+
 mod fallback;
 mod memory;
 mod postgres;

@@ -1,5 +1,7 @@
 //! What the PostgreSQL store promises beyond the ports: its statements, its connections, its failures.
 
+#![cfg(test)]
+
 mod conformance;
 mod connection;
 mod doctor;
