@@ -54,6 +54,8 @@ impl Stage {
             assert!(self.list().await.is_err());
         }
         assert!(self.fallback.status().open_for.is_some());
+        // The prober begins to wait.
+        tokio::task::yield_now().await;
     }
 
     /// The primary comes back, and the next probe closes the circuit.

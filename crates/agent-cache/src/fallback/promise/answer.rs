@@ -40,6 +40,7 @@ async fn p8_what_begins_in_an_outage_goes_on_in_memory_and_every_answer_says_vol
     let appended = turns.append(user_id, command.clone()).await.unwrap();
     let replayed = turns.append(user_id, command).await.unwrap();
     assert_eq!((appended.turn_number, replayed.turn_number, replayed.replayed), (Some(1), Some(1), true));
+    assert_eq!(stage.fallback.status().volatile.agent_states, 1, "a state that came with a turn");
     let page = turns.page(user_id, id, TurnRange::Newest, PageLimit::default()).await.unwrap().unwrap();
     assert_eq!(page.turns.len(), 1);
     let said = [
@@ -120,6 +121,17 @@ async fn p8_the_begin_that_opens_the_circuit_is_served_from_memory() {
         assert!(is_unavailable(&refused), "the circuit is still closed");
     }
     assert_eq!(stage.begin().await.durability, Durability::Volatile);
+}
+
+#[tokio::test(start_paused = true)]
+async fn p8_refuse_answers_the_begin_that_opens_the_circuit_as_the_primary_did() {
+    let stage = Stage::new(FallbackMode::Refuse);
+    stage.primary.fail_with(Some(unavailable));
+    for _ in 0..3 {
+        let result = stage.fallback.conversations().create(stage.user_id, new_conversation()).await;
+        assert_eq!(result.unwrap_err().to_string(), unavailable().to_string());
+    }
+    assert_eq!(stage.fallback.status().openings, 1);
 }
 
 #[tokio::test(start_paused = true)]

@@ -119,6 +119,7 @@ async fn p8_one_probe_for_any_number_of_callers_and_nobody_waits_for_it() {
         let refused = stage.list().now_or_never();
         assert!(is_unavailable(&refused.expect("refused at once")));
     }
+    sleep(Duration::from_millis(1)).await;
     assert_eq!((stage.primary.called(), stage.primary.pinged()), (3, 1));
     gate.add_permits(1);
     sleep(Duration::from_millis(1)).await;
