@@ -3,6 +3,7 @@
 mod conformance;
 mod connection;
 mod doctor;
+mod lost_answer;
 mod plan;
 mod refusal;
 mod resilience;
