@@ -74,7 +74,7 @@ async fn a_newer_schema_is_told_and_not_touched() {
     for refused in [store.run_pending().await.map(|_| ()), store.revert_last().await.map(|_| ())] {
         match refused {
             Err(RepositoryError::SchemaSkew { found, .. }) => {
-                assert!(found.contains("99991231000000"), "{found}")
+                assert!(found.contains("99991231000000"), "{found}");
             }
             other => panic!("{other:?}"),
         }

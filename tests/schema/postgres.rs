@@ -1,6 +1,5 @@
 //! The schema in PostgreSQL, as its catalogue describes it.
 
-use lcs_storage::migration::Migrations;
 use lcs_storage::postgres::{Postgres, PostgresConfig};
 use lcs_storage::testing::TestPostgres;
 
@@ -9,12 +8,6 @@ use crate::expected::{CONSTRAINTS, INDEXES, TABLES};
 /// A store on `database`, as it is.
 pub(crate) async fn store(database: &TestPostgres) -> Postgres {
     Postgres::connect(PostgresConfig::from_url(database.url()).unwrap()).await.unwrap()
-}
-
-async fn migrated() -> TestPostgres {
-    let database = TestPostgres::create().await;
-    store(&database).await.run_pending().await.unwrap();
-    database
 }
 
 /// The rows of `sql`, values separated by ` | `, nulls as `-`.
@@ -29,7 +22,7 @@ async fn rows(database: &TestPostgres, sql: &str) -> Vec<String> {
 
 #[tokio::test]
 async fn every_column_has_its_type_nullability_and_default() {
-    let database = migrated().await;
+    let database = TestPostgres::migrated().await;
     let expected: Vec<_> = TABLES
         .iter()
         .flat_map(|(table, columns)| columns.iter().map(move |column| (table, column)))
@@ -50,7 +43,7 @@ async fn every_column_has_its_type_nullability_and_default() {
 
 #[tokio::test]
 async fn every_key_and_check_is_there_under_its_name() {
-    let database = migrated().await;
+    let database = TestPostgres::migrated().await;
     let expected: Vec<_> =
         CONSTRAINTS.iter().map(|(table, name, text)| format!("{table} | {name} | {text}")).collect();
     let constraints = rows(
@@ -66,7 +59,7 @@ async fn every_key_and_check_is_there_under_its_name() {
 
 #[tokio::test]
 async fn every_index_is_there_and_no_other() {
-    let database = migrated().await;
+    let database = TestPostgres::migrated().await;
     let expected: Vec<_> =
         INDEXES.iter().map(|(table, columns, unique)| format!("{table} | {columns} | {unique}")).collect();
     let mut indexes = rows(
@@ -87,7 +80,7 @@ async fn every_index_is_there_and_no_other() {
 
 #[tokio::test]
 async fn p6_a_purged_id_is_refused_to_whoever_writes() {
-    let database = migrated().await;
+    let database = TestPostgres::migrated().await;
     let id = "00000000-0000-7000-8000-000000000001";
     database
         .execute(&format!("INSERT INTO conversation_tombstones VALUES ('{id}', '\\x00', 'erased', now())"))

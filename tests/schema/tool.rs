@@ -47,8 +47,7 @@ fn run(command: &mut Command) -> String {
 
 #[tokio::test]
 async fn diesel_s_command_line_and_the_embedded_runner_make_the_same_schema() {
-    let (embedded, by_tool) = (TestPostgres::create().await, TestPostgres::create().await);
-    store(&embedded).await.run_pending().await.unwrap();
+    let (embedded, by_tool) = (TestPostgres::migrated().await, TestPostgres::create().await);
     // Locked: it may not write `schema.rs`, only say whether it is the same.
     run(diesel().args(["migration", "run", "--locked-schema", "--database-url", by_tool.url()]));
     assert_eq!(dump(&by_tool), dump(&embedded));
@@ -61,8 +60,7 @@ async fn diesel_s_command_line_and_the_embedded_runner_make_the_same_schema() {
 
 #[tokio::test]
 async fn schema_rs_is_what_the_database_says() {
-    let database = TestPostgres::create().await;
-    store(&database).await.run_pending().await.unwrap();
+    let database = TestPostgres::migrated().await;
     let printed = run(diesel().args(["print-schema", "--database-url", database.url()]));
     let written = fs::read_to_string(root().join("crates/storage/src/postgres/schema.rs")).unwrap();
     assert_eq!(written, printed);

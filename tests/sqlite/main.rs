@@ -1,4 +1,8 @@
 //! The SQLite store on real files: what it promises when the disk, the file or a process fails.
 
+mod disk;
+mod migration;
+mod process;
+mod row;
 mod store;
 mod support;

@@ -1,2 +1,3 @@
 //! Placeholder.
+mod output;
 fn main() {}

@@ -1,6 +1,7 @@
 //! A PostgreSQL database for each test, from a server that the tests start themselves.
 //!
-//! [`TestPostgres::create`] gives an empty database of its own in tens of milliseconds. Where the
+//! [`TestPostgres::create`] gives an empty database of its own in tens of milliseconds, and
+//! [`TestPostgres::migrated`] one with the schema. Where the
 //! environment variable `TEST_DATABASE_URL` is set, the database is made on that server (its role may
 //! create databases). Otherwise it is made in a cluster that the installed server binaries run:
 //!

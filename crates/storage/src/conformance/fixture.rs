@@ -182,7 +182,7 @@ pub(crate) fn name(text: &str) -> Text {
 }
 
 pub(crate) fn json(text: &str) -> Payload {
-    Payload::parse(text).expect("a document that can be kept")
+    Payload::parse(text).unwrap_or_else(|error| panic!("{text:.200} can be kept: {error}"))
 }
 
 pub(crate) fn metadata(text: &str) -> Metadata {

@@ -2,6 +2,8 @@
 //!
 //! What these verdicts take, `payload.rs` shows every store to keep.
 
+#![expect(clippy::unused_async, reason = "a verdict needs no store, and a test has the shape of the others")]
+
 use chrono::{DateTime, Utc};
 use lcs_domain::{
     ConversationCursor, ListConversations, Metadata, NewTurn, PageLimit, Payload, PayloadLimits,

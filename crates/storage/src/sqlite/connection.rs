@@ -1,6 +1,7 @@
 //! Opening connections: the file with its rights, the settings that the promises need, and the manager
 //! through which a pool makes them.
 
+use std::fmt::Write;
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, ErrorKind};
 use std::path::Path;
@@ -109,22 +110,22 @@ pub(super) fn uri(path: &Path) -> String {
         if byte.is_ascii_alphanumeric() || b"/._-~".contains(&byte) {
             uri.push(char::from(byte));
         } else {
-            uri.push_str(&format!("%{byte:02X}"));
+            // Writing to a string does not fail.
+            let _ = write!(uri, "%{byte:02X}");
         }
     }
     uri
 }
 
 /// Makes the file and the folders above it where they are missing: for their owner alone, because
-/// conversations are nobody else's. What is there keeps its mode.
-pub(super) fn prepare(path: &Path) -> Result<(), RepositoryError> {
+/// conversations are nobody else's. What is there keeps its mode. `false`: it may only be read.
+pub(super) fn prepare(path: &Path) -> Result<bool, RepositoryError> {
     let name = path.display().to_string();
     match create(path) {
-        // It may still be readable: what cannot be done with it shows when it is tried.
-        Err(error) if is_read_only(&error) && path.exists() => Ok(()),
+        Err(error) if is_read_only(&error) && path.exists() => Ok(false),
         Err(error) if is_read_only(&error) => Err(error::read_only(&name)),
         Err(error) => Err(RepositoryError::unavailable(format!("{name} cannot be opened: {error}"))),
-        Ok(()) => Ok(()),
+        Ok(()) => Ok(true),
     }
 }
 

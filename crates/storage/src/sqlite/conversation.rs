@@ -7,7 +7,7 @@ use lcs_domain::repository::RepositoryResult;
 use lcs_domain::{
     AgentId, Conversation, ConversationCursor, ConversationId, ConversationPage, ConversationRepository,
     ConversationStatus, ConversationUpdate, Durability, Entity, Head, ListConversations, NewConversation,
-    RepositoryError, UserId,
+    RepositoryError, Text, UserId,
 };
 
 use super::Sqlite;
@@ -25,24 +25,15 @@ struct NewRow<'a> {
     user_id: BlobUuid,
     agent_id: BlobUuid,
     model_id: &'a str,
-    system_prompt: Option<&'a str>,
+    system_prompt: Option<String>,
     created_at: Micros,
     updated_at: Micros,
     status: &'a str,
     metadata: &'a str,
     turn_count: i64,
     state_revision: i64,
-    topic_summary: Option<&'a str>,
-    external_id: Option<&'a str>,
-}
-
-#[derive(AsChangeset)]
-#[diesel(table_name = conversations)]
-struct Changes<'a> {
-    updated_at: Micros,
-    status: Option<&'a str>,
-    metadata: Option<&'a str>,
-    topic_summary: Option<Option<&'a str>>,
+    topic_summary: Option<String>,
+    external_id: Option<String>,
 }
 
 /// The conversation of this id, whoever's and however it is.
@@ -126,15 +117,15 @@ impl ConversationRepository for Sqlite {
                     user_id: user_id.into(),
                     agent_id: new.agent_id.into(),
                     model_id: &new.model_id,
-                    system_prompt: new.system_prompt.as_deref(),
+                    system_prompt: new.system_prompt.as_ref().map(Text::to_string),
                     created_at: now.into(),
                     updated_at: now.into(),
                     status: ConversationStatus::Active.as_str(),
                     metadata: new.metadata.as_json(),
                     turn_count: 0,
                     state_revision: 0,
-                    topic_summary: new.topic_summary.as_deref(),
-                    external_id: new.external_id.as_deref(),
+                    topic_summary: new.topic_summary.as_ref().map(Text::to_string),
+                    external_id: new.external_id.as_ref().map(Text::to_string),
                 };
                 diesel::insert_into(dsl::conversations).values(row).execute(connection)?;
                 Ok(Conversation {
@@ -227,20 +218,18 @@ impl ConversationRepository for Sqlite {
                 if update == ConversationUpdate::default() {
                     return Ok(conversation);
                 }
-                let updated_at = conversation.updated_at.max(now);
-                let status = update.status.map(ConversationStatus::from);
-                diesel::update(dsl::conversations.find(BlobUuid::from(conversation_id)))
-                    .set(Changes {
-                        updated_at: updated_at.into(),
-                        status: status.map(ConversationStatus::as_str),
-                        metadata: update.metadata.as_ref().map(|metadata| metadata.as_json()),
-                        topic_summary: update.topic_summary.as_ref().map(|summary| summary.as_deref()),
-                    })
-                    .execute(connection)?;
-                conversation.updated_at = updated_at;
-                conversation.status = status.unwrap_or(conversation.status);
+                conversation.updated_at = conversation.updated_at.max(now);
+                conversation.status = update.status.map_or(conversation.status, ConversationStatus::from);
                 conversation.metadata = update.metadata.unwrap_or(conversation.metadata);
                 conversation.topic_summary = update.topic_summary.unwrap_or(conversation.topic_summary);
+                diesel::update(dsl::conversations.find(BlobUuid::from(conversation_id)))
+                    .set((
+                        dsl::updated_at.eq(Micros::from(conversation.updated_at)),
+                        dsl::status.eq(conversation.status.as_str()),
+                        dsl::metadata.eq(conversation.metadata.as_json()),
+                        dsl::topic_summary.eq(conversation.topic_summary.as_deref()),
+                    ))
+                    .execute(connection)?;
                 Ok(conversation)
             })
             .await

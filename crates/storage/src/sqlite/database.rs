@@ -12,13 +12,14 @@ use bb8::{Pool, QueueStrategy, RunError};
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel::sqlite::SqliteConnection;
+use lcs_domain::diagnostic::Finding;
 use lcs_domain::repository::RepositoryResult;
 use lcs_domain::{Clock, RepositoryError};
 use tokio::task::{JoinError, spawn_blocking};
 use tokio::time::{Instant, sleep};
 
 use super::connection::{self, LastError, Manager};
-use super::error::Failure;
+use super::error::{self, Failure};
 use super::{SqliteConfig, SqliteFile};
 
 /// How long to wait before a look whether another process has done with the file.
@@ -49,8 +50,14 @@ impl Database {
             last_error: last_error.clone(),
         };
         if let SqliteFile::Path(path) = config.file.clone() {
-            blocking(move || connection::prepare(&path)).await?;
-            log_ahead(manager(true), config.busy_timeout).await?;
+            let writable = blocking(move || connection::prepare(&path)).await?;
+            match log_ahead(manager(true), config.busy_timeout).await {
+                // What may only be read cannot be switched, and can still be read.
+                Err(RepositoryError::ReadOnly { .. }) => {}
+                // Where nothing can be made beside the file, SQLite cannot even read it.
+                Err(RepositoryError::Unavailable { .. }) if !writable => return Err(error::read_only(&file)),
+                result => result?,
+            }
         }
         let pool = |size: u32, manager: Manager| {
             // Connections to a file do not go stale: none is closed for its age.
@@ -82,7 +89,7 @@ impl Database {
         })
     }
 
-    /// Runs `work` on a reading connection, in one snapshot.
+    /// Runs `work`, which is one statement or several that need not agree, on a reading connection.
     pub(super) async fn read<R, F>(&self, work: F) -> RepositoryResult<R>
     where
         R: Send + 'static,
@@ -90,10 +97,16 @@ impl Database {
     {
         let mut connection = self.checkout(&self.readers).await?;
         let file = Arc::clone(&self.file);
-        blocking(move || {
-            connection.transaction(work).map_err(|failure: Failure| failure.into_repository(&file))
-        })
-        .await
+        blocking(move || work(&mut connection).map_err(|failure| failure.into_repository(&file))).await
+    }
+
+    /// Runs `work` on a reading connection, in one snapshot.
+    pub(super) async fn read_snapshot<R, F>(&self, work: F) -> RepositoryResult<R>
+    where
+        R: Send + 'static,
+        F: FnOnce(&mut SqliteConnection) -> Result<R, Failure> + Send + 'static,
+    {
+        self.read(move |connection| connection.transaction(work)).await
     }
 
     /// Runs `work` on the writing connection, in one transaction that holds the write lock from its
@@ -137,13 +150,23 @@ impl Database {
     }
 
     /// What the file is called in errors and findings.
-    pub(super) fn file(&self) -> &str {
-        &self.file
+    pub(super) fn file(&self) -> Arc<str> {
+        Arc::clone(&self.file)
     }
 
-    /// The pool of reading connections.
-    pub(super) fn readers(&self) -> &Pool<Manager> {
-        &self.readers
+    /// How the pools are doing.
+    pub(super) fn pool_finding(&self) -> Finding {
+        let (readers, writer) = (self.readers.state().statistics, self.writer.state().statistics);
+        let timed_out = readers.get_timed_out + writer.get_timed_out;
+        if timed_out == 0 {
+            let waited = readers.get_waited + writer.get_waited;
+            return Finding::ok(
+                "pool",
+                format!("{waited} operations have waited for a connection, none in vain"),
+            );
+        }
+        let detail = format!("{timed_out} operations have waited for a connection in vain");
+        Finding::warning("pool", detail, "look for slow disks and for other processes that hold the file")
     }
 
     async fn checkout(
@@ -178,8 +201,6 @@ async fn log_ahead(manager: Manager, budget: Duration) -> RepositoryResult<()> {
         let file = Arc::clone(&manager.file);
         match blocking(move || connection::log_ahead(&mut manager.open()?, &file)).await {
             Err(RepositoryError::Overloaded { .. }) if Instant::now() < deadline => sleep(POLL).await,
-            // A file that may only be read keeps its journal; what it holds can still be read.
-            Err(RepositoryError::ReadOnly { .. }) => return Ok(()),
             result => return result,
         }
     }
@@ -199,4 +220,85 @@ async fn blocking<R: Send + 'static>(
             RepositoryError::unavailable("the program is shutting down")
         })
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::migration::Migrations;
+    use crate::sqlite::Sqlite;
+    use diesel::connection::SimpleConnection;
+    use lcs_domain::{Conversation, ConversationRepository, NewConversation, SystemClock, Text, UserId};
+
+    async fn create(store: &Sqlite, prompt_bytes: usize) -> RepositoryResult<Conversation> {
+        let mut new = NewConversation::begin(Text::name("m", "/model_id").unwrap());
+        new.system_prompt = Some(Text::prompt("x".repeat(prompt_bytes), "/system_prompt").unwrap());
+        store.create(UserId::from_text("u"), new).await
+    }
+
+    async fn limit_pages(store: &Sqlite, pages: u32) {
+        let pragma = format!("PRAGMA max_page_count={pages}");
+        store
+            .database
+            .write("test", move |connection, _| Ok(connection.batch_execute(&pragma)?))
+            .await
+            .unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_full_store_refuses_whole_keeps_what_it_has_and_writes_again_when_there_is_room() {
+        let store = Sqlite::open(SqliteConfig::memory(), Arc::new(SystemClock)).await.unwrap();
+        store.run_pending().await.unwrap();
+        limit_pages(&store, 60).await;
+        let mut stored = Vec::new();
+        let error = loop {
+            match create(&store, 20_000).await {
+                Ok(conversation) => stored.push(conversation),
+                Err(error) => break error,
+            }
+        };
+        assert!(matches!(error, RepositoryError::StorageFull { .. }), "{error}");
+        assert!(!stored.is_empty());
+        limit_pages(&store, 1_000).await;
+        stored.push(create(&store, 20_000).await.unwrap());
+        for conversation in stored {
+            let read = store.get(conversation.user_id, conversation.conversation_id).await.unwrap();
+            assert_eq!(read, Some(conversation));
+        }
+    }
+
+    #[tokio::test]
+    async fn work_that_panics_is_rolled_back_and_the_store_goes_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = SqliteConfig::file(folder.path().join("a.db"));
+        let store = Sqlite::open(config, Arc::new(SystemClock)).await.unwrap();
+        store.run_pending().await.unwrap();
+        let result: RepositoryResult<()> = store
+            .database
+            .write("test", |connection, _| {
+                connection.batch_execute("DROP TABLE conversation_turns").unwrap();
+                panic!("on purpose");
+            })
+            .await;
+        assert!(matches!(result, Err(RepositoryError::Backend { .. })));
+        create(&store, 1).await.unwrap();
+        let turns = "SELECT * FROM conversation_turns";
+        store.database.write("test", |connection, _| Ok(connection.batch_execute(turns)?)).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn nobody_waits_longer_than_the_budget_for_a_connection() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = SqliteConfig {
+            pool_timeout: Duration::from_millis(10),
+            ..SqliteConfig::file(folder.path().join("a.db"))
+        };
+        let store = Sqlite::open(config, Arc::new(SystemClock)).await.unwrap();
+        store.run_pending().await.unwrap();
+        let held = store.database.checkout(&store.database.writer).await.unwrap();
+        let error = create(&store, 1).await.unwrap_err();
+        assert!(matches!(error, RepositoryError::Overloaded { .. }), "{error}");
+        drop(held);
+        create(&store, 1).await.unwrap();
+    }
 }

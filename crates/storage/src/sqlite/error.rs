@@ -95,7 +95,7 @@ fn of_message(message: &str, file: &str) -> Option<RepositoryError> {
             reason: format!("no room for {file}: free some space on its disk"),
         },
         "attempt to write a readonly database" => read_only(file),
-        "database is locked" | "database table is locked" | "database schema is locked: main" => {
+        "database is locked" | "locking protocol" => {
             RepositoryError::Overloaded { reason: format!("another process holds the write lock of {file}") }
         }
         "database disk image is malformed" => damaged(file, "is damaged"),
@@ -107,7 +107,13 @@ fn of_message(message: &str, file: &str) -> Option<RepositoryError> {
         _ if message.starts_with("disk I/O error") => RepositoryError::unavailable(format!(
             "the disk under {file} gave an I/O error: look at its health"
         )),
-        _ if message.starts_with("no such table") || message.starts_with("no such column") => {
+        _ if message.starts_with("database table is locked") => {
+            RepositoryError::Overloaded { reason: format!("another connection holds a lock in {file}") }
+        }
+        _ if message.starts_with("no such table")
+            || message.starts_with("no such column")
+            || message.contains("has no column named") =>
+        {
             RepositoryError::SchemaSkew {
                 found: "an older version or none".to_owned(),
                 supported: migration::newest(),
@@ -127,4 +133,173 @@ pub(super) fn read_only(file: &str) -> RepositoryError {
 
 fn damaged(file: &str, how: &str) -> RepositoryError {
     RepositoryError::Backend { reason: format!("{file} {how}: restore it from a backup"), source: None }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use diesel::connection::SimpleConnection;
+    use diesel::prelude::*;
+    use diesel::sqlite::SqliteConnection;
+    use std::path::Path;
+
+    const SCHEMA: &str = include_str!("../../../../migrations/sqlite/2026-11-22-000001_conversations/up.sql");
+
+    fn migrated() -> SqliteConnection {
+        let mut connection = SqliteConnection::establish(":memory:").unwrap();
+        connection.batch_execute(SCHEMA).unwrap();
+        connection
+    }
+
+    fn refusal(connection: &mut SqliteConnection, sql: &str) -> RepositoryError {
+        Failure::from(connection.batch_execute(sql).unwrap_err()).into_repository("FILE")
+    }
+
+    fn conversation(id: u8, agent: u8) -> String {
+        let bytes = |byte: u8| format!("x'{}'", format!("{byte:02x}").repeat(16));
+        format!(
+            "INSERT INTO conversations (conversation_id, user_id, agent_id, model_id, external_id) \
+             VALUES ({}, {}, {}, 'm', 'e{id}');",
+            bytes(id),
+            bytes(9),
+            bytes(agent),
+        )
+    }
+
+    fn file(folder: &Path, content: &[u8]) -> SqliteConnection {
+        let path = folder.join("file.db");
+        std::fs::write(&path, content).unwrap();
+        SqliteConnection::establish(path.to_str().unwrap()).unwrap()
+    }
+
+    #[test]
+    fn a_full_disk_is_storage_full() {
+        let mut connection = migrated();
+        connection.batch_execute("PRAGMA max_page_count=1").unwrap();
+        let sql = "CREATE TABLE t (b BLOB); INSERT INTO t VALUES (zeroblob(1000000))";
+        assert!(matches!(refusal(&mut connection, sql), RepositoryError::StorageFull { .. }));
+    }
+
+    #[test]
+    fn a_read_only_file_is_read_only() {
+        let mut connection = migrated();
+        connection.batch_execute("PRAGMA query_only=ON").unwrap();
+        assert!(matches!(refusal(&mut connection, &conversation(1, 1)), RepositoryError::ReadOnly { .. }));
+    }
+
+    #[test]
+    fn a_lock_held_by_another_is_overloaded() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut one = file(folder.path(), b"");
+        one.batch_execute("BEGIN IMMEDIATE").unwrap();
+        let path = folder.path().join("file.db");
+        let mut other = SqliteConnection::establish(path.to_str().unwrap()).unwrap();
+        let error = refusal(&mut other, "BEGIN IMMEDIATE");
+        assert_eq!(error.to_string(), "overloaded: another process holds the write lock of FILE");
+    }
+
+    #[test]
+    fn what_is_no_database_or_a_damaged_one_says_what_to_do() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut no_database = file(folder.path(), &[b'x'; 4096]);
+        let error = refusal(&mut no_database, "SELECT * FROM conversations");
+        assert_eq!(
+            error.to_string(),
+            "the storage backend failed: FILE is not a SQLite database: restore it from a backup"
+        );
+
+        let mut sound = file(folder.path(), b"");
+        sound.batch_execute(SCHEMA).unwrap();
+        drop(sound);
+        let mut bytes = std::fs::read(folder.path().join("file.db")).unwrap();
+        bytes[4096..].fill(0xff);
+        let mut damaged = file(folder.path(), &bytes);
+        let error = refusal(&mut damaged, &conversation(1, 1));
+        assert_eq!(
+            error.to_string(),
+            "the storage backend failed: FILE is damaged: restore it from a backup"
+        );
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_opened_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let error = match SqliteConnection::establish(folder.path().to_str().unwrap()) {
+            Ok(mut connection) => refusal(&mut connection, "PRAGMA journal_mode=WAL"),
+            Err(error) => of_connection(error, "FILE"),
+        };
+        assert_eq!(
+            error.to_string(),
+            "the database is unavailable: FILE cannot be opened: check the path and who may write there"
+        );
+    }
+
+    #[test]
+    fn a_schema_that_is_missing_or_older_is_schema_skew() {
+        let mut empty = SqliteConnection::establish(":memory:").unwrap();
+        for sql in [
+            conversation(1, 1).as_str(),
+            "CREATE TABLE conversations (a); SELECT model_id FROM conversations",
+            &conversation(1, 1),
+        ] {
+            let error = refusal(&mut empty, sql);
+            assert_eq!(
+                error.to_string(),
+                "the database schema is at an older version or none, this program knows 20261122000001: \
+                 run `lcs-persistence migrate run`"
+            );
+        }
+    }
+
+    #[test]
+    fn a_taken_id_already_exists() {
+        let mut connection = migrated();
+        connection.batch_execute(&conversation(1, 1)).unwrap();
+        for again in [conversation(1, 2), conversation(2, 1), conversation(2, 2).replace("e2", "e1")] {
+            assert!(matches!(
+                refusal(&mut connection, &again),
+                RepositoryError::AlreadyExists { entity: Entity::Conversation }
+            ));
+        }
+    }
+
+    #[test]
+    fn p6_the_schema_refuses_a_purged_id_to_whoever_writes() {
+        let mut connection = migrated();
+        let tombstone = "INSERT INTO conversation_tombstones (conversation_id, user_hash, reason) \
+                         VALUES (x'01010101010101010101010101010101', x'00', 'deleted')";
+        connection.batch_execute(tombstone).unwrap();
+        assert!(matches!(
+            refusal(&mut connection, &conversation(1, 1)),
+            RepositoryError::AlreadyExists { entity: Entity::Conversation }
+        ));
+        connection.batch_execute(&conversation(2, 1)).unwrap();
+    }
+
+    #[test]
+    fn the_schema_refuses_what_no_row_may_be() {
+        let mut connection = migrated();
+        connection.batch_execute(&conversation(1, 1)).unwrap();
+        for change in
+            ["status = 'gone'", "metadata = '{'", "turn_count = -1", "user_id = x'00'", "model_id = NULL"]
+        {
+            let error = refusal(&mut connection, &format!("UPDATE conversations SET {change}"));
+            assert_eq!(
+                error.to_string(),
+                "the storage backend failed: an operation on FILE failed",
+                "{change}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_commit_that_failed_is_unknown_unless_it_certainly_did_not_happen() {
+        let failed = |message: &str| {
+            let error = Error::DatabaseError(DatabaseErrorKind::Unknown, Box::new(message.to_owned()));
+            Failure::from(error).into_commit_failure("FILE", "KEY")
+        };
+        assert!(matches!(failed("database or disk is full"), RepositoryError::StorageFull { .. }));
+        assert!(matches!(failed("database is locked"), RepositoryError::Overloaded { .. }));
+        assert!(matches!(failed("disk I/O error"), RepositoryError::OutcomeUnknown { key } if key == "KEY"));
+    }
 }

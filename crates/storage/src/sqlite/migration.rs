@@ -137,6 +137,6 @@ impl Migrations for Sqlite {
 
     #[tracing::instrument(name = "db.migration.status", skip_all)]
     async fn status(&self) -> RepositoryResult<Vec<MigrationStatus>> {
-        self.database.read(status).await
+        self.database.read_snapshot(status).await
     }
 }

@@ -82,7 +82,8 @@ fn find_known(
     conversation_id: ConversationId,
     turn: &NewTurn,
 ) -> Result<Option<Known>, Failure> {
-    let row: Option<(Cell<Vec<u8>>, Cell<Vec<u8>>, Cell<i64>, Cell<Vec<u8>>)> = dsl::conversation_turns
+    type Row = (Cell<Vec<u8>>, Cell<Vec<u8>>, Cell<i64>, Cell<Vec<u8>>);
+    let row: Option<Row> = dsl::conversation_turns
         .filter(dsl::turn_id.eq(BlobUuid::from(turn.turn_id())))
         .select((dsl::turn_id, dsl::conversation_id, dsl::turn_number, dsl::content_hash))
         .first(connection)
@@ -207,7 +208,7 @@ impl TurnRepository for Sqlite {
         limit: PageLimit,
     ) -> RepositoryResult<Option<TurnPage>> {
         self.database
-            .read(move |connection| {
+            .read_snapshot(move |connection| {
                 let Some(place) = find_place(connection, user_id, conversation_id)? else {
                     return Ok(None);
                 };

@@ -6,6 +6,9 @@ use std::fmt;
 use tokio_postgres::config::Host;
 use tokio_postgres::{Client, Config, SimpleQueryMessage};
 
+use crate::migration::Migrations;
+use crate::postgres::{Postgres, PostgresConfig};
+
 use super::{Result, connection, external, or_fail, random, shared, usage};
 
 /// An empty database of its own, dropped with this value.
@@ -27,6 +30,22 @@ impl TestPostgres {
             Ok(url) => Self::on_external(&url).await,
             Err(_) => Self::on_shared().await,
         })
+    }
+
+    /// Makes a database with the schema of this program's migrations, and without rows.
+    ///
+    /// # Panics
+    /// Where there is no server, or a migration fails.
+    pub async fn migrated() -> Self {
+        let database = Self::create().await;
+        or_fail(database.migrate().await);
+        database
+    }
+
+    async fn migrate(&self) -> Result<()> {
+        let store = Postgres::connect(PostgresConfig::from_url(&self.url)?).await?;
+        store.run_pending().await?;
+        Ok(())
     }
 
     async fn on_shared() -> Result<Self> {

@@ -1,0 +1,171 @@
+//! A store that goes on being honest while its database is gone (P8).
+//!
+//! [`Fallback`] stands before a primary store and watches what comes back. When the primary has been gone
+//! for a few calls in a row the circuit opens: calls are no longer sent to a database that does not
+//! answer, and one probe at a time finds out when it is back. What is answered meanwhile is the mode's
+//! matter, and never a guess:
+//!
+//! | while open | [`Refuse`](FallbackMode::Refuse) | [`Memory`](FallbackMode::Memory) |
+//! | --- | --- | --- |
+//! | begin a conversation | `Unavailable` | made in memory, and said to be volatile |
+//! | anything on a conversation that its user began in this outage | `Unavailable` | from memory, and said to be volatile |
+//! | anything on another conversation or agent | `Unavailable` | `Unavailable`: what it holds cannot be known |
+//! | list, delete, retention | `Unavailable` | `Unavailable`: a partial list would be a lie, a deletion one too |
+//! | [`ping`](Repositories::ping), diagnostics | the primary | the primary |
+//!
+//! When the circuit closes, what was volatile is discarded, counted and logged. From then on such a
+//! conversation is what the primary says it is: not found.
+//!
+//! What memory cannot know: a `create` that had reached the primary before the outage, sent again during
+//! it, begins a volatile conversation of the same id. Its answers say `volatile`, as all others do.
+
+mod agent_state;
+mod circuit;
+mod conversation;
+mod outage;
+mod probe;
+mod retention;
+mod status;
+mod turn;
+mod volatile;
+
+#[cfg(test)]
+mod fake;
+#[cfg(test)]
+mod promise;
+
+use std::fmt;
+use std::future::Future;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use lcs_domain::repository::RepositoryResult;
+use lcs_domain::{
+    AgentStateRepository, Capabilities, ConversationRepository, DiagnosticRepository, Repositories,
+    RetentionRepository, TurnRepository,
+};
+
+pub use self::status::{CircuitState, FallbackStatus, VolatileCount};
+
+use self::circuit::{Circuit, Epoch};
+
+/// What is done while the primary is gone.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum FallbackMode {
+    /// Everything is refused at once, and said to be unavailable.
+    #[default]
+    Refuse,
+    /// New conversations are kept in this process's memory, and lost when the primary is back.
+    Memory,
+}
+
+/// When the circuit opens, and what happens then.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FallbackConfig {
+    /// What is done while it is open.
+    pub mode: FallbackMode,
+    /// How many calls in a row must find the primary gone to open it.
+    pub failures_to_open: NonZeroU32,
+    /// How long after a failed probe the next one is made; at least ten milliseconds.
+    pub probe_interval: Duration,
+}
+
+impl Default for FallbackConfig {
+    /// Refuse, after three failures, and probe every second.
+    fn default() -> Self {
+        const THREE: NonZeroU32 = NonZeroU32::MIN.saturating_add(2);
+        Self {
+            mode: FallbackMode::default(),
+            failures_to_open: THREE,
+            probe_interval: Duration::from_secs(1),
+        }
+    }
+}
+
+/// Makes an empty store in memory: a fresh one for each outage.
+type MakeMemory = Arc<dyn Fn() -> Arc<dyn Repositories> + Send + Sync>;
+
+/// A primary store, and what stands in for it while it is gone.
+///
+/// It has to be called inside a Tokio runtime: the probes run there.
+pub struct Fallback {
+    primary: Arc<dyn Repositories>,
+    circuit: Arc<Circuit>,
+}
+
+impl fmt::Debug for Fallback {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Fallback").field("status", &self.status()).finish_non_exhaustive()
+    }
+}
+
+impl Fallback {
+    /// A closed circuit before `primary`. `memory` makes the store that an outage's conversations are kept
+    /// in, where the mode keeps them; it must do its work while it is polled, in no task of its own.
+    #[must_use]
+    pub fn new(
+        primary: Arc<dyn Repositories>,
+        memory: impl Fn() -> Arc<dyn Repositories> + Send + Sync + 'static,
+        config: FallbackConfig,
+    ) -> Self {
+        let circuit = Circuit::new(Arc::clone(&primary), Arc::new(memory), config);
+        Self { primary, circuit: Arc::new(circuit) }
+    }
+
+    /// How it stands now.
+    #[must_use]
+    pub fn status(&self) -> FallbackStatus {
+        self.circuit.status()
+    }
+
+    /// What the primary answers, with the circuit watching.
+    async fn watched<T>(
+        &self,
+        epoch: Epoch,
+        call: impl Future<Output = RepositoryResult<T>> + Send,
+    ) -> RepositoryResult<T> {
+        let result = call.await;
+        self.circuit.observe(epoch, result.as_ref().err());
+        result
+    }
+}
+
+#[deny(clippy::missing_trait_methods)]
+#[async_trait]
+impl Repositories for Fallback {
+    fn conversations(&self) -> &dyn ConversationRepository {
+        self
+    }
+
+    fn turns(&self) -> &dyn TurnRepository {
+        self
+    }
+
+    fn agent_states(&self) -> &dyn AgentStateRepository {
+        self
+    }
+
+    fn retention(&self) -> &dyn RetentionRepository {
+        self
+    }
+
+    /// The primary's own: who looks into a store's health wants to see that store.
+    fn diagnostics(&self) -> &dyn DiagnosticRepository {
+        self.primary.diagnostics()
+    }
+
+    /// Asks the primary, whether the circuit is open or not: what comes back is the truth about it. The
+    /// circuit takes note: a sign of life closes it at once.
+    async fn ping(&self) -> RepositoryResult<()> {
+        let epoch = self.circuit.epoch();
+        self.watched(epoch, self.primary.ping()).await
+    }
+
+    /// The primary's. How durable an answer given while the circuit is open is, that answer says.
+    fn capabilities(&self) -> Capabilities {
+        self.primary.capabilities()
+    }
+}

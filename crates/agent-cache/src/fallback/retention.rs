@@ -1,0 +1,32 @@
+//! Retention through the fallback: it waits for the primary, and never touches what is volatile.
+
+#![deny(clippy::missing_trait_methods)]
+
+use async_trait::async_trait;
+use lcs_domain::repository::RepositoryResult;
+use lcs_domain::{PageLimit, PurgeReport, RetentionPolicy, RetentionRepository};
+
+use super::Fallback;
+use super::circuit::Route;
+
+/// What a refused operator is told.
+const REFUSED: &str = "nothing can be cleaned up before, try again then";
+
+#[async_trait]
+impl RetentionRepository for Fallback {
+    async fn count_due(&self, policy: RetentionPolicy) -> RepositoryResult<u64> {
+        match self.circuit.route() {
+            Route::Primary(epoch) => self.watched(epoch, self.primary.retention().count_due(policy)).await,
+            Route::Outage(outage) => Err(outage.refusal(REFUSED)),
+        }
+    }
+
+    async fn purge_batch(&self, policy: RetentionPolicy, limit: PageLimit) -> RepositoryResult<PurgeReport> {
+        match self.circuit.route() {
+            Route::Primary(epoch) => {
+                self.watched(epoch, self.primary.retention().purge_batch(policy, limit)).await
+            }
+            Route::Outage(outage) => Err(outage.refusal(REFUSED)),
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! How the fallback stands: for readiness, metrics and logs.
+
+use std::ops::AddAssign;
+use std::time::Duration;
+
+use super::FallbackMode;
+
+/// Whether calls are sent to the primary.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum CircuitState {
+    /// They are.
+    Closed,
+    /// They are not: the primary was gone when it was last asked.
+    Open,
+    /// They are not, and a probe is under way.
+    HalfOpen,
+}
+
+impl CircuitState {
+    /// The word for this state in answers, logs and metrics.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Closed => "closed",
+            Self::Open => "open",
+            Self::HalfOpen => "half_open",
+        }
+    }
+}
+
+/// What is, or was, in memory only.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct VolatileCount {
+    /// Conversations that were begun in memory.
+    pub conversations: u64,
+    /// Their turns.
+    pub turns: u64,
+    /// Their agents' states.
+    pub agent_states: u64,
+}
+
+impl AddAssign for VolatileCount {
+    fn add_assign(&mut self, other: Self) {
+        self.conversations += other.conversations;
+        self.turns += other.turns;
+        self.agent_states += other.agent_states;
+    }
+}
+
+/// A snapshot of a fallback.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FallbackStatus {
+    /// What it does while the circuit is open.
+    pub mode: FallbackMode,
+    /// Whether calls are sent to the primary.
+    pub state: CircuitState,
+    /// How long the circuit has been open; `None` where it is closed.
+    pub open_for: Option<Duration>,
+    /// How long until the next probe; `None` where the circuit is closed, zero where one is under way.
+    pub next_probe_in: Option<Duration>,
+    /// What is in memory only now.
+    pub volatile: VolatileCount,
+    /// What was in memory only and has been discarded, in all outages.
+    pub discarded: VolatileCount,
+    /// How often the circuit has opened.
+    pub openings: u64,
+}

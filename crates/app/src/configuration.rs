@@ -1,0 +1,283 @@
+//! What the operator decides: the `persistence:` section of `lightspeed-stack.yaml`, a URL, the environment.
+//!
+//! Each key has LCS's documented name and default; `docs/CONFIGURATION.md` lists them all. The store is
+//! the first that is said of: `--database-url`, the variable [`DATABASE_URL_VARIABLE`], the file's section,
+//! and else a SQLite file in the platform's data folder. A password is held as a secret: neither
+//! `Debug` nor any error shows it, and it never goes through a URL on its way to the server.
+
+mod database;
+mod database_url;
+mod document;
+mod problem;
+mod reader;
+mod variable;
+
+use std::fs;
+use std::io;
+use std::num::NonZeroU32;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use etcetera::BaseStrategy;
+use lcs_agent_cache::fallback::{FallbackConfig, FallbackMode};
+use lcs_domain::{PageLimit, PayloadLimits};
+use lcs_storage::postgres::PostgresConfig;
+use lcs_storage::sqlite::SqliteConfig;
+use secrecy::{ExposeSecret, SecretString};
+
+pub use self::database::PASSWORD_VARIABLE;
+pub use self::database_url::{DatabaseUrl, PostgresqlUrl};
+use self::document::{Database, Fallback, Persistence, Value};
+pub use self::problem::{ConfigurationError, Problem};
+use self::reader::Reader;
+pub use self::variable::Environment;
+
+/// The environment variable that says which store to use, after `--database-url` and before the file.
+pub const DATABASE_URL_VARIABLE: &str = "LCS_PERSISTENCE_DATABASE_URL";
+
+/// Everything that is configured. Each field has its documented default but the store.
+#[derive(Debug, Clone)]
+pub struct Configuration {
+    /// Where the conversations are.
+    pub store: StoreConfiguration,
+    /// How many agents are kept alive in memory.
+    pub agent_cache_max_size: usize,
+    /// How long an agent is kept alive after it was last stored.
+    pub agent_cache_ttl: Duration,
+    /// Whether an agent that is no longer in memory is made again from what is stored.
+    pub enable_rehydration: bool,
+    /// How many days a conversation may be idle before cleaning up removes it: at most 36,500.
+    pub conversation_retention_days: u32,
+    /// What happens while the database is gone.
+    pub fallback: FallbackConfig,
+    /// How large a document may be.
+    pub payload_limits: PayloadLimits,
+    /// How many of the newest turns an agent sees again when it is made again.
+    pub recent_turns: PageLimit,
+}
+
+/// Where the conversations are.
+#[derive(Debug, Clone)]
+pub enum StoreConfiguration {
+    /// In a PostgreSQL database.
+    Postgresql(Box<PostgresConfig>),
+    /// In a SQLite file.
+    Sqlite(SqliteConfig),
+    /// In this process's memory, gone with it.
+    Memory,
+}
+
+impl Configuration {
+    /// The defaults, with `store`.
+    #[must_use]
+    pub fn new(store: StoreConfiguration) -> Self {
+        let mut reader = Reader::new(&|_| None, Vec::new());
+        Self::read(&mut reader, &Persistence::default(), store)
+    }
+
+    /// The configuration of this process: of `file` and `database_url` where they are given, and of its environment.
+    pub fn load(
+        file: Option<&Path>,
+        database_url: Option<&SecretString>,
+    ) -> Result<Self, ConfigurationError> {
+        Self::load_with(file, database_url, &|name| std::env::var(name).ok())
+    }
+
+    /// As [`load`](Self::load), with another environment than the process's.
+    pub fn load_with(
+        file: Option<&Path>,
+        database_url: Option<&SecretString>,
+        environment: Environment<'_>,
+    ) -> Result<Self, ConfigurationError> {
+        let database_url = match database_url {
+            Some(url) => Some(read_url("--database-url", url)?),
+            None => environment(DATABASE_URL_VARIABLE)
+                .filter(|url| !url.is_empty())
+                .map(|url| read_url(DATABASE_URL_VARIABLE, &SecretString::from(url)))
+                .transpose()?,
+        };
+        let yaml = file.map(read_file).transpose()?.unwrap_or_default();
+        let origin = file.map_or_else(|| "the configuration".into(), |file| file.display().to_string());
+        Self::from_yaml_with(&yaml, database_url, environment)
+            .map_err(|problems| ConfigurationError::new(origin, problems))
+    }
+
+    /// The configuration that the text of a `lightspeed-stack.yaml` holds.
+    pub fn from_yaml(yaml: &str, environment: Environment<'_>) -> Result<Self, ConfigurationError> {
+        Self::from_yaml_with(yaml, None, environment)
+            .map_err(|problems| ConfigurationError::new("the configuration", problems))
+    }
+
+    fn from_yaml_with(
+        yaml: &str,
+        database_url: Option<DatabaseUrl>,
+        environment: Environment<'_>,
+    ) -> Result<Self, Vec<Problem>> {
+        let (persistence, problems) = document::parse(yaml).map_err(|problem| vec![problem])?;
+        let persistence = persistence.unwrap_or_default();
+        let mut reader = Reader::new(environment, problems);
+        let store = store(&mut reader, &persistence, database_url);
+        let configuration = Self::read(&mut reader, &persistence, store);
+        let problems = reader.into_problems();
+        if problems.is_empty() { Ok(configuration) } else { Err(problems) }
+    }
+
+    /// Everything but the store.
+    fn read(reader: &mut Reader<'_>, persistence: &Persistence, store: StoreConfiguration) -> Self {
+        const ARCHIVAL: &str = "persistence.enable_archival";
+        let mut number = |name: &str, value: &Value, range, unit, default: u32| {
+            reader.number(&format!("persistence.{name}"), value, range, unit, default)
+        };
+        let max_size =
+            number("agent_cache_max_size", &persistence.agent_cache_max_size, 1..=1_000_000, "agents", 1_000);
+        let ttl_seconds = number(
+            "agent_cache_ttl_seconds",
+            &persistence.agent_cache_ttl_seconds,
+            1..=366 * 24 * 3_600,
+            "seconds",
+            3_600,
+        );
+        let days = number(
+            "conversation_retention_days",
+            &persistence.conversation_retention_days,
+            1..=36_500,
+            "days",
+            90,
+        );
+        let max_bytes = number(
+            "max_document_bytes",
+            &persistence.max_document_bytes,
+            1_024..=67_108_864,
+            "bytes",
+            4_194_304,
+        );
+        let recent_turns =
+            number("recent_turns", &persistence.recent_turns, 1..=PageLimit::MAX.get(), "turns", 20);
+        if reader.flag(ARCHIVAL, &persistence.enable_archival, false) {
+            reader.problem(ARCHIVAL, "there is no archive yet: write false");
+        }
+        let fallback = persistence.fallback.as_ref();
+        Self {
+            store,
+            agent_cache_max_size: size(max_size),
+            agent_cache_ttl: Duration::from_secs(ttl_seconds.into()),
+            enable_rehydration: reader.flag(
+                "persistence.enable_rehydration",
+                &persistence.enable_rehydration,
+                true,
+            ),
+            conversation_retention_days: days,
+            fallback: read_fallback(reader, fallback.unwrap_or(&Fallback::default())),
+            payload_limits: PayloadLimits { max_bytes: size(max_bytes) },
+            // Within the range above there is nothing that it refuses.
+            recent_turns: PageLimit::new(recent_turns).unwrap_or_default(),
+        }
+    }
+}
+
+fn size(number: u32) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX)
+}
+
+fn read_fallback(reader: &mut Reader<'_>, section: &Fallback) -> FallbackConfig {
+    let mode = reader.word(
+        "persistence.fallback.mode",
+        &section.mode,
+        &[("refuse", FallbackMode::Refuse), ("memory", FallbackMode::Memory)],
+        "refuse or memory",
+        FallbackMode::Refuse,
+    );
+    let default = FallbackConfig::default();
+    let failures_to_open = reader.number(
+        "persistence.fallback.failures_to_open",
+        &section.failures_to_open,
+        1..=1_000,
+        "failures",
+        default.failures_to_open.get(),
+    );
+    let probe_seconds = reader.number(
+        "persistence.fallback.probe_interval_seconds",
+        &section.probe_interval_seconds,
+        1..=3_600,
+        "seconds",
+        default.probe_interval.as_secs(),
+    );
+    FallbackConfig {
+        mode,
+        failures_to_open: NonZeroU32::new(failures_to_open).unwrap_or(default.failures_to_open),
+        probe_interval: Duration::from_secs(probe_seconds),
+    }
+}
+
+/// The store: what the URL says, else what the section says, else the built-in default.
+fn store(
+    reader: &mut Reader<'_>,
+    persistence: &Persistence,
+    database_url: Option<DatabaseUrl>,
+) -> StoreConfiguration {
+    const TYPE: &str = "persistence.type";
+    let kinds = [
+        ("postgresql", Kind::Postgresql),
+        ("postgres", Kind::Postgresql),
+        ("sqlite", Kind::Sqlite),
+        ("memory", Kind::Memory),
+    ];
+    let kind = reader.word(TYPE, &persistence.kind, &kinds, "postgresql, sqlite or memory", Kind::Sqlite);
+    if persistence.kind.is_none() && persistence.database.is_some() && database_url.is_none() {
+        reader.problem(TYPE, "it is missing, and without it database is not used: write type: postgresql");
+    }
+    let database = persistence.database.as_ref();
+    let (kind, url) = match database_url {
+        Some(DatabaseUrl::Postgresql(url)) => (Kind::Postgresql, Some(*url)),
+        Some(DatabaseUrl::Sqlite(path)) => return StoreConfiguration::Sqlite(SqliteConfig::file(path)),
+        Some(DatabaseUrl::Memory) => return StoreConfiguration::Memory,
+        None => (kind, None),
+    };
+    match kind {
+        Kind::Postgresql => {
+            let database = database::read(reader, database.unwrap_or(&Database::default()), url);
+            StoreConfiguration::Postgresql(Box::new(database))
+        }
+        Kind::Sqlite => StoreConfiguration::Sqlite(SqliteConfig::file(sqlite_path(reader, persistence))),
+        Kind::Memory => StoreConfiguration::Memory,
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Kind {
+    Postgresql,
+    Sqlite,
+    Memory,
+}
+
+fn sqlite_path(reader: &mut Reader<'_>, persistence: &Persistence) -> PathBuf {
+    const PATH: &str = "persistence.sqlite.path";
+    let path = persistence.sqlite.as_ref().and_then(|sqlite| reader.path(PATH, &sqlite.path));
+    path.or_else(default_sqlite_path).unwrap_or_else(|| {
+        reader.problem(PATH, "there is no home folder to put the default into: write the path of a file");
+        PathBuf::new()
+    })
+}
+
+/// `lcs-persistence/conversations.sqlite` in the platform's data folder; `None` without a home folder.
+fn default_sqlite_path() -> Option<PathBuf> {
+    let folders = etcetera::choose_base_strategy().ok()?;
+    Some(folders.data_dir().join("lcs-persistence").join("conversations.sqlite"))
+}
+
+fn read_url(origin: &str, url: &SecretString) -> Result<DatabaseUrl, ConfigurationError> {
+    DatabaseUrl::parse(url.expose_secret())
+        .map_err(|message| ConfigurationError::new(origin, vec![Problem::new("the URL", message)]))
+}
+
+fn read_file(file: &Path) -> Result<String, ConfigurationError> {
+    fs::read_to_string(file).map_err(|error| {
+        let message = match error.kind() {
+            io::ErrorKind::InvalidData => "it is not UTF-8 text: save it as UTF-8".to_owned(),
+            kind => {
+                format!("it cannot be read ({kind}): write the path of a file that this process may read")
+            }
+        };
+        ConfigurationError::new(file.display().to_string(), vec![Problem::new("the file", message)])
+    })
+}

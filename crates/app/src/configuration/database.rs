@@ -1,0 +1,213 @@
+//! The PostgreSQL part of the configuration: the keys under `persistence.database`, or a URL over them.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+use std::time::Duration;
+
+use lcs_storage::postgres::{PostgresConfig, SslMode, UnknownSslMode};
+use secrecy::SecretString;
+
+use super::database_url::PostgresqlUrl;
+use super::document::{Database, Value};
+use super::reader::Reader;
+
+/// The environment variable that holds the password where neither the file nor the URL does.
+pub const PASSWORD_VARIABLE: &str = "LCS_PERSISTENCE_PASSWORD";
+
+const CA_CERT_PATH: &str = "persistence.database.ca_cert_path";
+const NAMESPACE: &str = "persistence.database.namespace";
+
+/// The most connections that one process may have: `pool_size` and `max_overflow` together.
+const MAX_CONNECTIONS: u32 = 1_000;
+/// The longest a connection may live, in seconds: a month.
+const MAX_RECYCLE_SECONDS: i64 = 31 * 24 * 3_600;
+
+/// Reads the section; what `url` says stands above it. With a URL, the section's host, port, name and
+/// credentials are not used at all: a password must never be sent to a host that it was not written for.
+pub(super) fn read(
+    reader: &mut Reader<'_>,
+    section: &Database,
+    url: Option<PostgresqlUrl>,
+) -> PostgresConfig {
+    let (says_ssl_mode, says_namespace) =
+        url.as_ref().map_or((false, false), |url| (url.says_ssl_mode, url.says_namespace));
+    let mut config = match url {
+        Some(url) => url.config,
+        None => server(reader, section),
+    };
+    if config.password.is_none() {
+        config.password = reader.environment(PASSWORD_VARIABLE).map(SecretString::from);
+    }
+    if !says_ssl_mode {
+        config.ssl_mode = ssl_mode(reader, section);
+    }
+    if !says_namespace && let Some(namespace) = reader.text(NAMESPACE, &section.namespace) {
+        config.namespace = namespace;
+    }
+    check_namespace(reader, &config.namespace);
+    if config.ca_cert_path.is_none() {
+        config.ca_cert_path = reader.path(CA_CERT_PATH, &section.ca_cert_path);
+    }
+    check_ca_certificate(reader, &config);
+    config.pool_timeout = Duration::from_secs(reader.number(
+        "persistence.database.pool_timeout",
+        &section.pool_timeout,
+        1..=3_600,
+        "seconds",
+        30,
+    ));
+    (config.pool_size, config.max_overflow) = pool(reader, section);
+    config.pool_recycle = pool_recycle(reader, section);
+    config
+}
+
+/// The keys that say which database it is, and who we are there.
+fn server(reader: &mut Reader<'_>, section: &Database) -> PostgresConfig {
+    PostgresConfig {
+        host: host(reader, section),
+        port: reader.number("persistence.database.port", &section.port, 1..=65_535, "", 5432),
+        database: required(reader, "persistence.database.name", &section.name, "the database's name"),
+        user: required(
+            reader,
+            "persistence.database.username",
+            &section.username,
+            "the database user's name",
+        ),
+        password: password(reader, section),
+        ..PostgresConfig::default()
+    }
+}
+
+fn ssl_mode(reader: &mut Reader<'_>, section: &Database) -> SslMode {
+    const KEY: &str = "persistence.database.ssl_mode";
+    let Some(text) = reader.text(KEY, &section.ssl_mode) else { return SslMode::Prefer };
+    text.trim().to_ascii_lowercase().parse().unwrap_or_else(|error: UnknownSslMode| {
+        reader.problem(KEY, error.to_string());
+        SslMode::Prefer
+    })
+}
+
+fn required(reader: &mut Reader<'_>, key: &str, value: &Value, what: &str) -> String {
+    let before = reader.problem_count();
+    let text = reader.text(key, value);
+    if text.is_none() && reader.problem_count() == before {
+        reader.problem(key, format!("it is missing: write {what}"));
+    }
+    text.unwrap_or_default()
+}
+
+fn host(reader: &mut Reader<'_>, section: &Database) -> String {
+    const KEY: &str = "persistence.database.host";
+    let host = reader.text(KEY, &section.host).unwrap_or_else(|| "localhost".into());
+    if host.contains("://") || host.contains(['@', '?']) || host.contains(char::is_whitespace) {
+        reader.problem(KEY, "it is more than a host: write its name or address only, or a socket's folder");
+    }
+    host
+}
+
+fn password(reader: &mut Reader<'_>, section: &Database) -> Option<SecretString> {
+    const FILE: &str = "persistence.database.password_file";
+    let password = reader.text("persistence.database.password", &section.password).map(SecretString::from);
+    let file = reader.path(FILE, &section.password_file);
+    match (password, file) {
+        (Some(_), Some(_)) => {
+            reader.problem(FILE, "password is set too: keep one of password and password_file");
+            None
+        }
+        (None, Some(file)) => match read_password(&file) {
+            Ok(password) => Some(password),
+            Err(message) => {
+                reader.problem(FILE, message);
+                None
+            }
+        },
+        (password, None) => password,
+    }
+}
+
+/// The file's content but for one newline at its end, which an editor or `echo` leaves there.
+fn read_password(file: &Path) -> Result<SecretString, String> {
+    let text = fs::read_to_string(file).map_err(|error| match error.kind() {
+        io::ErrorKind::InvalidData => {
+            format!("{} is not UTF-8 text: write the password alone", file.display())
+        }
+        kind => {
+            format!("{} cannot be read ({kind}): write a file that this process may read", file.display())
+        }
+    })?;
+    let password = text.strip_suffix('\n').unwrap_or(&text);
+    let password = password.strip_suffix('\r').unwrap_or(password);
+    if password.is_empty() {
+        return Err(format!("{} is empty: write the password into it", file.display()));
+    }
+    Ok(SecretString::from(password))
+}
+
+fn check_ca_certificate(reader: &mut Reader<'_>, config: &PostgresConfig) {
+    const WRITE: &str = "write the path of a file with certificates in PEM form";
+    let Some(file) = &config.ca_cert_path else { return };
+    if config.ssl_mode == SslMode::Disable {
+        reader.problem(
+            CA_CERT_PATH,
+            "it is not used with ssl_mode disable: remove it, or write ssl_mode: verify-full",
+        );
+        return;
+    }
+    let shown = file.display();
+    match fs::File::open(file).and_then(|opened| opened.metadata()) {
+        Ok(metadata) if metadata.is_file() => {}
+        Ok(_) => reader.problem(CA_CERT_PATH, format!("{shown} is not a file: {WRITE}")),
+        Err(error) => {
+            reader.problem(CA_CERT_PATH, format!("{shown} cannot be read ({}): {WRITE}", error.kind()));
+        }
+    }
+}
+
+/// The rule for a schema's name is LCS's, but for the prefix that PostgreSQL keeps for itself.
+fn check_namespace(reader: &mut Reader<'_>, name: &str) {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'$';
+    if name.is_empty() || name.len() > 63 || !name.bytes().all(allowed) || name.starts_with("pg_") {
+        reader.problem(
+            NAMESPACE,
+            "it is no schema's name: write 1 to 63 letters, digits, _ and $, and do not begin with pg_",
+        );
+    }
+}
+
+fn pool(reader: &mut Reader<'_>, section: &Database) -> (u32, u32) {
+    let pool_size = reader.number(
+        "persistence.database.pool_size",
+        &section.pool_size,
+        1..=MAX_CONNECTIONS,
+        "connections",
+        10,
+    );
+    let max_overflow = reader.number(
+        "persistence.database.max_overflow",
+        &section.max_overflow,
+        0..=MAX_CONNECTIONS,
+        "connections",
+        20,
+    );
+    if pool_size + max_overflow > MAX_CONNECTIONS {
+        let message = format!(
+            "with pool_size it makes {} connections: write numbers that make at most {MAX_CONNECTIONS}",
+            pool_size + max_overflow
+        );
+        reader.problem("persistence.database.max_overflow", message);
+    }
+    (pool_size, max_overflow)
+}
+
+/// `None` is never: -1 in the file.
+fn pool_recycle(reader: &mut Reader<'_>, section: &Database) -> Option<Duration> {
+    const KEY: &str = "persistence.database.pool_recycle";
+    let seconds =
+        reader.number(KEY, &section.pool_recycle, -1..=MAX_RECYCLE_SECONDS, "seconds (-1: never)", 3_600);
+    if seconds == 0 {
+        reader
+            .problem(KEY, "0 would renew every connection at once: write 1 or more seconds, or -1 for never");
+    }
+    u64::try_from(seconds).ok().map(Duration::from_secs)
+}

@@ -1,0 +1,169 @@
+//! The `persistence:` section as it is written: every value as its text, and every key known.
+//!
+//! Values are read as texts, not as what YAML takes them for, so that an unquoted password `0123` or
+//! `1e5` stays what was written, and so that `${env.NAME}` may stand for a number as well.
+
+use serde::Deserialize;
+use serde_ignored::Path;
+use serde_saphyr::options;
+
+use super::problem::Problem;
+
+/// A value as it is written; `None` where the key is missing or has no value.
+pub(super) type Value = Option<String>;
+
+/// A section as a struct of its keys, and the list of their names.
+macro_rules! section {
+    ($name:ident { $($field:ident: $type:ty = $key:literal),* $(,)? }) => {
+        #[derive(Default, Deserialize)]
+        #[serde(default)]
+        pub(super) struct $name {
+            $(#[serde(rename = $key)] pub(super) $field: $type,)*
+        }
+
+        impl $name {
+            const KEYS: &[&str] = &[$($key),*];
+        }
+    };
+}
+
+section!(Persistence {
+    kind: Value = "type",
+    database: Option<Database> = "database",
+    sqlite: Option<Sqlite> = "sqlite",
+    agent_cache_max_size: Value = "agent_cache_max_size",
+    agent_cache_ttl_seconds: Value = "agent_cache_ttl_seconds",
+    enable_rehydration: Value = "enable_rehydration",
+    conversation_retention_days: Value = "conversation_retention_days",
+    enable_archival: Value = "enable_archival",
+    fallback: Option<Fallback> = "fallback",
+    max_document_bytes: Value = "max_document_bytes",
+    recent_turns: Value = "recent_turns",
+});
+
+section!(Database {
+    host: Value = "host",
+    port: Value = "port",
+    name: Value = "name",
+    username: Value = "username",
+    password: Value = "password",
+    password_file: Value = "password_file",
+    ssl_mode: Value = "ssl_mode",
+    ca_cert_path: Value = "ca_cert_path",
+    namespace: Value = "namespace",
+    pool_size: Value = "pool_size",
+    max_overflow: Value = "max_overflow",
+    pool_timeout: Value = "pool_timeout",
+    pool_recycle: Value = "pool_recycle",
+});
+
+section!(Sqlite { path: Value = "path" });
+
+section!(Fallback {
+    mode: Value = "mode",
+    failures_to_open: Value = "failures_to_open",
+    probe_interval_seconds: Value = "probe_interval_seconds",
+});
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct File {
+    persistence: Option<Persistence>,
+}
+
+/// The sections that have known keys, the innermost first.
+const SECTIONS: [(&[&str], &[&str]); 4] = [
+    (&["persistence", "database"], Database::KEYS),
+    (&["persistence", "sqlite"], Sqlite::KEYS),
+    (&["persistence", "fallback"], Fallback::KEYS),
+    (&["persistence"], Persistence::KEYS),
+];
+
+/// What LCS calls these keys elsewhere: too far from our names to be found by their spelling.
+const SYNONYMS: [(&str, &str); 4] =
+    [("db", "name"), ("user", "username"), ("db_path", "path"), ("max_entries", "agent_cache_max_size")];
+
+/// The file's `persistence:` section, if it has one, and what is wrong with its keys. Other sections are LCS's.
+pub(super) fn parse(yaml: &str) -> Result<(Option<Persistence>, Vec<Problem>), Problem> {
+    let mut unknown = Vec::new();
+    let options = options! { with_snippet: false };
+    let file: Option<File> = serde_saphyr::with_deserializer_from_str_with_options(yaml, options, |reader| {
+        serde_ignored::deserialize(reader, |path| unknown.push(keys(&path)))
+    })
+    .map_err(|error| malformed(&error))?;
+    let persistence = file.unwrap_or_default().persistence;
+    let problems = unknown.iter().filter_map(|keys| unknown_key(keys, persistence.is_some())).collect();
+    Ok((persistence, problems))
+}
+
+/// The keys that lead to `path`, the outermost first.
+fn keys(path: &Path<'_>) -> Vec<String> {
+    match path {
+        Path::Root => Vec::new(),
+        Path::Map { parent, key } => {
+            let mut keys = keys(parent);
+            keys.push(key.clone());
+            keys
+        }
+        Path::Seq { parent, .. }
+        | Path::Some { parent }
+        | Path::NewtypeStruct { parent }
+        | Path::NewtypeVariant { parent } => keys(parent),
+    }
+}
+
+fn unknown_key(keys: &[String], has_persistence: bool) -> Option<Problem> {
+    if let [section] = keys {
+        // LCS's sections are not ours to judge; one that is nearly ours would silently not be read.
+        let misspelt = !has_persistence && strsim::damerau_levenshtein(section, "persistence") <= 2;
+        return misspelt.then(|| Problem::new(section, "unknown section: did you mean persistence?"));
+    }
+    let (section, known) = SECTIONS.iter().find(|(section, _)| keys.starts_with(&owned(section)))?;
+    let key = keys.get(section.len())?;
+    let message = match nearest(key, known) {
+        Some(nearest) => format!("unknown key: did you mean {nearest}?"),
+        None => format!("unknown key: the keys here are {}", known.join(", ")),
+    };
+    Some(Problem::new(format!("{}.{}", section.join("."), shown(key)), message))
+}
+
+fn owned(keys: &[&str]) -> Vec<String> {
+    keys.iter().map(ToString::to_string).collect()
+}
+
+fn nearest<'a>(key: &str, known: &[&'a str]) -> Option<&'a str> {
+    let synonym = SYNONYMS.iter().find(|(theirs, _)| *theirs == key).map(|(_, ours)| *ours);
+    if let Some(ours) = synonym.and_then(|ours| known.iter().find(|known| **known == ours)) {
+        return Some(ours);
+    }
+    let distance = |known: &&str| strsim::damerau_levenshtein(&key.to_lowercase().replace('-', "_"), known);
+    let nearest = known.iter().copied().min_by_key(|known| distance(known))?;
+    (distance(&nearest) <= nearest.len() / 3).then_some(nearest)
+}
+
+/// A key as a message shows it: a broken file can make anything into a key, however long.
+fn shown(key: &str) -> String {
+    key.chars().filter(|c| !c.is_control()).take(64).collect()
+}
+
+/// What is wrong with a text that is no YAML, or not in this shape. The parser's own words are not
+/// shown: they quote the file, and so may quote a password.
+fn malformed(error: &serde_saphyr::Error) -> Problem {
+    use serde_saphyr::Error;
+
+    let message = match error.without_snippet() {
+        Error::DuplicateMappingKey { .. } => "the same key is written twice: keep one of them",
+        Error::MultipleDocuments { .. } => "there is more than one YAML document: keep one of them",
+        Error::Unexpected { .. } | Error::SerdeInvalidType { .. } => {
+            "a value of another kind is needed here: one value for a key, indented keys for a section"
+        }
+        _ => {
+            "this is not valid YAML: check the indentation, and put quotes around a value with special characters"
+        }
+    };
+    let place = error.location().filter(|location| location.line() > 0).map_or_else(
+        || "the file".to_owned(),
+        |location| format!("line {}, column {}", location.line(), location.column()),
+    );
+    Problem::new(place, message)
+}

@@ -1,0 +1,401 @@
+//! The configuration as an operator meets it: the files that are read, and what is said of those that are not.
+
+use std::fs;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use lcs_app::configuration::{Configuration, ConfigurationError, StoreConfiguration};
+use lcs_storage::postgres::{PostgresConfig, SslMode};
+use lcs_storage::sqlite::{SqliteConfig, SqliteFile};
+use secrecy::{ExposeSecret, SecretString};
+
+/// A password with every character that has a meaning in a URL or in YAML.
+const CANARY: &str = "canary@/%:#?";
+
+const LCS_EXAMPLE: &str = r#"
+name: Lightspeed Core Service
+service: {host: localhost, port: 8080, auth_enabled: false}
+llama_stack: {use_as_library_client: false, url: "http://localhost:8321"}
+mcp_servers: [{name: server1, url: "http://localhost:3000"}]
+persistence:
+  type: postgresql
+  database:
+    host: db.example
+    port: 6432
+    name: lightspeed
+    username: lightspeed_user
+    password: "canary@/%:#?"
+    ssl_mode: require
+    pool_size: 5
+    max_overflow: 0
+    pool_timeout: 3
+    pool_recycle: -1
+  agent_cache_max_size: 10
+  agent_cache_ttl_seconds: 60
+  enable_rehydration: no
+  conversation_retention_days: 7
+  enable_archival: false
+"#;
+
+fn environment(name: &str) -> Option<String> {
+    match name {
+        "PG_PASSWORD" => Some(CANARY.into()),
+        "PG_PORT" => Some("6432".into()),
+        _ => None,
+    }
+}
+
+fn read(yaml: &str) -> Result<Configuration, ConfigurationError> {
+    Configuration::from_yaml(yaml, &environment)
+}
+
+/// A section with a complete `database` and `lines` in it besides.
+fn database_with(lines: &[&str]) -> String {
+    let mut yaml =
+        "persistence:\n  type: postgresql\n  database:\n    name: lcs\n    username: alice\n".to_owned();
+    for line in lines {
+        yaml = format!("{yaml}    {line}\n");
+    }
+    yaml
+}
+
+fn database(configuration: Configuration) -> PostgresConfig {
+    match configuration.store {
+        StoreConfiguration::Postgresql(database) => *database,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn sqlite_path(configuration: Configuration) -> PathBuf {
+    match configuration.store {
+        StoreConfiguration::Sqlite(SqliteConfig { file: SqliteFile::Path(path), .. }) => path,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn problems(yaml: &str) -> Vec<String> {
+    read(yaml).expect_err(yaml).problems().iter().map(ToString::to_string).collect()
+}
+
+fn password(configuration: Configuration) -> Option<String> {
+    database(configuration).password.map(|password| password.expose_secret().to_owned())
+}
+
+#[test]
+fn every_key_that_lcs_documents_is_read() {
+    let configuration = read(LCS_EXAMPLE).unwrap();
+    assert_eq!(
+        (configuration.agent_cache_max_size, configuration.agent_cache_ttl),
+        (10, Duration::from_mins(1))
+    );
+    assert!(!configuration.enable_rehydration);
+    assert_eq!(configuration.conversation_retention_days, 7);
+    let database = database(configuration);
+    assert_eq!((database.host.as_str(), database.port), ("db.example", 6432));
+    assert_eq!((database.database.as_str(), database.user.as_str()), ("lightspeed", "lightspeed_user"));
+    assert_eq!(database.password.unwrap().expose_secret(), CANARY);
+    assert_eq!(database.ssl_mode, SslMode::Require);
+    assert_eq!((database.pool_size, database.max_overflow), (5, 0));
+    assert_eq!(database.pool_timeout, Duration::from_secs(3));
+    assert_eq!(database.pool_recycle, None);
+}
+
+#[test]
+fn without_a_section_everything_is_its_default_and_sqlite() {
+    for yaml in ["", "# nothing\n", "name: LCS\n", "persistence:\n", "persistence: {}\n"] {
+        let configuration = read(yaml).unwrap();
+        assert_eq!(
+            (configuration.agent_cache_max_size, configuration.agent_cache_ttl),
+            (1000, Duration::from_hours(1)),
+            "{yaml}"
+        );
+        assert!(configuration.enable_rehydration);
+        assert_eq!(configuration.conversation_retention_days, 90);
+        let path = sqlite_path(configuration);
+        assert!(path.ends_with("lcs-persistence/conversations.sqlite"), "{}", path.display());
+    }
+}
+
+#[test]
+fn a_database_has_the_documented_defaults() {
+    let database = database(read(&database_with(&[])).unwrap());
+    assert_eq!((database.host.as_str(), database.port), ("localhost", 5432));
+    assert!(database.password.is_none() && database.ca_cert_path.is_none());
+    assert_eq!((database.ssl_mode, database.namespace.as_str()), (SslMode::Prefer, "public"));
+    assert_eq!((database.pool_size, database.max_overflow), (10, 20));
+    assert_eq!(database.pool_timeout, Duration::from_secs(30));
+    assert_eq!(database.pool_recycle, Some(Duration::from_hours(1)));
+}
+
+#[test]
+fn variables_stand_for_texts_and_numbers() {
+    let yaml = database_with(&[
+        "port: ${env.PG_PORT}",
+        "password: ${env.PG_PASSWORD}",
+        "host: db.${env.UNSET:=local}.example",
+        "pool_size: \"${env.UNSET:=7}\"",
+        "namespace: ${env.UNSET:=}",
+    ]);
+    let database = database(read(&yaml).unwrap());
+    assert_eq!((database.port, database.pool_size), (6432, 7));
+    assert_eq!((database.host.as_str(), database.namespace.as_str()), ("db.local.example", "public"));
+    assert_eq!(database.password.unwrap().expose_secret(), CANARY);
+    assert_eq!(
+        problems(&database_with(&["port: ${env.UNSET}"])),
+        ["persistence.database.port: the environment variable UNSET is not set: set it, \
+          or write ${env.UNSET:=default} here"]
+    );
+}
+
+#[test]
+fn a_password_is_the_text_that_was_written() {
+    for (written, expected) in [
+        ("12345", "12345"),
+        ("012345", "012345"),
+        ("1e5", "1e5"),
+        ("0x10", "0x10"),
+        ("yes", "yes"),
+        ("1.10", "1.10"),
+        ("' with spaces '", " with spaces "),
+        ("canary@/%:#?", CANARY),
+        ("\"null\"", "null"),
+    ] {
+        let configuration = read(&database_with(&[&format!("password: {written}")])).unwrap();
+        assert_eq!(password(configuration).as_deref(), Some(expected), "{written}");
+    }
+}
+
+#[test]
+fn an_unknown_key_names_the_nearest_known_one() {
+    for (line, expected) in [
+        ("pool_sise: 3", "persistence.database.pool_sise: unknown key: did you mean pool_size?"),
+        ("Pool-Timeout: 3", "persistence.database.Pool-Timeout: unknown key: did you mean pool_timeout?"),
+        ("user: alice", "persistence.database.user: unknown key: did you mean username?"),
+        ("db: lcs", "persistence.database.db: unknown key: did you mean name?"),
+    ] {
+        assert_eq!(problems(&database_with(&[line])), [expected]);
+    }
+    assert_eq!(
+        problems("persistence: {sqlite: {colour: teal}}"),
+        ["persistence.sqlite.colour: unknown key: the keys here are path"]
+    );
+    assert_eq!(
+        problems("persistence: {agent_cache_size: 3}"),
+        ["persistence.agent_cache_size: unknown key: did you mean agent_cache_max_size?"]
+    );
+    assert_eq!(
+        problems("persistance: {type: memory}"),
+        ["persistance: unknown section: did you mean persistence?"]
+    );
+}
+
+#[test]
+fn all_problems_of_a_file_come_at_once_and_say_what_to_write() {
+    let yaml = "
+persistence:
+  type: postgresql
+  database:
+    host: http://db
+    port: 70000
+    password: x
+    password_file: /nowhere/password
+    ssl_mode: always
+    namespace: pg_catalog
+    pool_size: 0
+    max_overflow: -1
+    pool_timeout: 30s
+    pool_recycle: 0
+    ca_cert_path: /nowhere/ca.pem
+    colour: teal
+  agent_cache_max_size: 0
+  agent_cache_ttl_seconds: 99999999999
+  enable_rehydration: maybe
+  conversation_retention_days: 40000
+  enable_archival: true
+  fallback: {mode: journal, failures_to_open: 0, probe_interval_seconds: 0}
+  max_document_bytes: 1
+  recent_turns: 201
+";
+    let problems = problems(yaml);
+    let keys: Vec<&str> =
+        problems.iter().filter_map(|problem| problem.split_once(": ")).map(|(key, _)| key).collect();
+    let expected = [
+        "database.colour",
+        "database.host",
+        "database.port",
+        "database.name",
+        "database.username",
+        "database.password_file",
+        "database.ssl_mode",
+        "database.namespace",
+        "database.ca_cert_path",
+        "database.pool_timeout",
+        "database.pool_size",
+        "database.max_overflow",
+        "database.pool_recycle",
+        "agent_cache_max_size",
+        "agent_cache_ttl_seconds",
+        "conversation_retention_days",
+        "max_document_bytes",
+        "recent_turns",
+        "enable_archival",
+        "enable_rehydration",
+        "fallback.mode",
+        "fallback.failures_to_open",
+        "fallback.probe_interval_seconds",
+    ];
+    assert_eq!(keys, expected.map(|key| format!("persistence.{key}")));
+    for problem in &problems {
+        let says_what_to_do =
+            ["write", "keep", "remove", "the keys here are"].iter().any(|word| problem.contains(word));
+        assert!(says_what_to_do && !problem.ends_with('.') && !problem.contains('\n'), "{problem}");
+    }
+    assert!(
+        problems.contains(
+            &"persistence.database.port: \"70000\" is out of range: write a whole number from 1 to 65535"
+                .to_owned()
+        ),
+        "{problems:#?}"
+    );
+}
+
+#[test]
+fn a_database_without_its_type_is_not_silently_ignored() {
+    let problems = problems("persistence:\n  database: {name: lcs, username: alice}\n");
+    assert_eq!(
+        problems,
+        ["persistence.type: it is missing, and without it database is not used: write type: postgresql"]
+    );
+    for kind in ["sqlite", "memory"] {
+        assert!(read(&format!("persistence:\n  type: {kind}\n  database: {{name: lcs}}\n")).is_ok());
+    }
+}
+
+#[test]
+fn a_password_comes_from_the_file_then_from_the_environment() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("password");
+    fs::write(&file, format!("{CANARY}\n")).unwrap();
+    let with_file = database_with(&[&format!("password_file: {}", file.display())]);
+    assert_eq!(password(read(&with_file).unwrap()).as_deref(), Some(CANARY));
+
+    let from_environment = |name: &str| (name == "LCS_PERSISTENCE_PASSWORD").then(|| "from-env".to_owned());
+    let read = |yaml: &str| Configuration::from_yaml(yaml, &from_environment).unwrap();
+    assert_eq!(password(read(&database_with(&[]))).as_deref(), Some("from-env"));
+    assert_eq!(password(read(&database_with(&["password: mine"]))).as_deref(), Some("mine"));
+    assert_eq!(password(read(&with_file)).as_deref(), Some(CANARY));
+}
+
+#[test]
+fn a_url_stands_above_the_variable_and_the_variable_above_the_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("lightspeed-stack.yaml");
+    fs::write(&file, LCS_EXAMPLE).unwrap();
+    let variable =
+        |name: &str| (name == "LCS_PERSISTENCE_DATABASE_URL").then(|| "sqlite:from-env.db".to_owned());
+    let load = |url: Option<&str>, variable: &dyn Fn(&str) -> Option<String>| {
+        let url = url.map(SecretString::from);
+        Configuration::load_with(Some(&file), url.as_ref(), variable).unwrap()
+    };
+    assert!(matches!(load(Some("memory:"), &variable).store, StoreConfiguration::Memory));
+    let from_variable = load(None, &variable);
+    assert_eq!(sqlite_path(from_variable.clone()), PathBuf::from("from-env.db"));
+    assert_eq!(from_variable.agent_cache_max_size, 10);
+    assert_eq!(database(load(None, &|_| None)).host, "db.example");
+
+    // What is not in the URL comes from the file, but for the credentials: they are another host's.
+    let merged = database(load(Some("postgres://bob@other.example/lcs2"), &|_| None));
+    assert_eq!(
+        (merged.host.as_str(), merged.port, merged.database.as_str()),
+        ("other.example", 5432, "lcs2")
+    );
+    assert!(merged.password.is_none());
+    assert_eq!((merged.pool_size, merged.ssl_mode), (5, SslMode::Require));
+    let merged = database(load(Some("postgres://bob:pw@other.example/lcs2?sslmode=disable"), &|_| None));
+    assert_eq!(merged.ssl_mode, SslMode::Disable);
+    assert_eq!(merged.password.unwrap().expose_secret(), "pw");
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_one_sentence() {
+    let folder = tempfile::tempdir().unwrap();
+    let missing = folder.path().join("missing.yaml");
+    let error = Configuration::load_with(Some(&missing), None, &environment).unwrap_err().to_string();
+    assert!(error.contains("missing.yaml: the file: it cannot be read"), "{error}");
+    let latin1 = folder.path().join("latin1.yaml");
+    fs::write(&latin1, b"name: caf\xe9").unwrap();
+    let error = Configuration::load_with(Some(&latin1), None, &environment).unwrap_err().to_string();
+    assert!(error.contains("not UTF-8"), "{error}");
+    assert!(Configuration::load_with(Some(folder.path()), None, &environment).is_err());
+}
+
+#[test]
+fn canary_the_password_is_in_no_debug_and_in_no_error() {
+    let shown = format!("{:?} {:#?}", read(LCS_EXAMPLE), read(LCS_EXAMPLE));
+    assert!(shown.contains("lightspeed_user") && !shown.contains("canary"), "{shown}");
+
+    for line in [
+        "password: \"canary@/%:#?",
+        "password: @canary",
+        "password: %canary",
+        "password: `canary",
+        "password: *canary",
+        "password: &canary",
+        "password: !canary x",
+        "password: !!int canary",
+        "password: !!binary canary",
+        "password: [canary",
+        "password: [canary]",
+        "password: {canary: 1}",
+        "password: {canary}",
+        "password: | canary",
+        "password: canary: x",
+        "password: canary\n   canary: x",
+        "password: canary\n    password: canary",
+        "password: canary\n    canary",
+        "password: \"\\canary\"",
+        "password: ${env.canary",
+        "password: canary\n    password_file: /dev/null",
+        "password: canary\n    port: 0",
+        "password: canary\n    ? [canary]",
+        "password: canary\n---\nx: canary",
+    ] {
+        let yaml = database_with(&[line]);
+        match read(&yaml) {
+            Ok(configuration) => assert!(!format!("{configuration:?}").contains("canary"), "{line}"),
+            Err(error) => {
+                let shown = format!("{error} {error:?}");
+                assert!(
+                    !shown.replace("persistence.database.canary", "").contains("canary"),
+                    "{line}: {shown}"
+                );
+            }
+        }
+    }
+
+    for url in ["postgres://a:canary@h:0/d", "canary", "postgres://a:canary@h"] {
+        let error = Configuration::load_with(None, Some(&SecretString::from(url)), &environment).unwrap_err();
+        assert!(error.to_string().starts_with("--database-url: the URL: "), "{error}");
+        assert!(!format!("{error} {error:?}").contains("canary"), "{error}");
+    }
+}
+
+#[test]
+fn every_yaml_block_of_the_manual_is_a_configuration() {
+    let manual = include_str!("../../../docs/CONFIGURATION.md");
+    let blocks: Vec<&str> =
+        manual.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+    assert!(blocks.len() >= 3, "{}", blocks.len());
+    for block in blocks {
+        let environment = |name: &str| Some(format!("value-of-{name}"));
+        // The files that the manual names are not on this machine.
+        let problems: Vec<String> = match Configuration::from_yaml(block, &environment) {
+            Ok(_) => Vec::new(),
+            Err(error) => error.problems().iter().map(ToString::to_string).collect(),
+        };
+        assert!(
+            problems.iter().all(|problem| problem.contains("cannot be read (entity not found)")),
+            "{problems:?}\n{block}"
+        );
+    }
+}

@@ -1,0 +1,145 @@
+//! Disks that are full or may not be written, and files that are no database.
+
+use std::path::Path;
+use std::process::Command;
+
+use lcs_domain::*;
+use lcs_storage::migration::Migrations;
+use lcs_storage::sqlite::{Sqlite, SqliteConfig};
+
+use crate::support::*;
+
+/// A small disk of its own, gone with this value. Only root may mount one.
+struct Disk<'a>(&'a Path);
+
+impl<'a> Disk<'a> {
+    fn mount(folder: &'a Path, size: &str) -> Option<Self> {
+        mount(&["-t", "tmpfs", "-o", size, "tmpfs"], folder).then_some(Self(folder))
+    }
+
+    fn remount(&self, options: &str) {
+        assert!(mount(&["-o", &format!("remount,{options}")], self.0), "remount {options}");
+    }
+}
+
+impl Drop for Disk<'_> {
+    fn drop(&mut self) {
+        let unmounted = Command::new("umount").arg(self.0).status();
+        assert!(unmounted.is_ok_and(|status| status.success()) || std::thread::panicking());
+    }
+}
+
+fn mount(arguments: &[&str], folder: &Path) -> bool {
+    let output = Command::new("mount").args(arguments).arg(folder).output();
+    output.is_ok_and(|output| output.status.success())
+}
+
+#[tokio::test]
+async fn a_full_disk_refuses_whole_loses_nothing_and_takes_turns_again_when_there_is_room() {
+    let place = Place::new();
+    let Some(disk) = Disk::mount(place.folder(), "size=1m") else {
+        eprintln!("only root may mount a small disk: the store's unit tests limit the file instead");
+        return;
+    };
+    let store = place.store().await;
+    let conversation = begin(&store).await;
+    let mut acknowledged = Vec::new();
+    let refused = loop {
+        let append = append(&conversation, turn(&"x".repeat(5_000)));
+        match store.append(user(), append.clone()).await {
+            Ok(_) => acknowledged.push(append.turn.turn_id()),
+            Err(error) => {
+                assert!(matches!(error, RepositoryError::StorageFull { .. }), "{error}");
+                break append;
+            }
+        }
+    };
+    assert!(acknowledged.len() > 20, "{}", acknowledged.len());
+    let stored = page(&store, conversation.conversation_id).await;
+    assert_eq!(stored.turns.iter().map(|turn| turn.turn_id).collect::<Vec<_>>(), acknowledged);
+
+    disk.remount("size=8m");
+    let appended = store.append(user(), refused).await.unwrap();
+    assert_eq!(appended.turn_number.map(|number| number as usize), Some(acknowledged.len() + 1));
+    assert_eq!(ask(&mut place.raw(), "SELECT integrity_check AS answer FROM pragma_integrity_check"), "ok");
+    drop(store);
+}
+
+#[tokio::test]
+async fn a_disk_that_may_only_be_read_refuses_writes_and_loses_nothing() {
+    let place = Place::new();
+    let Some(disk) = Disk::mount(place.folder(), "size=4m") else {
+        eprintln!("only root may mount a small disk: the error is held against SQLite in a unit test");
+        return;
+    };
+    let store = place.store().await;
+    let conversation = begin(&store).await;
+    store.append(user(), append(&conversation, turn("one"))).await.unwrap();
+    drop(store);
+    disk.remount("ro");
+    let opened = Sqlite::open(place.config(), clock()).await;
+    let error = match opened {
+        Ok(store) => store.append(user(), append(&conversation, turn("two"))).await.unwrap_err(),
+        Err(error) => error,
+    };
+    assert!(matches!(error, RepositoryError::ReadOnly { .. }), "{error}");
+    let missing = SqliteConfig::file(place.folder().join("new.db"));
+    let error = Sqlite::open(missing, clock()).await.unwrap_err();
+    assert!(matches!(error, RepositoryError::ReadOnly { .. }), "{error}");
+
+    disk.remount("rw");
+    let store = open(place.config()).await;
+    assert_eq!(page(&store, conversation.conversation_id).await.turns.len(), 1);
+    store.append(user(), append(&conversation, turn("two"))).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_file_that_is_no_database_is_refused_and_kept_as_it_is() {
+    let place = Place::new();
+    let content = "not a database at all\n".repeat(200);
+    std::fs::write(place.file(), &content).unwrap();
+    let error = Sqlite::open(place.config(), clock()).await.unwrap_err();
+    assert!(error.to_string().ends_with("is not a SQLite database: restore it from a backup"), "{error}");
+    assert!(!error.is_retryable());
+    assert_eq!(std::fs::read_to_string(place.file()).unwrap(), content);
+}
+
+#[tokio::test]
+async fn a_damaged_file_says_so_and_never_panics() {
+    let place = Place::new();
+    let store = place.store().await;
+    let conversation = begin(&store).await;
+    for n in 0..50 {
+        store.append(user(), append(&conversation, turn(&n.to_string().repeat(1_000)))).await.unwrap();
+    }
+    drop(store);
+    // Closing moved the log into the file; now everything but the schema rots.
+    let mut bytes = std::fs::read(place.file()).unwrap();
+    assert!(bytes.len() > 100_000, "{}", bytes.len());
+    let half = bytes.len() / 2;
+    bytes[half..].fill(0xa5);
+    std::fs::write(place.file(), bytes).unwrap();
+
+    let store = open(place.config()).await;
+    let error = store
+        .page(user(), conversation.conversation_id, TurnRange::Newest, PageLimit::MAX)
+        .await
+        .unwrap_err();
+    assert!(error.to_string().ends_with("is damaged: restore it from a backup"), "{error}");
+    let findings = store.diagnose().await.unwrap();
+    let integrity = findings.iter().find(|finding| finding.check == "integrity").unwrap();
+    assert_eq!(integrity.severity, diagnostic::Severity::Error);
+}
+
+#[tokio::test]
+async fn a_path_that_cannot_be_a_file_is_named() {
+    let place = Place::new();
+    std::fs::write(place.file(), "").unwrap();
+    for path in [place.folder().to_owned(), place.file().join("below-a-file.db")] {
+        let error = Sqlite::open(SqliteConfig::file(&path), clock()).await.unwrap_err();
+        assert!(matches!(error, RepositoryError::Unavailable { .. }), "{error}");
+        assert!(error.to_string().contains(path.to_str().unwrap()), "{error}");
+    }
+    // An empty file is a database without tables.
+    open(place.config()).await.run_pending().await.unwrap();
+}
