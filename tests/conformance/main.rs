@@ -2,5 +2,8 @@
 //!
 //! One file for each: a harness and a line that stamps the suite.
 
+mod fallback;
 mod memory;
+mod postgres;
 mod shared;
+mod sqlite;

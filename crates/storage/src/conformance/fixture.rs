@@ -270,6 +270,35 @@ pub(crate) fn is(error: &RepositoryError, expected: &RepositoryError) -> bool {
     format!("{error:?}") == format!("{expected:?}")
 }
 
+/// Runs both at the same time, each in a task of its own; which of them is ahead changes with `round`.
+pub(crate) async fn race<A, B>(
+    one: impl Future<Output = A> + Send + 'static,
+    other: impl Future<Output = B> + Send + 'static,
+    round: usize,
+) -> (A, B)
+where
+    A: Send + 'static,
+    B: Send + 'static,
+{
+    let barrier = Arc::new(Barrier::new(2));
+    let (one, other) = (behind(Arc::clone(&barrier), one), behind(barrier, other));
+    // Who comes to the barrier last goes on first.
+    let (one, other) = if round.is_multiple_of(2) {
+        let one = tokio::spawn(one);
+        (one, tokio::spawn(other))
+    } else {
+        let other = tokio::spawn(other);
+        (tokio::spawn(one), other)
+    };
+    let (one, other) = (one.await, other.await);
+    (one.expect("a racer ends without a panic"), other.expect("a racer ends without a panic"))
+}
+
+async fn behind<T>(barrier: Arc<Barrier>, task: impl Future<Output = T>) -> T {
+    barrier.wait().await;
+    task.await
+}
+
 /// Runs all `tasks` at the same time, each in a task of its own, and gives their results in order.
 pub(crate) async fn at_once<T, F>(tasks: impl IntoIterator<Item = F>) -> Vec<T>
 where
@@ -278,16 +307,8 @@ where
 {
     let tasks: Vec<F> = tasks.into_iter().collect();
     let barrier = Arc::new(Barrier::new(tasks.len()));
-    let running: Vec<_> = tasks
-        .into_iter()
-        .map(|task| {
-            let barrier = Arc::clone(&barrier);
-            tokio::spawn(async move {
-                barrier.wait().await;
-                task.await
-            })
-        })
-        .collect();
+    let running: Vec<_> =
+        tasks.into_iter().map(|task| tokio::spawn(behind(Arc::clone(&barrier), task))).collect();
     let mut results = Vec::new();
     for task in running {
         results.push(task.await.expect("a task of the test ends without a panic"));
