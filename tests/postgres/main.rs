@@ -1,10 +1,8 @@
 //! What the PostgreSQL store promises beyond the ports: its statements, its connections, its failures.
 
-#![cfg(test)]
-
-mod conformance;
 mod connection;
 mod doctor;
+mod lost_answer;
 mod plan;
 mod refusal;
 mod resilience;

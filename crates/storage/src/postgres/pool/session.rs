@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use diesel_async::AsyncPgConnection;
 use diesel_async::pooled_connection::PoolableConnection;
+use lcs_domain::RepositoryError;
 use tokio::time::{Instant, timeout};
 
 use crate::postgres::error::Fault;
@@ -49,7 +50,9 @@ impl Session {
             Ok(answer) => answer.map_err(Fault::from),
             Err(_) => Err(Fault::Lost(format!("no answer came within {:?}", self.answer_within))),
         };
-        self.discarded = matches!(answer, Err(Fault::Lost(_)));
+        // A server that takes no writes may have been the primary a moment ago: the next connection asks anew.
+        self.discarded =
+            matches!(answer, Err(Fault::Lost(_) | Fault::Refused(RepositoryError::ReadOnly { .. })));
         answer
     }
 

@@ -1,0 +1,165 @@
+//! Answers that are lost after the server has committed: what was done is done once, and told truly.
+//!
+//! Between the store and the server stands a proxy that reads along: where it is told to, it takes away
+//! the next rows that the server sends, which the server does after the commit.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use lcs_domain::{
+    AgentStateRepository, ConversationRepository, NewConversation, PageLimit, Payload, RepositoryError,
+    SaveAgentState, Text, TurnRange, TurnRepository, UserId,
+};
+use lcs_storage::postgres::{Postgres, PostgresConfig, SslMode};
+use lcs_storage::testing::TestPostgres;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+use crate::support::{append, begin, config, saying, saying_with_state, single};
+
+/// How the proxy takes an answer away.
+#[derive(Clone, Copy)]
+enum Loss {
+    /// The connection ends.
+    Cut,
+    /// Nothing comes any more.
+    Silence,
+}
+
+/// A store behind a proxy, and how many answers the proxy is still to take away.
+struct Behind {
+    store: Postgres,
+    losses: Arc<AtomicU32>,
+    _database: TestPostgres,
+}
+
+impl Behind {
+    async fn new(loss: Loss) -> Self {
+        let database = TestPostgres::create().await;
+        single(database.url()).await;
+        let right = config(database.url());
+        let proxy = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let through = PostgresConfig {
+            host: "127.0.0.1".into(),
+            port: proxy.local_addr().unwrap().port(),
+            ssl_mode: SslMode::Disable,
+            statement_timeout: match loss {
+                Loss::Cut => Duration::from_secs(30),
+                Loss::Silence => Duration::from_millis(100),
+            },
+            ..right.clone()
+        };
+        let losses = Arc::new(AtomicU32::new(0));
+        tokio::spawn({
+            let losses = Arc::clone(&losses);
+            async move {
+                loop {
+                    let (client, _) = proxy.accept().await.unwrap();
+                    let server = TcpStream::connect((right.host.clone(), right.port)).await.unwrap();
+                    tokio::spawn(pass_on(client, server, Arc::clone(&losses), loss));
+                }
+            }
+        });
+        Self { store: Postgres::connect(through).await.unwrap(), losses, _database: database }
+    }
+
+    /// Has the next `count` answers that hold rows taken away.
+    fn lose(&self, count: u32) -> &Postgres {
+        self.losses.store(count, Ordering::SeqCst);
+        &self.store
+    }
+}
+
+/// Passes messages on, whole ones from the server, until an answer is to be taken away.
+async fn pass_on(client: TcpStream, server: TcpStream, losses: Arc<AtomicU32>, loss: Loss) {
+    let (mut from_client, mut to_client) = client.into_split();
+    let (mut from_server, mut to_server) = server.into_split();
+    let forth = tokio::spawn(async move { tokio::io::copy(&mut from_client, &mut to_server).await });
+    while let Ok(kind) = from_server.read_u8().await {
+        let length = from_server.read_u32().await.unwrap();
+        let mut body = vec![0; length as usize - 4];
+        from_server.read_exact(&mut body).await.unwrap();
+        let one_less = |count: u32| count.checked_sub(1);
+        if kind == b'D' && losses.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_less).is_ok() {
+            // The end of the answer comes after the commit.
+            while from_server.read_u8().await.unwrap() != b'Z' {
+                let length = from_server.read_u32().await.unwrap();
+                from_server.read_exact(&mut vec![0; length as usize - 4]).await.unwrap();
+            }
+            match loss {
+                Loss::Cut => break,
+                Loss::Silence => std::future::pending().await,
+            }
+        }
+        let message = [&[kind][..], &length.to_be_bytes()[..], &body[..]].concat();
+        if to_client.write_all(&message).await.is_err() {
+            break;
+        }
+    }
+    forth.abort();
+}
+
+#[tokio::test]
+async fn p1_an_append_whose_answer_is_lost_is_stored_once() {
+    for loss in [Loss::Cut, Loss::Silence] {
+        let behind = Behind::new(loss).await;
+        let conversation = begin(&behind.store).await;
+        let command = saying_with_state(&conversation, "x", 0);
+        let appended = append(behind.lose(1), &conversation, command.clone()).await.unwrap();
+        assert_eq!((appended.turn_number, appended.state_revision), (Some(1), 1));
+        // Lost twice, the answer is not known; the same key finds it out.
+        let command = saying(&conversation, "y");
+        let error = append(behind.lose(2), &conversation, command.clone()).await.unwrap_err();
+        let key = command.turn.turn_id().to_string();
+        assert!(
+            matches!(&error, RepositoryError::OutcomeUnknown { key: named } if *named == key),
+            "{error:?}"
+        );
+        let again = append(&behind.store, &conversation, command).await.unwrap();
+        assert_eq!((again.turn_number, again.replayed), (Some(2), true));
+    }
+}
+
+#[tokio::test]
+async fn every_other_write_whose_answer_is_lost_is_told_truly() {
+    let behind = Behind::new(Loss::Cut).await;
+    let user = UserId::generate();
+    let new = NewConversation::begin(Text::name("model", "/model_id").unwrap());
+    let (id, agent) = (new.conversation_id, new.agent_id);
+    let made = ConversationRepository::create(behind.lose(1), user, new).await.unwrap();
+    assert_eq!(made.conversation_id, id);
+
+    let save = |state: &str, expected_revision| SaveAgentState {
+        agent_id: agent,
+        conversation_id: id,
+        agent_config: None,
+        current_state: Some(Payload::parse(state).unwrap()),
+        expected_revision,
+    };
+    assert_eq!(behind.lose(1).save(user, save("1", 0)).await.unwrap().revision, 1);
+    assert_eq!(behind.store.save(user, save("2", 1)).await.unwrap().revision, 2);
+    // The answer that is lost here is a refusal: the state of revision 2 is another one.
+    let error = behind.lose(1).save(user, save("3", 1)).await.unwrap_err();
+    assert!(matches!(error, RepositoryError::Conflict { expected: 1, observed: 2, .. }), "{error:?}");
+
+    assert!(AgentStateRepository::delete(behind.lose(1), user, agent).await.unwrap());
+    assert!(!AgentStateRepository::delete(&behind.store, user, agent).await.unwrap());
+
+    assert!(ConversationRepository::delete(behind.lose(1), user, id).await.unwrap());
+    assert!(!ConversationRepository::delete(&behind.store, user, id).await.unwrap());
+}
+
+#[tokio::test]
+async fn a_read_whose_answer_is_lost_is_read_again_and_then_unavailable() {
+    let behind = Behind::new(Loss::Cut).await;
+    let conversation = begin(&behind.store).await;
+    append(&behind.store, &conversation, saying(&conversation, "x")).await.unwrap();
+    let page = async |store: &Postgres| {
+        let (user, id) = (conversation.user_id, conversation.conversation_id);
+        store.page(user, id, TurnRange::Newest, PageLimit::default()).await
+    };
+    assert_eq!(page(behind.lose(1)).await.unwrap().unwrap().turns.len(), 1);
+    let error = page(behind.lose(2)).await.unwrap_err();
+    assert!(matches!(error, RepositoryError::Unavailable { .. }), "{error:?}");
+}
