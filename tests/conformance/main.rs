@@ -2,5 +2,10 @@
 //!
 //! One file for each: a harness and a line that stamps the suite.
 
+#![cfg(test)]
+
+mod fallback;
 mod memory;
+mod postgres;
 mod shared;
+mod sqlite;

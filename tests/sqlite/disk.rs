@@ -58,7 +58,18 @@ async fn a_full_disk_refuses_whole_loses_nothing_and_takes_turns_again_when_ther
     let stored = page(&store, conversation.conversation_id).await;
     assert_eq!(stored.turns.iter().map(|turn| turn.turn_id).collect::<Vec<_>>(), acknowledged);
 
+    // Another process finds the same: what it read it keeps, what it would write is refused.
+    drop(store);
+    std::fs::write(place.folder().join("rest"), vec![0; 1 << 20]).unwrap_err();
+    let opened = Sqlite::open(place.config(), clock()).await;
+    let error = match opened {
+        Ok(store) => store.append(user(), refused.clone()).await.unwrap_err(),
+        Err(error) => error,
+    };
+    assert!(matches!(error, RepositoryError::StorageFull { .. }), "{error}");
+
     disk.remount("size=8m");
+    let store = open(place.config()).await;
     let appended = store.append(user(), refused).await.unwrap();
     assert_eq!(appended.turn_number.map(|number| number as usize), Some(acknowledged.len() + 1));
     assert_eq!(ask(&mut place.raw(), "SELECT integrity_check AS answer FROM pragma_integrity_check"), "ok");
@@ -127,8 +138,8 @@ async fn a_damaged_file_says_so_and_never_panics() {
         .unwrap_err();
     assert!(error.to_string().ends_with("is damaged: restore it from a backup"), "{error}");
     let findings = store.diagnose().await.unwrap();
-    let integrity = findings.iter().find(|finding| finding.check == "integrity").unwrap();
-    assert_eq!(integrity.severity, diagnostic::Severity::Error);
+    let indexes = findings.iter().find(|finding| finding.check == "indexes").unwrap();
+    assert_eq!(indexes.severity, diagnostic::Severity::Error, "{findings:?}");
 }
 
 #[tokio::test]

@@ -1,4 +1,5 @@
 //! The SQLite store on real files: what it promises when the disk, the file or a process fails.
+#![cfg(test)]
 
 mod disk;
 mod migration;

@@ -222,10 +222,9 @@ fn store(
         ("sqlite", Kind::Sqlite),
         ("memory", Kind::Memory),
     ];
-    let kind = reader.word(TYPE, &persistence.kind, &kinds, "postgresql, sqlite or memory", Kind::Sqlite);
-    if persistence.kind.is_none() && persistence.database.is_some() && database_url.is_none() {
-        reader.problem(TYPE, "it is missing, and without it database is not used: write type: postgresql");
-    }
+    // LCS's default is PostgreSQL, and it asks for a database then; without one there is our own.
+    let default = if persistence.database.is_some() { Kind::Postgresql } else { Kind::Sqlite };
+    let kind = reader.word(TYPE, &persistence.kind, &kinds, "postgresql, sqlite or memory", default);
     let database = persistence.database.as_ref();
     let (kind, url) = match database_url {
         Some(DatabaseUrl::Postgresql(url)) => (Kind::Postgresql, Some(*url)),

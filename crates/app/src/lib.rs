@@ -1,2 +1,28 @@
-//! Placeholder.
+//! Conversation persistence for agent services: conversations, turns and agent states that survive
+//! restarts, are shared by replicas, and are never silently lost.
+//!
+//! [`PersistenceManager`] is the way in. It gives out the services:
+//!
+//! | service | what it does |
+//! | --- | --- |
+//! | [`PersistentAgentManager`] | talks to agents: makes or rehydrates them, stores each turn with the agent's state |
+//! | [`ConversationPersistenceService`] | conversations and turns, for hosts that call their own model |
+//! | [`AgentStatePersistenceService`] | agent states, revision by revision |
+//! | [`RetentionService`] | removes what has been idle too long |
+//! | [`DatabaseService`] | the store behind them all: its migrations and its health |
+
+pub mod agent_manager;
+mod agent_state_service;
 pub mod configuration;
+mod conversation_service;
+mod database_service;
+pub mod echo;
+mod persistence_manager;
+mod retention_service;
+
+pub use agent_manager::PersistentAgentManager;
+pub use agent_state_service::AgentStatePersistenceService;
+pub use conversation_service::ConversationPersistenceService;
+pub use database_service::DatabaseService;
+pub use persistence_manager::PersistenceManager;
+pub use retention_service::{CleanupReport, RetentionService};

@@ -1,5 +1,7 @@
 //! The configuration as an operator meets it: the files that are read, and what is said of those that are not.
 
+#![expect(clippy::expect_used, clippy::panic, reason = "a test that cannot go on fails")]
+
 use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -122,7 +124,7 @@ fn a_database_has_the_documented_defaults() {
     assert_eq!((database.host.as_str(), database.port), ("localhost", 5432));
     assert!(database.password.is_none() && database.ca_cert_path.is_none());
     assert_eq!((database.ssl_mode, database.namespace.as_str()), (SslMode::Prefer, "public"));
-    assert_eq!((database.pool_size, database.max_overflow), (10, 20));
+    assert_eq!((database.pool_size, database.max_overflow), (20, 30));
     assert_eq!(database.pool_timeout, Duration::from_secs(30));
     assert_eq!(database.pool_recycle, Some(Duration::from_hours(1)));
 }
@@ -223,8 +225,6 @@ persistence:
         "database.colour",
         "database.host",
         "database.port",
-        "database.name",
-        "database.username",
         "database.password_file",
         "database.ssl_mode",
         "database.namespace",
@@ -260,14 +260,12 @@ persistence:
 }
 
 #[test]
-fn a_database_without_its_type_is_not_silently_ignored() {
-    let problems = problems("persistence:\n  database: {name: lcs, username: alice}\n");
-    assert_eq!(
-        problems,
-        ["persistence.type: it is missing, and without it database is not used: write type: postgresql"]
-    );
+fn a_database_without_a_type_is_postgresql_as_in_lcs() {
+    let database = database(read("persistence:\n  database: {password: x}\n").unwrap());
+    assert_eq!((database.database.as_str(), database.user.as_str()), ("lightspeed_stack", "postgres"));
     for kind in ["sqlite", "memory"] {
-        assert!(read(&format!("persistence:\n  type: {kind}\n  database: {{name: lcs}}\n")).is_ok());
+        let configuration = read(&format!("persistence:\n  type: {kind}\n  database: {{name: lcs}}\n"));
+        assert!(!matches!(configuration.unwrap().store, StoreConfiguration::Postgresql(_)), "{kind}");
     }
 }
 

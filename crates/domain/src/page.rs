@@ -6,7 +6,7 @@ use std::str::FromStr;
 use chrono::{DateTime, Utc};
 use serde::{Serialize, Serializer};
 
-use crate::{Conversation, ConversationId, ConversationStatus, Durability, RepositoryError, Turn};
+use crate::{Conversation, ConversationId, ConversationStatus, Durability, RepositoryError, Turn, clock};
 
 /// How many items a page has at most: 1 to [`PageLimit::MAX`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,7 +81,8 @@ impl FromStr for ConversationCursor {
         let place = || {
             let (micros, id) = text.split_once('_')?;
             Some(Self {
-                updated_at: DateTime::from_timestamp_micros(micros.parse().ok()?)?,
+                updated_at: clock::storable(DateTime::from_timestamp_micros(micros.parse().ok()?)?, "")
+                    .ok()?,
                 conversation_id: id.parse().ok()?,
             })
         };
@@ -181,6 +182,7 @@ mod tests {
             "1_",
             "x_018f3a5c7d1e7b3a9c550242ac120002",
             "99999999999999999999_018f3a5c7d1e7b3a9c550242ac120002",
+            "-8334601228800000000_018f3a5c7d1e7b3a9c550242ac120002",
         ] {
             let error = text.parse::<ConversationCursor>().unwrap_err();
             assert!(

@@ -53,7 +53,7 @@ pub struct SqliteConfig {
 }
 
 impl SqliteConfig {
-    /// A database in `path`: 4 readers, and 5 seconds of patience with either kind of waiting.
+    /// A database in `path`: 4 readers, 5 seconds for other processes, 30 for a connection.
     pub fn file(path: impl Into<PathBuf>) -> Self {
         Self { file: SqliteFile::Path(path.into()), ..Self::memory() }
     }
@@ -65,7 +65,7 @@ impl SqliteConfig {
             file: SqliteFile::Memory,
             readers: 4,
             busy_timeout: Duration::from_secs(5),
-            pool_timeout: Duration::from_secs(5),
+            pool_timeout: Duration::from_secs(30),
         }
     }
 }

@@ -64,16 +64,12 @@ pub(super) fn read(
 
 /// The keys that say which database it is, and who we are there.
 fn server(reader: &mut Reader<'_>, section: &Database) -> PostgresConfig {
+    let defaults = PostgresConfig::default();
     PostgresConfig {
         host: host(reader, section),
         port: reader.number("persistence.database.port", &section.port, 1..=65_535, "", 5432),
-        database: required(reader, "persistence.database.name", &section.name, "the database's name"),
-        user: required(
-            reader,
-            "persistence.database.username",
-            &section.username,
-            "the database user's name",
-        ),
+        database: name(reader, "persistence.database.name", &section.name, defaults.database),
+        user: name(reader, "persistence.database.username", &section.username, defaults.user),
         password: password(reader, section),
         ..PostgresConfig::default()
     }
@@ -88,13 +84,8 @@ fn ssl_mode(reader: &mut Reader<'_>, section: &Database) -> SslMode {
     })
 }
 
-fn required(reader: &mut Reader<'_>, key: &str, value: &Value, what: &str) -> String {
-    let before = reader.problem_count();
-    let text = reader.text(key, value);
-    if text.is_none() && reader.problem_count() == before {
-        reader.problem(key, format!("it is missing: write {what}"));
-    }
-    text.unwrap_or_default()
+fn name(reader: &mut Reader<'_>, key: &str, value: &Value, default: String) -> String {
+    reader.text(key, value).unwrap_or(default)
 }
 
 fn host(reader: &mut Reader<'_>, section: &Database) -> String {
@@ -181,14 +172,14 @@ fn pool(reader: &mut Reader<'_>, section: &Database) -> (u32, u32) {
         &section.pool_size,
         1..=MAX_CONNECTIONS,
         "connections",
-        10,
+        20,
     );
     let max_overflow = reader.number(
         "persistence.database.max_overflow",
         &section.max_overflow,
         0..=MAX_CONNECTIONS,
         "connections",
-        20,
+        30,
     );
     if pool_size + max_overflow > MAX_CONNECTIONS {
         let message = format!(

@@ -25,10 +25,6 @@ impl<'a> Reader<'a> {
         self.problems.push(Problem::new(key, message));
     }
 
-    pub(super) fn problem_count(&self) -> usize {
-        self.problems.len()
-    }
-
     pub(super) fn environment(&self, name: &str) -> Option<String> {
         (self.environment)(name).filter(|value| !value.is_empty())
     }

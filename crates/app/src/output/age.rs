@@ -2,6 +2,8 @@
 
 use chrono::{DateTime, Utc};
 
+use super::text::count;
+
 /// The time from `then` to `now`: `just now`, `3 minutes ago`, `yesterday`, `4 months ago`.
 pub(crate) fn ago(then: DateTime<Utc>, now: DateTime<Utc>) -> String {
     const UNITS: [(i64, &str); 5] =
@@ -12,9 +14,8 @@ pub(crate) fn ago(then: DateTime<Utc>, now: DateTime<Utc>) -> String {
         None => "just now".into(),
         Some((86_400, _)) if seconds < 2 * 86_400 => "yesterday".into(),
         Some((unit_seconds, unit)) => {
-            let count = seconds / unit_seconds;
-            let plural = if count == 1 { "" } else { "s" };
-            format!("{count} {unit}{plural} ago")
+            let number = u64::try_from(seconds / unit_seconds).unwrap_or(0);
+            format!("{} ago", count(number, unit))
         }
     }
 }

@@ -15,9 +15,19 @@ pub(crate) fn lines(text: &str) -> String {
     text.chars().map(shown).collect()
 }
 
+/// `1 turn`, `2 turns`.
+pub(crate) fn count(number: u64, noun: &str) -> String {
+    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_is_no_plural() {
+        assert_eq!([0, 1, 2].map(|number| count(number, "turn")), ["0 turns", "1 turn", "2 turns"]);
+    }
 
     #[test]
     fn control_characters_reach_no_terminal() {

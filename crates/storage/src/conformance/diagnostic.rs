@@ -25,7 +25,8 @@ pub async fn a_healthy_store_finds_nothing_wrong(harness: &dyn Harness) {
         "agent_states",
         "indexes",
     ];
-    assert_eq!(names, expected.into_iter().collect(), "the checks' names");
+    // A store may look at more than all of them do.
+    assert!(names.is_superset(&expected.into_iter().collect()), "the checks' names: {names:?}");
     for finding in &findings {
         assert_eq!(finding.severity, Severity::Ok, "{finding:?}");
         assert_eq!(finding.remedy, None, "nothing is to be done: {finding:?}");

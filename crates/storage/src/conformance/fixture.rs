@@ -3,6 +3,7 @@
 use std::fmt::Debug;
 use std::future::Future;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use chrono::DateTime;
@@ -14,7 +15,6 @@ use lcs_domain::{
     PurgedConversation, Repositories, RepositoryError, RetentionPolicy, SaveAgentState, Saved, Text, Turn,
     TurnId, TurnPage, TurnRange, UserId,
 };
-use tokio::sync::Barrier;
 
 use super::Harness;
 
@@ -270,6 +270,41 @@ pub(crate) fn is(error: &RepositoryError, expected: &RepositoryError) -> bool {
     format!("{error:?}") == format!("{expected:?}")
 }
 
+/// Runs both at the same time, each in a task of its own; which of them is ahead changes with `round`.
+pub(crate) async fn race<A, B>(
+    one: impl Future<Output = A> + Send + 'static,
+    other: impl Future<Output = B> + Send + 'static,
+    round: usize,
+) -> (A, B)
+where
+    A: Send + 'static,
+    B: Send + 'static,
+{
+    let missing = Arc::new(AtomicUsize::new(2));
+    let (one, other) = (together(Arc::clone(&missing), one), together(missing, other));
+    let (one, other) = if round.is_multiple_of(2) {
+        let one = tokio::spawn(one);
+        (one, tokio::spawn(other))
+    } else {
+        let other = tokio::spawn(other);
+        (tokio::spawn(one), other)
+    };
+    let (one, other) = (one.await, other.await);
+    (one.expect("a racer ends without a panic"), other.expect("a racer ends without a panic"))
+}
+
+/// Runs `task` when none is missing any more.
+///
+/// A barrier would wake the others behind the last one, on its own thread: a store that never waits
+/// would see them one after the other. Here they are running already.
+async fn together<T>(missing: Arc<AtomicUsize>, task: impl Future<Output = T>) -> T {
+    missing.fetch_sub(1, Ordering::SeqCst);
+    while missing.load(Ordering::SeqCst) > 0 {
+        tokio::task::yield_now().await;
+    }
+    task.await
+}
+
 /// Runs all `tasks` at the same time, each in a task of its own, and gives their results in order.
 pub(crate) async fn at_once<T, F>(tasks: impl IntoIterator<Item = F>) -> Vec<T>
 where
@@ -277,17 +312,9 @@ where
     F: Future<Output = T> + Send + 'static,
 {
     let tasks: Vec<F> = tasks.into_iter().collect();
-    let barrier = Arc::new(Barrier::new(tasks.len()));
-    let running: Vec<_> = tasks
-        .into_iter()
-        .map(|task| {
-            let barrier = Arc::clone(&barrier);
-            tokio::spawn(async move {
-                barrier.wait().await;
-                task.await
-            })
-        })
-        .collect();
+    let missing = Arc::new(AtomicUsize::new(tasks.len()));
+    let running: Vec<_> =
+        tasks.into_iter().map(|task| tokio::spawn(together(Arc::clone(&missing), task))).collect();
     let mut results = Vec::new();
     for task in running {
         results.push(task.await.expect("a task of the test ends without a panic"));

@@ -15,8 +15,8 @@ use super::Harness;
 
 /// The environment variable that names the seed to run.
 const SEED: &str = "LCS_CONFORMANCE_SEED";
-const HISTORIES: usize = 40;
-const LONGEST: usize = 60;
+const HISTORIES: usize = 30;
+const LONGEST: usize = 100;
 /// How often a failing history is made shorter at most.
 const SHRINKS: usize = 1_000;
 

@@ -3,7 +3,7 @@
 use lcs_domain::{RepositoryError, Saved};
 
 use super::Harness;
-use super::fixture::{Client, assert_refused, at_once, is, saving, saying, stale_revision, with_state};
+use super::fixture::{Client, assert_refused, at_once, is, race, saving, saying, stale_revision, with_state};
 
 const WRITERS: usize = 50;
 
@@ -124,15 +124,14 @@ pub async fn a_revision_is_never_given_twice(harness: &dyn Harness) {
 /// A state deleted and saved at once: whoever comes second knows of the first.
 pub async fn a_save_racing_a_delete_is_made_from_what_is_there(harness: &dyn Harness) {
     let client = Client::of(harness).await;
-    for _ in 0..15 {
+    for round in 0..16 {
         let conversation = client.begin().await;
         client.save(saving(&conversation, "1", 0)).await.expect("the first state");
         let (one, two) = (client.clone(), client.clone());
         let (save, agent_id) = (saving(&conversation, "2", 1), conversation.agent_id);
-        let save = tokio::spawn(async move { one.save(save).await });
-        let delete =
-            tokio::spawn(async move { two.store.agent_states().delete(two.user_id, agent_id).await });
-        let (saved, deleted) = (save.await.expect("a save"), delete.await.expect("a delete"));
+        let save = async move { one.save(save).await };
+        let delete = async move { two.store.agent_states().delete(two.user_id, agent_id).await };
+        let (saved, deleted) = race(save, delete, round).await;
         assert!(deleted.expect("a state is deleted"), "there is a state to delete at all times");
         let head = client.head(&conversation).await.expect("a head");
         match saved {

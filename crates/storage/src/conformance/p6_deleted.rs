@@ -7,8 +7,8 @@ use lcs_domain::{
 
 use super::Harness;
 use super::fixture::{
-    Client, EXISTS, LONG_AGO, NO_CONVERSATION, assert_refused, at_once, beginning, is, name, policy, saving,
-    saying, to_status, to_topic, with_state,
+    Client, EXISTS, LONG_AGO, NO_CONVERSATION, assert_refused, at_once, beginning, is, name, policy, race,
+    saving, saying, to_status, to_topic, with_state,
 };
 
 /// A conversation with a turn and a state, the command that made it, and the append of its turn.
@@ -157,10 +157,10 @@ pub async fn a_write_racing_a_delete_never_brings_back(harness: &dyn Harness) {
         let (new, conversation, said) = lived(&client).await;
         let (writer, remover) = (client.clone(), other.clone());
         let (written_to, deleted, again) = (conversation.clone(), conversation.clone(), new.clone());
-        let write = tokio::spawn(async move { write(&writer, &written_to, again, round).await });
-        let delete = tokio::spawn(async move { remover.delete(&deleted).await });
-        write.await.expect("a write is done or too late");
-        assert!(delete.await.expect("a delete"), "nothing stops a delete");
+        let write = async move { write(&writer, &written_to, again, round).await };
+        let delete = async move { remover.delete(&deleted).await };
+        let (_, deleted) = race(write, delete, round / 8).await;
+        assert!(deleted, "nothing stops a delete");
         if round % 8 == 0 {
             assert_gone(&client, &new, &conversation, &said).await;
         }
@@ -181,13 +181,12 @@ pub async fn a_write_racing_a_purge_wakes_up_or_is_refused(harness: &dyn Harness
         harness.age(conversation.conversation_id, LONG_AGO).await;
         let (writer, cleaner) = (client.clone(), other.clone());
         let (written_to, again) = (conversation.clone(), new.clone());
-        let write = tokio::spawn(async move { write(&writer, &written_to, again, round).await });
-        let purge = tokio::spawn(async move {
+        let write = async move { write(&writer, &written_to, again, round).await };
+        let purge = async move {
             let report = cleaner.store.retention().purge_batch(policy(), PageLimit::MAX).await;
             report.expect("a batch is purged").purged
-        });
-        let written = write.await.expect("a write is done or too late");
-        let purged = purge.await.expect("a purge");
+        };
+        let (written, purged) = race(write, purge, round / 8).await;
         let mine = purged.iter().any(|purged| purged.conversation_id == conversation.conversation_id);
         let what = format!("round {round}, written {written:?}, purged {mine}");
         if mine {

@@ -1,7 +1,7 @@
 //! Conversations in PostgreSQL.
 
 use async_trait::async_trait;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, Datelike, Utc};
 use diesel::prelude::*;
 use diesel::sql_types::{
     BigInt, Bool, Bytea, Jsonb, Nullable, Text as SqlText, Timestamptz, Uuid as SqlUuid,
@@ -122,7 +122,7 @@ impl ConversationRepository for Postgres {
     async fn list(&self, user_id: UserId, list: ListConversations) -> RepositoryResult<ConversationPage> {
         let query = List {
             user_id: user_id.into(),
-            updated_at: list.after.map(|after| after.updated_at),
+            updated_at: list.after.map(|after| storable(after.updated_at)),
             conversation_id: list.after.map(|after| after.conversation_id.into()),
             status: list.status.map(ConversationStatus::as_str),
             limit: i64::from(list.limit.get()) + 1,
@@ -219,6 +219,12 @@ fn owned(user_id: UserId, conversation_id: ConversationId) -> _ {
 /// The only conversation among `rows`.
 fn conversation(rows: Vec<ConversationRow>) -> RepositoryResult<Option<Conversation>> {
     rows.into_iter().next().map(|row| ConversationRecord::from(row).try_into()).transpose()
+}
+
+/// A made-up cursor's time, cut to the years that a conversation can be of: PostgreSQL refuses others.
+fn storable(time: DateTime<Utc>) -> DateTime<Utc> {
+    let year = |year, time: DateTime<Utc>| time.with_year(year).unwrap_or(time);
+    time.clamp(year(1, DateTime::UNIX_EPOCH), year(9999, DateTime::UNIX_EPOCH))
 }
 
 fn text(text: Option<Text>) -> Option<String> {

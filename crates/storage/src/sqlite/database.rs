@@ -268,6 +268,22 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn every_connection_syncs_each_commit_and_keeps_foreign_keys() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = SqliteConfig::file(folder.path().join("a.db"));
+        let database = Database::open(config, Arc::new(SystemClock)).await.unwrap();
+        // 2 is FULL; readers may not write.
+        for (pool, query_only) in [(&database.writer, 0), (&database.readers, 1)] {
+            let mut connection = pool.get().await.unwrap();
+            for (pragma, value) in [("synchronous", 2), ("foreign_keys", 1), ("query_only", query_only)] {
+                let sql = format!("SELECT {pragma} FROM pragma_{pragma}");
+                let found = diesel::dsl::sql::<diesel::sql_types::Integer>(&sql).get_result(&mut *connection);
+                assert_eq!(found, Ok(value), "{pragma}");
+            }
+        }
+    }
+
+    #[tokio::test]
     async fn work_that_panics_is_rolled_back_and_the_store_goes_on() {
         let folder = tempfile::tempdir().unwrap();
         let config = SqliteConfig::file(folder.path().join("a.db"));

@@ -25,7 +25,7 @@ struct Check {
 
 const RESTORE: &str = "restore the file from a backup";
 
-const CHECKS: [Check; 5] = [
+const CHECKS: [Check; 4] = [
     Check {
         name: "orphaned_turns",
         sql: "SELECT count(*) FROM conversation_turns t WHERE NOT EXISTS (SELECT 1 FROM conversations c \
@@ -58,13 +58,6 @@ const CHECKS: [Check; 5] = [
               AND c.turn_count >= s.through_turn)",
         rows: "agent states that disagree with their conversation",
         remedy: "delete these states: the agents are made again from their turns",
-    },
-    Check {
-        name: "indexes",
-        sql: "SELECT 3 - count(*) FROM sqlite_schema WHERE name IN ('conversations_user_id_idx', \
-              'conversations_status_idx', 'conversations_refuse_tombstoned')",
-        rows: "missing indexes and triggers",
-        remedy: "create them again as migrations/sqlite does",
     },
 ];
 
@@ -100,19 +93,31 @@ fn schema(status: &[MigrationStatus]) -> Finding {
     }
 }
 
-/// SQLite's own look at the file's pages and the schema's checks.
-fn integrity(connection: &mut SqliteConnection, file: &str) -> Finding {
-    const CHECK: &str = "integrity";
+/// The indexes that have names of their own, with the trigger, and SQLite's look at what they index: the
+/// file's pages, and each row against the schema.
+fn indexes(connection: &mut SqliteConnection, file: &str) -> Finding {
+    const CHECK: &str = "indexes";
+    const MISSING: &str = "SELECT 3 - count(*) FROM sqlite_schema WHERE name IN ('conversations_user_id_idx', \
+                           'conversations_status_idx', 'conversations_refuse_tombstoned')";
     #[derive(QueryableByName)]
     struct Line {
         #[diesel(sql_type = Text)]
         quick_check: String,
     }
-    match diesel::sql_query("PRAGMA quick_check").load::<Line>(connection) {
-        Ok(lines) if lines.iter().all(|line| line.quick_check == "ok") => {
-            Finding::ok(CHECK, "the file is well-formed")
+    let mut look = || -> QueryResult<(i64, Vec<Line>)> {
+        let missing = sql::<BigInt>(MISSING).get_result(connection)?;
+        Ok((missing, diesel::sql_query("PRAGMA quick_check").load(connection)?))
+    };
+    match look() {
+        Ok((_, lines)) if lines.iter().any(|line| line.quick_check != "ok") => {
+            Finding::error(CHECK, format!("the file is damaged in {} places", lines.len()), RESTORE)
         }
-        Ok(lines) => Finding::error(CHECK, format!("the file is damaged in {} places", lines.len()), RESTORE),
+        Ok((0, _)) => Finding::ok(CHECK, "all there, in a well-formed file"),
+        Ok((missing, _)) => Finding::error(
+            CHECK,
+            format!("{missing} indexes and triggers are missing"),
+            "create them again as migrations/sqlite does",
+        ),
         Err(error) => unable(CHECK, error.into(), file),
     }
 }
@@ -124,13 +129,12 @@ fn diagnose(connection: &mut SqliteConnection, pool: Finding, file: &str) -> Vec
     };
     let mut findings = vec![schema, pool];
     findings.extend(CHECKS.iter().map(|check| check.run(connection, file)));
-    findings.push(integrity(connection, file));
+    findings.push(indexes(connection, file));
     findings
 }
 
 #[async_trait]
 impl DiagnosticRepository for Sqlite {
-    /// The checks that all stores have, and `integrity`: SQLite's `quick_check` of the file.
     #[tracing::instrument(name = "db.diagnostic.diagnose", skip_all)]
     async fn diagnose(&self) -> RepositoryResult<Vec<Finding>> {
         let (pool, file) = (self.database.pool_finding(), self.database.file());

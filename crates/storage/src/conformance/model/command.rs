@@ -4,7 +4,7 @@
 use proptest::prelude::*;
 
 /// How many conversations a history knows. The agent of the same number belongs to each.
-pub(super) const CONVERSATIONS: usize = 4;
+pub(super) const CONVERSATIONS: usize = 3;
 /// How many turn ids.
 pub(super) const TURNS: usize = 6;
 /// How many users.

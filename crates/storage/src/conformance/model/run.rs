@@ -60,8 +60,16 @@ pub(super) async fn equals_the_model(harness: &dyn Harness, history: &[Command])
         }
         let expected = names.apply(&*model, command, current).await;
         let found = names.apply(&*stores[step % 2], command, current).await;
+        let difference = |what: &str, expected: &Value, found: &Value| {
+            Err(format!("step {step}, {what}: {command:?}\nexpected: {expected}\n     got: {found}"))
+        };
         if expected != found {
-            return Err(format!("step {step}: {command:?}\nexpected: {expected}\n     got: {found}"));
+            return difference("its answer", &expected, &found);
+        }
+        let seen = names.look(&*model, command).await;
+        let found = names.look(&*stores[(step + 1) % 2], command).await;
+        if seen != found {
+            return difference("what is read after it", &seen, &found);
         }
         if let Action::Purge = command.action {
             let ids = expected["Ok"]["purged"].as_array().cloned().unwrap_or_default();
@@ -202,7 +210,6 @@ impl Names {
                 };
                 answer(store.conversations().create(user, new).await)
             }
-            Action::Look => self.look(store, command).await,
             Action::List { archived, limit } => {
                 list(store, user, *archived, PageLimit::new(*limit).expect("a page size")).await
             }
@@ -243,7 +250,7 @@ impl Names {
             }
             Action::CountDue => answer(store.retention().count_due(policy()).await),
             Action::Purge => answer(store.retention().purge_batch(policy(), PageLimit::MAX).await),
-            Action::Age | Action::Append { .. } => Value::Null,
+            Action::Look | Action::Age | Action::Append { .. } => Value::Null,
         }
     }
 

@@ -1,0 +1,164 @@
+//! Making an agent again from what is stored, at one point in its conversation's history.
+
+use std::sync::Arc;
+
+use lcs_domain::agent::{Agent, AgentRuntime, StoredAgent};
+use lcs_domain::{
+    AgentId, Conversation, ConversationId, Entity, Head, PageLimit, Payload, Repositories, RepositoryError,
+    Turn, TurnRange, UserId,
+};
+
+use super::AgentManagerError;
+
+/// How often a conversation that changes while it is read is read again, before that is an error.
+const MAX_READS: u32 = 5;
+
+/// An agent made again, and the point in its conversation's history where it stands.
+pub(super) struct Rehydrated {
+    pub(super) agent: Box<dyn Agent>,
+    pub(super) agent_id: AgentId,
+    pub(super) agent_config: Payload,
+    /// Whether the store has this configuration already.
+    pub(super) config_stored: bool,
+    pub(super) turn_count: u32,
+    pub(super) state_revision: u64,
+}
+
+/// Makes agents again. One for each load.
+pub(super) struct Rehydration {
+    pub(super) repositories: Arc<dyn Repositories>,
+    pub(super) runtime: Arc<dyn AgentRuntime>,
+    pub(super) enabled: bool,
+    pub(super) recent_turns: PageLimit,
+}
+
+impl Rehydration {
+    /// The agent of this conversation, where it stopped; a new one where nothing is stored of it, or
+    /// where rehydration is switched off.
+    pub(super) async fn agent(
+        &self,
+        user_id: UserId,
+        conversation_id: ConversationId,
+    ) -> Result<Rehydrated, AgentManagerError> {
+        for _ in 0..MAX_READS {
+            let conversation = self
+                .repositories
+                .conversations()
+                .get(user_id, conversation_id)
+                .await?
+                .ok_or(RepositoryError::not_found(Entity::Conversation))?;
+            if !self.enabled {
+                return self.made_anew(&conversation).await;
+            }
+            let stored = self.stored(user_id, &conversation).await?;
+            // State and turns were read one after the other: they belong together if nothing moved meanwhile.
+            if self.is_still_at(user_id, &conversation).await? {
+                return self.made_again(&conversation, stored).await;
+            }
+        }
+        let reason = "the conversation changes faster than it can be read: try again";
+        Err(RepositoryError::Overloaded { reason: reason.to_owned() }.into())
+    }
+
+    async fn made_anew(&self, conversation: &Conversation) -> Result<Rehydrated, AgentManagerError> {
+        let agent_config = self.runtime.configure(conversation)?;
+        let agent = self.runtime.make(&agent_config).await?;
+        Ok(standing_at(conversation, agent, agent_config, false))
+    }
+
+    async fn made_again(
+        &self,
+        conversation: &Conversation,
+        stored: Option<(StoredAgent, bool)>,
+    ) -> Result<Rehydrated, AgentManagerError> {
+        let Some((stored, config_stored)) = stored else { return self.made_anew(conversation).await };
+        let agent_config = stored.agent_config.clone();
+        tracing::debug!(
+            conversation_id = %conversation.conversation_id,
+            turn_count = conversation.turn_count,
+            missed_turns = stored.missed_turns.len(),
+            "rehydrating the agent"
+        );
+        let agent = self.runtime.rehydrate(stored).await?;
+        Ok(standing_at(conversation, agent, agent_config, config_stored))
+    }
+
+    /// What is stored of the agent, and whether its configuration is; `None` where nothing is.
+    async fn stored(
+        &self,
+        user_id: UserId,
+        conversation: &Conversation,
+    ) -> Result<Option<(StoredAgent, bool)>, AgentManagerError> {
+        let conversation_id = conversation.conversation_id;
+        let state = self.repositories.agent_states().get_by_conversation(user_id, conversation_id).await?;
+        if state.is_none() && conversation.turn_count == 0 {
+            return Ok(None);
+        }
+        let seen = state.as_ref().map_or(0, |state| state.through_turn);
+        let missed_turns = self.turns_after(user_id, conversation_id, seen).await?;
+        let recent_turns = self
+            .repositories
+            .turns()
+            .page(user_id, conversation_id, TurnRange::Newest, self.recent_turns)
+            .await?
+            .ok_or(RepositoryError::not_found(Entity::Conversation))?
+            .turns;
+        let config_stored = state.is_some();
+        let (agent_config, current_state) = match state {
+            Some(state) => (state.agent_config, state.current_state),
+            None => (self.runtime.configure(conversation)?, None),
+        };
+        Ok(Some((StoredAgent { agent_config, current_state, missed_turns, recent_turns }, config_stored)))
+    }
+
+    async fn turns_after(
+        &self,
+        user_id: UserId,
+        conversation_id: ConversationId,
+        mut seen: u32,
+    ) -> Result<Vec<Turn>, AgentManagerError> {
+        let mut turns = Vec::new();
+        loop {
+            let page = self
+                .repositories
+                .turns()
+                .page(user_id, conversation_id, TurnRange::After(seen), PageLimit::MAX)
+                .await?
+                .ok_or(RepositoryError::not_found(Entity::Conversation))?;
+            let more = page.has_later();
+            seen = page.turns.last().map_or(seen, |turn| turn.turn_number);
+            turns.extend(page.turns);
+            if !more {
+                return Ok(turns);
+            }
+        }
+    }
+
+    async fn is_still_at(
+        &self,
+        user_id: UserId,
+        conversation: &Conversation,
+    ) -> Result<bool, AgentManagerError> {
+        let head: Option<Head> =
+            self.repositories.conversations().head(user_id, conversation.conversation_id).await?;
+        Ok(head.is_some_and(|head| {
+            head.turn_count == conversation.turn_count && head.state_revision == conversation.state_revision
+        }))
+    }
+}
+
+fn standing_at(
+    conversation: &Conversation,
+    agent: Box<dyn Agent>,
+    agent_config: Payload,
+    config_stored: bool,
+) -> Rehydrated {
+    Rehydrated {
+        agent,
+        agent_id: conversation.agent_id,
+        agent_config,
+        config_stored,
+        turn_count: conversation.turn_count,
+        state_revision: conversation.state_revision,
+    }
+}

@@ -1,0 +1,158 @@
+//! The commands: what can be asked for, and how each is carried out over the services.
+
+mod chat;
+mod cleanup;
+mod conversation;
+mod doctor;
+mod log;
+mod message;
+mod migrate;
+mod stop;
+
+use std::convert::Infallible;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use clap::{Args, Parser, Subcommand};
+use lcs_app::configuration::Configuration;
+use lcs_domain::UserId;
+use secrecy::SecretString;
+
+use crate::output::Output;
+
+/// The exit code for a command line that is not understood.
+pub(crate) const EXIT_USAGE: u8 = 2;
+
+/// The user that LCS uses where nobody has to sign in.
+const DEFAULT_USER: &str = "00000000-0000-0000-0000-000";
+
+const DATABASE_URL_HELP: &str = "Where the conversations are: postgres://USER:PASSWORD@HOST:PORT/NAME, \
+    sqlite:PATH or memory: [env: LCS_PERSISTENCE_DATABASE_URL]";
+const LOG_LEVEL_HELP: &str = "What to log on standard error: off, error, warn, info, debug or trace, or by module \
+    as in lcs_storage=debug,info [env: RUST_LOG] [default: error]";
+
+/// Conversations, turns and agent states that survive a restart.
+///
+/// With no configuration the conversations are in a SQLite file in the platform's data folder. The database's
+/// schema is brought up to date when it is needed; `migrate` does it by hand.
+#[derive(Parser)]
+#[command(name = "lcs-persistence", version, arg_required_else_help = true, disable_help_subcommand = true)]
+pub(crate) struct CommandLine {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Args)]
+struct Global {
+    /// Read the persistence section of this lightspeed-stack.yaml.
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[arg(long, global = true, value_name = "URL", value_parser = secret, help = DATABASE_URL_HELP)]
+    database_url: Option<SecretString>,
+    /// Answer in JSON, for programs.
+    #[arg(long, global = true)]
+    json: bool,
+    #[arg(long, global = true, value_name = "LEVEL", help = LOG_LEVEL_HELP)]
+    log_level: Option<String>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Talk to an agent.
+    Chat(chat::Chat),
+    /// List, show or delete conversations.
+    #[command(subcommand)]
+    Conversations(conversation::Conversations),
+    /// Bring the database's schema up to date, or one step back, or show how it stands.
+    #[command(subcommand)]
+    Migrate(migrate::Migrate),
+    /// Remove what has been idle longer than the configuration allows, and what was deleted.
+    Cleanup(cleanup::Cleanup),
+    /// Look for what is wrong: with the connection, the schema, the stored rows. Changes nothing.
+    Doctor,
+}
+
+/// Whose conversations it is about.
+#[derive(Args)]
+struct User {
+    /// The user: a UUID, or any text that names one.
+    #[arg(long, value_name = "ID", default_value = DEFAULT_USER, value_parser = user_id)]
+    user: UserId,
+}
+
+/// What every command needs.
+struct Context {
+    configuration: Configuration,
+    output: Output,
+}
+
+impl CommandLine {
+    /// Carries the command out. The exit code is a failure also where the answer is bad news.
+    pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
+        log::start(self.global.log_level.as_deref())?;
+        let configuration =
+            Configuration::load(self.global.config.as_deref(), self.global.database_url.as_ref())?;
+        let context = Context { configuration, output: Output::stdout(self.global.json) };
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .enable_all()
+            .build()
+            .context("the runtime cannot be started")?;
+        runtime.block_on(async {
+            match self.command {
+                Command::Chat(chat) => chat.run(context).await,
+                Command::Conversations(conversations) => conversations.run(context).await,
+                Command::Migrate(migrate) => migrate.run(context).await,
+                Command::Cleanup(cleanup) => cleanup.run(context).await,
+                Command::Doctor => doctor::run(context).await,
+            }
+        })
+    }
+}
+
+/// An error and its causes as one sentence. A cause that the sentence already holds is not said twice.
+pub(crate) fn sentence(error: &anyhow::Error) -> String {
+    let mut sentence = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if sentence.is_empty() {
+            sentence = cause;
+        } else if !sentence.contains(&cause) {
+            sentence = format!("{sentence}: {cause}");
+        }
+    }
+    sentence
+}
+
+/// A parser that cannot fail: an error would show the text, and a password with it.
+#[expect(clippy::unnecessary_wraps, reason = "clap wants a parser that could fail")]
+fn secret(text: &str) -> Result<SecretString, Infallible> {
+    Ok(SecretString::from(text))
+}
+
+fn user_id(text: &str) -> Result<UserId, &'static str> {
+    if text.trim().is_empty() { Err("write a user's id") } else { Ok(UserId::from_text(text)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        CommandLine::command().debug_assert();
+    }
+
+    #[test]
+    fn causes_are_folded_into_one_sentence() {
+        let error = anyhow::anyhow!("connection refused")
+            .context("the database is unavailable")
+            .context("the turn is not stored: the database is unavailable");
+        assert_eq!(
+            sentence(&error),
+            "the turn is not stored: the database is unavailable: connection refused"
+        );
+    }
+}

@@ -1,0 +1,171 @@
+//! `conversations`: list, show and delete what is stored.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Args, Subcommand};
+use lcs_app::{ConversationPersistenceService, PersistenceManager};
+use lcs_domain::{
+    Clock, Conversation, ConversationCursor, ConversationId, Entity, ListConversations, PageLimit, Payload,
+    RepositoryError, SystemClock, Turn, TurnRange, UserId,
+};
+use serde_json::json;
+
+use super::{Context, User, message};
+use crate::output::age::ago;
+use crate::output::style::Style;
+use crate::output::table::Table;
+use crate::output::{Output, note, text};
+
+#[derive(Subcommand)]
+pub(super) enum Conversations {
+    /// The newest conversations of a user.
+    List(List),
+    /// A conversation with all its turns.
+    Show(One),
+    /// Delete a conversation, for ever.
+    Delete(One),
+}
+
+#[derive(Args)]
+pub(super) struct List {
+    #[command(flatten)]
+    user: User,
+    /// How many at most: 1 to 200.
+    #[arg(long, value_name = "NUMBER", default_value = "50", value_parser = page_limit)]
+    limit: PageLimit,
+    /// Go on behind the page before: its `next`.
+    #[arg(long, value_name = "CURSOR")]
+    after: Option<ConversationCursor>,
+}
+
+#[derive(Args)]
+pub(super) struct One {
+    /// The conversation.
+    #[arg(value_name = "ID")]
+    conversation: ConversationId,
+    #[command(flatten)]
+    user: User,
+}
+
+impl Conversations {
+    pub(super) async fn run(self, context: Context) -> Result<ExitCode> {
+        let mut output = context.output;
+        let manager = PersistenceManager::initialize(context.configuration).await?;
+        let service = manager.conversation_service();
+        match self {
+            Self::List(list) => print_page(&mut output, service, &list).await?,
+            Self::Show(One { conversation, user }) => {
+                show(&mut output, service, user.user, conversation).await?;
+            }
+            Self::Delete(One { conversation, user }) => {
+                if !service.delete_conversation(user.user, conversation).await? {
+                    return Err(not_found());
+                }
+                if output.is_json() {
+                    output.json(&json!({ "conversation_id": conversation, "deleted": true }))?;
+                } else {
+                    output.line(&format!("Deleted conversation {conversation}."))?;
+                }
+            }
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+async fn print_page(
+    output: &mut Output,
+    service: &ConversationPersistenceService,
+    list: &List,
+) -> Result<()> {
+    let wanted = ListConversations { after: list.after, limit: list.limit, status: None };
+    let page = service.list_conversations(list.user.user, wanted).await?;
+    if output.is_json() {
+        return Ok(output.json(&page)?);
+    }
+    if page.conversations.is_empty() {
+        return Ok(output.line("There are no conversations. Begin one with: lcs-persistence chat")?);
+    }
+    let now = SystemClock.now();
+    let mut table = Table::new(&["CONVERSATION", "TURNS", "STATUS", "CHANGED", "ABOUT"]);
+    for conversation in &page.conversations {
+        table.row([
+            conversation.conversation_id.to_string(),
+            conversation.turn_count.to_string(),
+            conversation.status.to_string(),
+            ago(conversation.updated_at, now),
+            conversation.topic_summary.as_ref().map(ToString::to_string).unwrap_or_default(),
+        ]);
+    }
+    output.table(&table)?;
+    if let Some(next) = page.next {
+        note(&format!("There are more: --after {next}"));
+    }
+    Ok(())
+}
+
+async fn show(
+    output: &mut Output,
+    service: &ConversationPersistenceService,
+    user_id: UserId,
+    conversation_id: ConversationId,
+) -> Result<()> {
+    let conversation = service.get_conversation(user_id, conversation_id).await?.ok_or_else(not_found)?;
+    let mut turns = Vec::new();
+    loop {
+        let range = TurnRange::After(turns.last().map_or(0, |turn: &Turn| turn.turn_number));
+        let page = service.get_turns(user_id, conversation_id, range, PageLimit::MAX).await?;
+        let page = page.ok_or_else(not_found)?;
+        let more = page.has_later();
+        turns.extend(page.turns);
+        if !more {
+            break;
+        }
+    }
+    if output.is_json() {
+        return Ok(output.json(&json!({ "conversation": conversation, "turns": turns }))?);
+    }
+    print_conversation(output, &conversation, &turns)
+}
+
+fn print_conversation(output: &mut Output, conversation: &Conversation, turns: &[Turn]) -> Result<()> {
+    let now = SystemClock.now();
+    let about = conversation.topic_summary.as_ref().map(|topic| text::one_line(topic));
+    output.line(&output.styled(Style::Bold, &conversation.conversation_id.to_string()))?;
+    output.line(&format!(
+        "{}, {}, model {}, begun {}, changed {}{}",
+        conversation.status,
+        text::count(conversation.turn_count.into(), "turn"),
+        text::one_line(&conversation.model_id),
+        ago(conversation.created_at, now),
+        ago(conversation.updated_at, now),
+        about.map(|about| format!(", about {about}")).unwrap_or_default(),
+    ))?;
+    for turn in turns {
+        let mark = if turn.is_interleaved() { ", interleaved" } else { "" };
+        let heading = format!("#{} {}{mark}", turn.turn_number, ago(turn.completed_at, now));
+        output.line("")?;
+        output.line(&output.styled(Style::Dim, &heading))?;
+        print_messages(output, &turn.input_messages)?;
+        if let Some(answer) = &turn.output_message {
+            print_messages(output, answer)?;
+        }
+    }
+    Ok(())
+}
+
+fn print_messages(output: &mut Output, messages: &Payload) -> Result<()> {
+    for (role, content) in message::dialogue(messages) {
+        output.line(&format!("{}: {}", text::one_line(&role), text::lines(&content)))?;
+    }
+    Ok(())
+}
+
+fn not_found() -> anyhow::Error {
+    RepositoryError::not_found(Entity::Conversation).into()
+}
+
+fn page_limit(text: &str) -> Result<PageLimit, &'static str> {
+    let limit = text.parse().ok().and_then(|limit| PageLimit::new(limit).ok());
+    limit.ok_or("write a number from 1 to 200")
+}

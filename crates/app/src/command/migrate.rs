@@ -1,0 +1,88 @@
+//! `migrate`: the database's schema, by hand.
+
+use std::io::{self, IsTerminal};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::{Result, bail};
+use clap::Subcommand;
+use lcs_app::DatabaseService;
+use lcs_domain::SystemClock;
+use serde_json::json;
+
+use super::Context;
+use crate::output::table::Table;
+use crate::output::{Output, note};
+
+#[derive(Clone, Copy, Subcommand)]
+pub(super) enum Migrate {
+    /// Apply what is pending. Any number of processes may do so at once.
+    Run,
+    /// Revert the newest migration, and with it what is stored in what it made.
+    Revert,
+    /// List all migrations, and whether the database has them.
+    Status,
+}
+
+impl Migrate {
+    pub(super) async fn run(self, context: Context) -> Result<ExitCode> {
+        let mut output = context.output;
+        let database = DatabaseService::open(&context.configuration.store, Arc::new(SystemClock)).await?;
+        match self {
+            Self::Run => {
+                let applied = database.migrate().await?;
+                if output.is_json() {
+                    output.json(&json!({ "applied": applied }))?;
+                } else if applied.is_empty() {
+                    output.line("The schema is up to date.")?;
+                } else {
+                    print_each(&mut output, "Applied", &applied)?;
+                }
+            }
+            Self::Revert => {
+                confirm(&mut output)?;
+                let reverted = database.revert_migration().await?;
+                if output.is_json() {
+                    output.json(&json!({ "reverted": reverted }))?;
+                } else if let Some(reverted) = reverted {
+                    output.line(&format!("Reverted {reverted}."))?;
+                } else {
+                    output.line("No migration is applied.")?;
+                }
+            }
+            Self::Status => {
+                let migrations = database.migration_status().await?;
+                if output.is_json() {
+                    output.json(&json!({ "migrations": migrations }))?;
+                } else {
+                    let mut table = Table::new(&["VERSION", "APPLIED", "NAME"]);
+                    for migration in migrations {
+                        let applied = if migration.applied { "yes" } else { "no" };
+                        table.row([migration.version, applied.to_owned(), migration.name]);
+                    }
+                    output.table(&table)?;
+                }
+            }
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+fn print_each(output: &mut Output, what: &str, migrations: &[String]) -> io::Result<()> {
+    migrations.iter().try_for_each(|migration| output.line(&format!("{what} {migration}.")))
+}
+
+/// Asks a person, for what a migration made may hold all conversations. A script has thought of it.
+fn confirm(output: &mut Output) -> Result<()> {
+    if !io::stdin().is_terminal() || output.is_json() {
+        return Ok(());
+    }
+    note("This may delete all conversations. Write yes to go on.");
+    output.prompt("> ")?;
+    let mut answer = String::new();
+    io::stdin().read_line(&mut answer)?;
+    if answer.trim() != "yes" {
+        bail!("not reverted");
+    }
+    Ok(())
+}

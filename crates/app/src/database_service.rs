@@ -1,0 +1,100 @@
+//! The store behind all services: how it is opened, migrated and looked after.
+
+use std::fmt;
+use std::sync::Arc;
+
+use lcs_domain::diagnostic::Finding;
+use lcs_domain::repository::RepositoryResult;
+use lcs_domain::{Capabilities, Clock, Repositories};
+use lcs_storage::memory::Memory;
+use lcs_storage::migration::{MigrationStatus, Migrations};
+use lcs_storage::postgres::Postgres;
+use lcs_storage::sqlite::Sqlite;
+
+use crate::configuration::StoreConfiguration;
+
+/// The configured store.
+#[derive(Clone)]
+pub struct DatabaseService {
+    repositories: Arc<dyn Repositories>,
+    migrations: Option<Arc<dyn Migrations>>,
+}
+
+impl fmt::Debug for DatabaseService {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DatabaseService").field("capabilities", &self.capabilities()).finish_non_exhaustive()
+    }
+}
+
+impl DatabaseService {
+    /// Opens the store. Its schema is left as it is; a server that is down shows at the first use.
+    ///
+    /// # Errors
+    /// `Unavailable` and the like where an embedded database cannot be opened; `Invalid` where a
+    /// certificate cannot be read.
+    pub async fn open(store: &StoreConfiguration, clock: Arc<dyn Clock>) -> RepositoryResult<Self> {
+        Ok(match store {
+            StoreConfiguration::Postgresql(postgres) => {
+                let postgres = Arc::new(Postgres::connect(postgres.as_ref().clone()).await?);
+                Self { repositories: postgres.clone(), migrations: Some(postgres) }
+            }
+            StoreConfiguration::Sqlite(sqlite) => {
+                let sqlite = Arc::new(Sqlite::open(sqlite.clone(), clock).await?);
+                Self { repositories: sqlite.clone(), migrations: Some(sqlite) }
+            }
+            StoreConfiguration::Memory => Self::over(Arc::new(Memory::new(clock))),
+        })
+    }
+
+    /// A store of the caller's own, which has no migrations that this service could run.
+    #[must_use]
+    pub fn over(repositories: Arc<dyn Repositories>) -> Self {
+        Self { repositories, migrations: None }
+    }
+
+    /// The store itself, without cache or fallback.
+    #[must_use]
+    pub fn repositories(&self) -> Arc<dyn Repositories> {
+        Arc::clone(&self.repositories)
+    }
+
+    /// What the store can do.
+    #[must_use]
+    pub fn capabilities(&self) -> Capabilities {
+        self.repositories.capabilities()
+    }
+
+    /// Asks the database for a sign of life.
+    pub async fn ping(&self) -> RepositoryResult<()> {
+        self.repositories.ping().await
+    }
+
+    /// Applies pending migrations and names them. Any number of processes may do so at once.
+    pub async fn migrate(&self) -> RepositoryResult<Vec<String>> {
+        match &self.migrations {
+            Some(migrations) => migrations.run_pending().await,
+            None => Ok(Vec::new()),
+        }
+    }
+
+    /// Reverts the newest migration and names it; `None` where none is applied.
+    pub async fn revert_migration(&self) -> RepositoryResult<Option<String>> {
+        match &self.migrations {
+            Some(migrations) => migrations.revert_last().await,
+            None => Ok(None),
+        }
+    }
+
+    /// All migrations that the database or this program knows, oldest first.
+    pub async fn migration_status(&self) -> RepositoryResult<Vec<MigrationStatus>> {
+        match &self.migrations {
+            Some(migrations) => migrations.status().await,
+            None => Ok(Vec::new()),
+        }
+    }
+
+    /// Every check of the stored rows and what it found.
+    pub async fn diagnose(&self) -> RepositoryResult<Vec<Finding>> {
+        self.repositories.diagnostics().diagnose().await
+    }
+}

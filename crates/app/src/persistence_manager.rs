@@ -1,0 +1,176 @@
+//! The way in: from a configuration to the services.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use lcs_agent_cache::fallback::FallbackStatus;
+use lcs_agent_cache::{CacheConfig, Fallback};
+use lcs_domain::agent::AgentRuntime;
+use lcs_domain::repository::RepositoryResult;
+use lcs_domain::{Clock, Repositories, RetentionPolicy, SystemClock};
+use lcs_storage::memory::Memory;
+
+use crate::agent_manager::Parts;
+use crate::configuration::Configuration;
+use crate::echo::EchoRuntime;
+use crate::{
+    AgentStatePersistenceService, ConversationPersistenceService, DatabaseService, PersistentAgentManager,
+    RetentionService,
+};
+
+/// All services over one store.
+#[derive(Debug, Clone)]
+pub struct PersistenceManager {
+    database: DatabaseService,
+    conversations: ConversationPersistenceService,
+    agent_states: AgentStatePersistenceService,
+    agents: PersistentAgentManager,
+    retention: RetentionService,
+    fallback: Arc<Fallback>,
+}
+
+impl PersistenceManager {
+    /// Opens the configured store, brings its schema up to date, and makes the services over it, with
+    /// the built-in echo agent.
+    ///
+    /// # Errors
+    /// `Unavailable` where the database cannot be reached, `SchemaSkew` where its schema is newer than
+    /// this program.
+    pub async fn initialize(configuration: Configuration) -> RepositoryResult<Self> {
+        Self::builder(configuration).initialize().await
+    }
+
+    /// The same in steps, for a host with agents, a store or a clock of its own.
+    #[must_use]
+    pub fn builder(configuration: Configuration) -> PersistenceManagerBuilder {
+        PersistenceManagerBuilder {
+            configuration,
+            runtime: Arc::new(EchoRuntime),
+            repositories: None,
+            clock: Arc::new(SystemClock),
+        }
+    }
+
+    /// The store: its migrations and its health.
+    #[must_use]
+    pub const fn database(&self) -> &DatabaseService {
+        &self.database
+    }
+
+    /// Conversations and turns, for hosts that call their own model.
+    #[must_use]
+    pub const fn conversation_service(&self) -> &ConversationPersistenceService {
+        &self.conversations
+    }
+
+    /// Agent states, for hosts that keep their own agents.
+    #[must_use]
+    pub const fn agent_state_service(&self) -> &AgentStatePersistenceService {
+        &self.agent_states
+    }
+
+    /// Agents that answer, and whose turns are stored.
+    #[must_use]
+    pub const fn agent_manager(&self) -> &PersistentAgentManager {
+        &self.agents
+    }
+
+    /// Removes what has been idle too long.
+    #[must_use]
+    pub const fn retention(&self) -> &RetentionService {
+        &self.retention
+    }
+
+    /// Whether the services reach the store, or what stands in for it meanwhile.
+    #[must_use]
+    pub fn fallback_status(&self) -> FallbackStatus {
+        self.fallback.status()
+    }
+}
+
+/// A [`PersistenceManager`] in the making.
+pub struct PersistenceManagerBuilder {
+    configuration: Configuration,
+    runtime: Arc<dyn AgentRuntime>,
+    repositories: Option<Arc<dyn Repositories>>,
+    clock: Arc<dyn Clock>,
+}
+
+impl fmt::Debug for PersistenceManagerBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PersistenceManagerBuilder")
+            .field("configuration", &self.configuration)
+            .field("clock", &self.clock)
+            .finish_non_exhaustive()
+    }
+}
+
+impl PersistenceManagerBuilder {
+    /// Uses these agents instead of the echo agent.
+    #[must_use]
+    pub fn runtime(mut self, runtime: Arc<dyn AgentRuntime>) -> Self {
+        self.runtime = runtime;
+        self
+    }
+
+    /// Uses this store instead of the configured one; it is taken as it is, without migrations.
+    #[must_use]
+    pub fn repositories(mut self, repositories: Arc<dyn Repositories>) -> Self {
+        self.repositories = Some(repositories);
+        self
+    }
+
+    /// Takes time from this clock.
+    #[must_use]
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// Opens the store and makes the services; see [`PersistenceManager::initialize`].
+    pub async fn initialize(self) -> RepositoryResult<PersistenceManager> {
+        let Self { configuration, runtime, repositories, clock } = self;
+        let database = match repositories {
+            Some(repositories) => DatabaseService::over(repositories),
+            None => DatabaseService::open(&configuration.store, Arc::clone(&clock)).await?,
+        };
+        for migration in database.migrate().await? {
+            tracing::info!(%migration, "applied a migration");
+        }
+        compose(&configuration, database, runtime, clock)
+    }
+}
+
+/// Puts cache and fallback between the store and the services.
+fn compose(
+    configuration: &Configuration,
+    database: DatabaseService,
+    runtime: Arc<dyn AgentRuntime>,
+    clock: Arc<dyn Clock>,
+) -> RepositoryResult<PersistenceManager> {
+    let memory_clock = Arc::clone(&clock);
+    let memory = move || -> Arc<dyn Repositories> { Arc::new(Memory::new(Arc::clone(&memory_clock))) };
+    let fallback = Arc::new(Fallback::new(database.repositories(), memory, configuration.fallback));
+    let repositories: Arc<dyn Repositories> = fallback.clone();
+    let idle = Duration::from_hours(24) * configuration.conversation_retention_days;
+    let policy = RetentionPolicy::idle_longer_than(idle)?;
+    let retention = RetentionService::new(Arc::clone(&repositories), policy);
+    let agents = PersistentAgentManager::new(Parts {
+        repositories: Arc::clone(&repositories),
+        runtime,
+        cache: CacheConfig::new(configuration.agent_cache_max_size, configuration.agent_cache_ttl),
+        clock,
+        retention: retention.clone(),
+        enable_rehydration: configuration.enable_rehydration,
+        recent_turns: configuration.recent_turns,
+    });
+    Ok(PersistenceManager {
+        database,
+        conversations: ConversationPersistenceService::new(Arc::clone(&repositories)),
+        agent_states: AgentStatePersistenceService::new(repositories),
+        agents,
+        retention,
+        fallback,
+    })
+}

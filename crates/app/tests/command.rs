@@ -1,0 +1,280 @@
+//! The command line as a person or a script meets it: a process each, on a SQLite file of its own.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Child, Command, Output, Stdio};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// A home of its own for each test: the default store is in it.
+struct Home(TempDir);
+
+impl Home {
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_lcs-persistence"));
+        command.args(arguments).env("HOME", self.0.path()).env("XDG_DATA_HOME", self.0.path());
+        // What the developer's own shell says is not what is tested; a backtrace would show in errors.
+        for variable in ["LCS_PERSISTENCE_DATABASE_URL", "LCS_PERSISTENCE_PASSWORD", "RUST_LOG", "NO_COLOR"] {
+            command.env_remove(variable);
+        }
+        command.env("RUST_BACKTRACE", "1").stdin(Stdio::null());
+        command
+    }
+
+    fn run(&self, arguments: &[&str]) -> Output {
+        self.command(arguments).output().unwrap()
+    }
+
+    /// What a command that succeeds answers.
+    fn answer(&self, arguments: &[&str]) -> String {
+        let output = self.run(arguments);
+        assert!(output.status.success(), "{arguments:?}: {}", text(&output.stderr));
+        text(&output.stdout)
+    }
+
+    fn json(&self, arguments: &[&str]) -> Value {
+        serde_json::from_str(&self.answer(&[arguments, &["--json"]].concat())).unwrap()
+    }
+
+    /// What a command that fails says, with its exit code: one line, and nothing that looks like a crash.
+    fn failure(&self, arguments: &[&str]) -> (i32, String) {
+        let output = self.run(arguments);
+        let said = text(&output.stderr);
+        assert!(said.starts_with("error: ") && !said.contains("panicked"), "{arguments:?}: {said}");
+        (output.status.code().unwrap(), said.trim_end().to_owned())
+    }
+
+    /// A chat that is spoken to line by line.
+    fn chat(&self, arguments: &[&str]) -> Child {
+        let mut command = self.command(&[&["chat", "--json"], arguments].concat());
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    }
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+/// Says a line to a chat, and waits for its answer.
+fn say(chat: &mut Child, line: &str) -> Value {
+    writeln!(chat.stdin.as_mut().unwrap(), "{line}").unwrap();
+    let mut answer = String::new();
+    // One line was said, and one is answered: nothing is left in the buffer that is dropped here.
+    BufReader::new(chat.stdout.as_mut().unwrap()).read_line(&mut answer).unwrap();
+    serde_json::from_str(&answer).unwrap()
+}
+
+#[test]
+fn a_second_process_goes_on_with_the_same_agent() {
+    let home = Home::new();
+    let first = home.json(&["chat", "--once", "my favourite colour is teal"]);
+    assert_eq!((&first["turn_number"], &first["durability"]), (&1.into(), &"durable".into()));
+    let id = first["conversation_id"].as_str().unwrap();
+    let second = home.json(&["chat", "--once", "what is my favourite colour?", "--conversation", id]);
+    assert_eq!((&second["turn_number"], &second["conversation_id"]), (&2.into(), &first["conversation_id"]));
+    assert_eq!(second["response"], "Your favourite colour is teal.");
+    assert_eq!(second.as_object().unwrap().len(), 4);
+}
+
+#[test]
+fn what_was_answered_survives_a_kill() {
+    let home = Home::new();
+    let mut chat = home.chat(&[]);
+    say(&mut chat, "my dog is Rex");
+    let answer = say(&mut chat, "my cat is Tom");
+    chat.kill().unwrap();
+    chat.wait().unwrap();
+    let id = answer["conversation_id"].as_str().unwrap();
+    let answer = home.json(&["chat", "--once", "what is my cat?", "--conversation", id]);
+    assert_eq!((&answer["turn_number"], &answer["response"]), (&3.into(), &"Your cat is Tom.".into()));
+}
+
+#[test]
+fn a_script_talks_line_by_line() {
+    let home = Home::new();
+    let mut chat = home.command(&["chat"]);
+    let mut chat = chat.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    chat.stdin
+        .take()
+        .unwrap()
+        .write_all(b"my dog is Rex\n\n/help\nwhat is my dog?\n/quit\nnever said\n")
+        .unwrap();
+    let output = chat.wait_with_output().unwrap();
+    assert!(output.status.success());
+    assert_eq!(text(&output.stdout), "I will remember that your dog is Rex.\nYour dog is Rex.\n");
+    assert!(text(&output.stderr).contains("Go on with: lcs-persistence chat --conversation "));
+}
+
+#[cfg(unix)]
+#[test]
+fn an_interrupt_ends_a_chat_politely() {
+    for signal in ["-INT", "-TERM"] {
+        let home = Home::new();
+        let mut chat = home.chat(&[]);
+        say(&mut chat, "hello");
+        let sent = Command::new("kill").args([signal, &chat.id().to_string()]).status().unwrap();
+        assert!(sent.success());
+        // Its input is still open: it ends because it was asked to, and waits for no line.
+        assert!(chat.wait().unwrap().success(), "{signal}");
+    }
+}
+
+#[test]
+fn conversations_are_listed_shown_and_deleted() {
+    let home = Home::new();
+    assert!(home.answer(&["conversations", "list"]).starts_with("There are no conversations."));
+    let first = home.json(&["chat", "--once", "first"])["conversation_id"].as_str().unwrap().to_owned();
+    let second = home.json(&["chat", "--once", "second"])["conversation_id"].as_str().unwrap().to_owned();
+
+    let list = home.answer(&["conversations", "list"]);
+    let lines: Vec<&str> = list.lines().collect();
+    assert!(lines[0].starts_with("CONVERSATION"), "{list}");
+    assert!(lines[1].starts_with(&second) && lines[1].contains("just now"), "{list}");
+    assert!(lines[2].starts_with(&first), "{list}");
+    assert!(!list.contains('\u{1b}'), "colour without a terminal");
+
+    let page = home.json(&["conversations", "list", "--limit", "1"]);
+    assert_eq!(page["conversations"][0]["conversation_id"], second.as_str());
+    let page = home.json(&["conversations", "list", "--after", page["next"].as_str().unwrap()]);
+    assert_eq!(page["conversations"][0]["conversation_id"], first.as_str());
+
+    let shown = home.answer(&["conversations", "show", &first]);
+    assert!(shown.contains("user: first\nassistant: You said: first"), "{shown}");
+    let shown = home.json(&["conversations", "show", &first]);
+    assert_eq!(shown["conversation"]["turn_count"], 1);
+    assert_eq!(shown["turns"][0]["input_messages"][0]["content"], "first");
+
+    assert_eq!(home.json(&["conversations", "delete", &first])["deleted"], true);
+    for command in ["show", "delete"] {
+        let absent = home.failure(&["conversations", command, &first]);
+        assert_eq!(absent, (1, "error: conversation not found".into()));
+    }
+    assert_eq!(home.failure(&["chat", "--once", "x", "--conversation", &first]).0, 1);
+}
+
+#[test]
+fn another_users_conversation_is_absent() {
+    let home = Home::new();
+    let own = home.json(&["chat", "--once", "mine", "--user", "alice"]);
+    let id = own["conversation_id"].as_str().unwrap();
+    let absent = (1, "error: conversation not found".to_owned());
+    assert_eq!(home.failure(&["conversations", "show", id]), absent);
+    assert_eq!(home.failure(&["conversations", "delete", id, "--user", "bob"]), absent);
+    assert_eq!(home.failure(&["chat", "--once", "x", "--conversation", id]), absent);
+    assert_eq!(home.json(&["conversations", "list"])["conversations"], Value::Array(Vec::new()));
+    assert_eq!(home.json(&["conversations", "show", id, "--user", "alice"])["turns"][0]["turn_number"], 1);
+}
+
+#[test]
+fn the_schema_is_migrated_by_hand_too_and_doctor_says_when_it_is_not() {
+    let home = Home::new();
+    let sick = home.run(&["doctor"]);
+    assert_eq!(sick.status.code(), Some(1));
+    assert!(text(&sick.stdout).contains("-> run: lcs-persistence migrate run"), "{}", text(&sick.stdout));
+    let status = home.json(&["migrate", "status"]);
+    assert_eq!(status["migrations"][0]["applied"], false);
+
+    let applied = home.json(&["migrate", "run"])["applied"].as_array().unwrap().len();
+    assert!(applied > 0);
+    assert_eq!(home.answer(&["migrate", "run"]), "The schema is up to date.\n");
+    let healthy = home.json(&["doctor"]);
+    assert_eq!(healthy["healthy"], true);
+    assert_eq!(healthy["findings"][0]["check"], "connection");
+
+    for _ in 0..applied {
+        assert!(home.json(&["migrate", "revert"])["reverted"].is_string());
+    }
+    assert_eq!(home.answer(&["migrate", "revert"]), "No migration is applied.\n");
+}
+
+#[test]
+fn cleaning_up_removes_what_was_deleted_and_keeps_the_rest() {
+    let home = Home::new();
+    home.json(&["chat", "--once", "stays"]);
+    let goes = home.json(&["chat", "--once", "goes"]);
+    home.json(&["conversations", "delete", goes["conversation_id"].as_str().unwrap()]);
+    assert_eq!(home.json(&["cleanup", "--dry-run"])["due"], 1);
+    let report = home.json(&["cleanup"]);
+    assert_eq!((&report["expired"], &report["deleted"]), (&0.into(), &1.into()));
+    assert_eq!(
+        home.answer(&["cleanup"]),
+        "Removed 0 conversations: 0 idle longer than 90 days, 0 deleted by their users.\n"
+    );
+    assert_eq!(home.json(&["conversations", "list"])["conversations"].as_array().unwrap().len(), 1);
+}
+
+#[test]
+fn mistakes_are_one_sentence_and_an_exit_code() {
+    let home = Home::new();
+    let (code, said) = home.failure(&["chat", "--conversation", "abc"]);
+    assert!(code == 2 && said.contains("conversation id \"abc\" is not a UUID: write it like"), "{said}");
+    assert_eq!(home.failure(&["chat", "--user", " "]).0, 2);
+    assert_eq!(home.failure(&["conversations", "list", "--limit", "201"]).0, 2);
+    assert_eq!(home.failure(&["tchat"]).0, 2);
+
+    for arguments in [
+        ["--log-level", "a=b=c", "doctor"].as_slice(),
+        &["--config", "/nowhere/lightspeed-stack.yaml", "doctor"],
+        &["--database-url", "mysql://u:canary@h/d", "doctor"],
+        &["--database-url", "sqlite:/proc/canary/x.sqlite", "conversations", "list"],
+    ] {
+        let (code, said) = home.failure(arguments);
+        assert!(code == 1 && said.lines().count() == 1, "{arguments:?}: {said}");
+    }
+
+    let file = home.0.path().join("not-a-database");
+    fs::write(&file, "x".repeat(10_000)).unwrap();
+    let (code, said) =
+        home.failure(&["--database-url", &format!("sqlite:{}", file.display()), "chat", "--once", "x"]);
+    assert!(code == 1 && said.lines().count() == 1, "{said}");
+    assert_eq!(fs::read_to_string(&file).unwrap().len(), 10_000);
+}
+
+#[test]
+fn canary_the_password_is_in_no_log_however_much_is_logged() {
+    let home = Home::new();
+    let yaml = home.0.path().join("lightspeed-stack.yaml");
+    let section = "persistence:\n  type: postgresql\n  database: {host: 127.0.0.1, port: 1, name: d, username: u, password: 'canary@/%:#?'}\n";
+    fs::write(&yaml, section).unwrap();
+    for place in [
+        ["--config", yaml.to_str().unwrap()],
+        ["--database-url", "postgres://u:canary%40%2F%25%3A%23%3F@127.0.0.1:1/d"],
+    ] {
+        let output = home.run(&[&place, ["--log-level", "trace"].as_slice(), &["doctor"]].concat());
+        assert_eq!(output.status.code(), Some(1));
+        let said = text(&output.stdout) + &text(&output.stderr);
+        assert!(said.contains("127.0.0.1") && !said.contains("canary"), "{said}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_reader_that_goes_away_ends_a_command_quietly() {
+    let home = Home::new();
+    home.json(&["chat", "--once", "hello"]);
+    for arguments in [["conversations", "list"].as_slice(), &["conversations", "list", "--json"], &["--help"]]
+    {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let output = home.command(arguments).stdout(writer).stderr(Stdio::piped()).output().unwrap();
+        assert!(output.status.success(), "{arguments:?}");
+        assert_eq!(text(&output.stderr), "", "{arguments:?}");
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn an_answer_that_cannot_be_written_is_an_error() {
+    let home = Home::new();
+    let full = fs::File::options().write(true).open("/dev/full").unwrap();
+    let output = home.command(&["migrate", "status"]).stdout(full).stderr(Stdio::piped()).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).starts_with("error: "), "{}", text(&output.stderr));
+}

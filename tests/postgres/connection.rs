@@ -1,0 +1,186 @@
+//! Why there is no connection: one sentence, at once where waiting is of no use, and never a secret.
+
+use std::time::Duration;
+
+use lcs_domain::{Repositories, RepositoryError};
+use lcs_storage::postgres::{Postgres, PostgresConfig};
+use lcs_storage::testing::{PrivateCluster, PrivateOptions, TestPostgres};
+use tokio::io::AsyncReadExt;
+use tokio::net::TcpListener;
+
+use crate::support::config;
+
+/// What a ping says on a store with this configuration.
+async fn refusal(config: PostgresConfig) -> RepositoryError {
+    Postgres::connect(config).await.unwrap().ping().await.unwrap_err()
+}
+
+/// That this configuration is refused as unavailable with this sentence, long before any timeout.
+async fn assert_told_at_once(config: PostgresConfig, reason: &str) {
+    let config = PostgresConfig {
+        pool_timeout: Duration::from_secs(3600),
+        reconnect_timeout: Duration::from_secs(3600),
+        ..config
+    };
+    let error = tokio::time::timeout(Duration::from_secs(60), refusal(config)).await.expect("told at once");
+    assert!(matches!(error, RepositoryError::Unavailable { .. }), "{error:?}");
+    assert_eq!(error.to_string(), format!("the database is unavailable: {reason}"));
+}
+
+#[tokio::test]
+async fn a_wrong_password_an_unknown_user_and_an_unknown_database_are_told_at_once() {
+    let database = TestPostgres::create().await;
+    let right = config(database.url());
+    let at = format!("{}:{}", right.host, right.port);
+    let user = &right.user;
+    let wrong = PostgresConfig { password: Some("hunter2".to_owned().into()), ..right.clone() };
+    let reason = format!(
+        "password authentication failed for user {user:?} at {at}: correct the user name or the password"
+    );
+    assert_told_at_once(wrong, &reason).await;
+    let nobody = PostgresConfig { user: "nobody-here".into(), ..right.clone() };
+    assert_told_at_once(nobody, &reason.replace(user.as_str(), "nobody-here")).await;
+    let missing = PostgresConfig { password: None, ..right.clone() };
+    let reason = format!("the server at {at} asks for a password and none is configured");
+    assert_told_at_once(missing, &reason).await;
+    let elsewhere = PostgresConfig { database: "nowhere".into(), ..right };
+    let reason = format!("there is no database \"nowhere\" at {at}: create it, or correct its name");
+    assert_told_at_once(elsewhere, &reason).await;
+}
+
+#[tokio::test]
+async fn a_server_that_cannot_be_reached_is_told_when_patience_ends() {
+    let closed = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = closed.local_addr().unwrap().port();
+    drop(closed);
+    let here = PostgresConfig {
+        host: "127.0.0.1".into(),
+        port,
+        reconnect_timeout: Duration::ZERO,
+        ..PostgresConfig::default()
+    };
+    let error = refusal(here.clone()).await.to_string();
+    assert_eq!(
+        error,
+        format!(
+            "the database is unavailable: nothing listens at 127.0.0.1:{port}: start PostgreSQL there, or \
+             correct host and port"
+        )
+    );
+    let unknown = PostgresConfig { host: "no-such-host.invalid".into(), ..here.clone() };
+    let error =
+        refusal(PostgresConfig { connect_timeout: Duration::from_secs(60), ..unknown }).await.to_string();
+    assert!(error.contains("the host name \"no-such-host.invalid\" is not known"), "{error}");
+    let socket = PostgresConfig { host: "/nowhere".into(), ..here };
+    let error = refusal(socket).await.to_string();
+    assert!(error.contains(&format!("there is no socket for port {port} in /nowhere")), "{error}");
+}
+
+#[tokio::test]
+async fn a_connect_that_is_never_answered_does_not_wedge_the_pool() {
+    let database = TestPostgres::create().await;
+    let right = config(database.url());
+    let proxy = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let through = PostgresConfig {
+        host: "127.0.0.1".into(),
+        port: proxy.local_addr().unwrap().port(),
+        connect_timeout: Duration::from_millis(200),
+        reconnect_timeout: Duration::ZERO,
+        pool_size: 1,
+        max_overflow: 0,
+        ..right.clone()
+    };
+    let store = Postgres::connect(through).await.unwrap();
+    // The first two connects are accepted and never answered; from then on the proxy does its work.
+    let proxied = async {
+        let mut swallowed = Vec::new();
+        for _ in 0..2 {
+            swallowed.push(proxy.accept().await.unwrap());
+        }
+        loop {
+            let (mut client, _) = proxy.accept().await.unwrap();
+            let address = (right.host.clone(), right.port);
+            tokio::spawn(async move {
+                let mut server = tokio::net::TcpStream::connect(address).await.unwrap();
+                let _ended = tokio::io::copy_bidirectional(&mut client, &mut server).await;
+            });
+        }
+    };
+    let pinged = async {
+        for _ in 0..2 {
+            let error = store.ping().await.unwrap_err().to_string();
+            assert!(error.contains("did not answer within 200ms"), "{error}");
+        }
+        store.ping().await.unwrap();
+    };
+    tokio::select! { () = pinged => {}, never = proxied => never }
+}
+
+#[tokio::test]
+async fn a_server_that_closes_at_once_is_told() {
+    let server = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let config = PostgresConfig {
+        host: "127.0.0.1".into(),
+        port: server.local_addr().unwrap().port(),
+        reconnect_timeout: Duration::ZERO,
+        ..PostgresConfig::default()
+    };
+    let closing = async {
+        loop {
+            let (mut client, _) = server.accept().await.unwrap();
+            let _read = client.read(&mut [0; 8]).await;
+        }
+    };
+    tokio::select! {
+        error = refusal(config) => {
+            assert!(error.to_string().contains("closed the connection while it was made"), "{error}");
+        }
+        never = closing => never,
+    }
+}
+
+#[tokio::test]
+async fn a_pool_with_all_connections_in_use_is_overloaded_and_not_unavailable() {
+    let database = TestPostgres::create().await;
+    let config = PostgresConfig {
+        pool_size: 1,
+        max_overflow: 0,
+        pool_timeout: Duration::from_millis(100),
+        ..config(database.url())
+    };
+    let store = Postgres::connect(config).await.unwrap();
+    store.ping().await.unwrap();
+    // The only connection waits for a lock that another session holds.
+    lcs_storage::migration::Migrations::run_pending(&store).await.unwrap();
+    let conversation = crate::support::begin(&store).await;
+    let other = database.client().await;
+    other.batch_execute("BEGIN; LOCK conversations IN ACCESS EXCLUSIVE MODE").await.unwrap();
+    let waiting = tokio::spawn({
+        let (store, conversation) = (store.clone(), conversation.clone());
+        async move {
+            let command = crate::support::saying(&conversation, "x");
+            crate::support::append(&store, &conversation, command).await
+        }
+    });
+    crate::resilience::until(&database, "SELECT count(*) FROM pg_locks WHERE NOT granted", "1").await;
+    let error = store.ping().await.unwrap_err();
+    assert!(matches!(error, RepositoryError::Overloaded { .. }), "{error:?}");
+    assert!(error.to_string().contains("all 1 connections were in use"), "{error}");
+    other.batch_execute("COMMIT").await.unwrap();
+    waiting.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_server_without_a_free_place_is_overloaded() {
+    let cluster = PrivateCluster::start_with(PrivateOptions::default());
+    let database = cluster.database().await;
+    database.execute("CREATE ROLE narrow LOGIN PASSWORD 'narrow' CONNECTION LIMIT 0").await;
+    let narrow = PostgresConfig {
+        user: "narrow".into(),
+        password: Some("narrow".to_owned().into()),
+        reconnect_timeout: Duration::ZERO,
+        ..config(database.url())
+    };
+    let error = refusal(narrow).await;
+    assert!(matches!(error, RepositoryError::Overloaded { .. }), "{error:?}");
+}

@@ -1,0 +1,76 @@
+//! How the hot statements are carried out: by indexes, on tables where that matters.
+//!
+//! The plans are those of the calls themselves, as `auto_explain` logs them: custom ones for the first
+//! five runs on a connection, then whichever PostgreSQL thinks cheaper. Sequential scans are not
+//! forbidden; the tables are large enough that they would be the worse choice.
+
+use lcs_domain::{
+    AgentStateRepository, Conversation, ConversationRepository, ListConversations, PageLimit, Payload,
+    SaveAgentState, TurnRange, TurnRepository,
+};
+use lcs_storage::testing::PrivateCluster;
+
+use crate::support::{append, begin, saying_with_state, single};
+
+/// 5,000 conversations of 250 users, with five turns and a state each.
+const FILL: &str = "
+    INSERT INTO conversations (conversation_id, user_id, agent_id, model_id, turn_count, state_revision)
+    SELECT gen_random_uuid(), md5((n % 250)::text)::uuid, gen_random_uuid(), 'model', 5, 1
+      FROM generate_series(1, 5000) n;
+    INSERT INTO conversation_turns
+        (turn_id, conversation_id, user_id, turn_number, input_messages, started_at, completed_at, content_hash)
+    SELECT gen_random_uuid(), conversation_id, user_id, turn, '1', now(), now(), sha256('1')
+      FROM conversations, generate_series(1, 5) turn;
+    INSERT INTO agent_states (agent_id, conversation_id, user_id, agent_config, revision, through_turn)
+    SELECT agent_id, conversation_id, user_id, '{}', 1, 5 FROM conversations;
+    ANALYZE;";
+
+#[tokio::test]
+async fn hot_statements_use_indexes_only() {
+    let cluster = PrivateCluster::start(&[
+        "session_preload_libraries = 'auto_explain'",
+        "auto_explain.log_min_duration = 0",
+        "log_line_prefix = '%a|'",
+    ]);
+    let database = cluster.database().await;
+    let store = single(database.url()).await;
+    database.execute(FILL).await;
+    let begun = cluster.log().len();
+    for _ in 0..8 {
+        let conversation = begin(&store).await;
+        call_everything(&store, &conversation).await;
+    }
+    let log = cluster.log().split_off(begun);
+    let plans: Vec<&str> = log
+        .split("lcs-persistence|LOG:")
+        .skip(1)
+        .filter(|entry| entry.contains("plan:") && !entry.contains("Query Text: SET "))
+        .collect();
+    assert_eq!(plans.len(), 8 * 11, "one plan for each call");
+    for plan in plans {
+        assert!(!plan.contains("Seq Scan"), "a sequential scan:\n{plan}");
+        assert!(plan.contains("Index Scan") || plan.contains("Insert on conversations"), "no index:\n{plan}");
+    }
+}
+
+async fn call_everything(store: &lcs_storage::postgres::Postgres, conversation: &Conversation) {
+    let (user, id, agent) = (conversation.user_id, conversation.conversation_id, conversation.agent_id);
+    append(store, conversation, saying_with_state(conversation, "hello", 0)).await.unwrap();
+    ConversationRepository::get(store, user, id).await.unwrap().unwrap();
+    store.head(user, id).await.unwrap().unwrap();
+    store.list(user, ListConversations::default()).await.unwrap();
+    for range in [TurnRange::Newest, TurnRange::After(0)] {
+        store.page(user, id, range, PageLimit::default()).await.unwrap().unwrap();
+    }
+    AgentStateRepository::get(store, user, agent).await.unwrap().unwrap();
+    store.get_by_conversation(user, id).await.unwrap().unwrap();
+    let save = SaveAgentState {
+        agent_id: agent,
+        conversation_id: id,
+        agent_config: None,
+        current_state: Some(Payload::parse("1").unwrap()),
+        expected_revision: 1,
+    };
+    store.save(user, save).await.unwrap();
+    assert!(ConversationRepository::delete(store, user, id).await.unwrap());
+}

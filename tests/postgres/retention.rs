@@ -1,0 +1,77 @@
+//! Retention beside other work.
+
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use lcs_domain::{
+    ConversationRepository, Entity, PageLimit, RepositoryError, RetentionPolicy, RetentionRepository,
+};
+use lcs_storage::migration::Migrations;
+use lcs_storage::testing::TestPostgres;
+
+use crate::support::{append, begin, saying, store};
+
+const AGE: &str = "UPDATE conversations SET updated_at = updated_at - interval '100 days'";
+
+fn ninety_days() -> RetentionPolicy {
+    RetentionPolicy::idle_longer_than(Duration::from_hours(24 * 90)).unwrap()
+}
+
+#[tokio::test]
+async fn p7_a_conversation_that_is_waking_up_is_passed_over_and_then_kept() {
+    let database = TestPostgres::create().await;
+    let store = store(database.url()).await;
+    store.run_pending().await.unwrap();
+    let conversation = begin(&store).await;
+    database.execute(AGE).await;
+    assert_eq!(store.count_due(ninety_days()).await.unwrap(), 1);
+    let waker = database.client().await;
+    waker.batch_execute("BEGIN; UPDATE conversations SET updated_at = now()").await.unwrap();
+    // Selected by what is committed, and locked by the waker: no wait, no purge.
+    assert!(store.purge_batch(ninety_days(), PageLimit::default()).await.unwrap().purged.is_empty());
+    waker.batch_execute("COMMIT").await.unwrap();
+    assert!(store.purge_batch(ninety_days(), PageLimit::default()).await.unwrap().purged.is_empty());
+    assert!(store.head(conversation.user_id, conversation.conversation_id).await.unwrap().is_some());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn p7_wake_ups_and_two_cleaners_at_once_lose_nothing_and_purge_nothing_twice() {
+    let database = TestPostgres::create().await;
+    let store = store(database.url()).await;
+    store.run_pending().await.unwrap();
+    let conversations = join_all((0..60).map(|_| begin(&store))).await;
+    database.execute(AGE).await;
+    let wakers = conversations.iter().map(|conversation| {
+        let (store, conversation) = (store.clone(), conversation.clone());
+        tokio::spawn(async move {
+            let command = saying(&conversation, "awake");
+            append(&store, &conversation, command).await
+        })
+    });
+    let cleaners = (0..2).map(|_| {
+        let store = store.clone();
+        tokio::spawn(async move {
+            let mut purged = Vec::new();
+            loop {
+                let batch = store.purge_batch(ninety_days(), PageLimit::new(3).unwrap()).await.unwrap();
+                purged.extend(batch.purged.iter().map(|gone| gone.conversation_id));
+                if batch.purged.is_empty() {
+                    return purged;
+                }
+            }
+        })
+    });
+    let (woken, purged) = tokio::join!(join_all(wakers), join_all(cleaners));
+    let purged: Vec<_> = purged.into_iter().flat_map(Result::unwrap).collect();
+    for (conversation, woken) in conversations.iter().zip(woken) {
+        let times = purged.iter().filter(|id| **id == conversation.conversation_id).count();
+        let lives = store.head(conversation.user_id, conversation.conversation_id).await.unwrap().is_some();
+        match woken.unwrap() {
+            Ok(_) => assert_eq!((times, lives), (0, true), "it was awake before it was purged"),
+            Err(RepositoryError::NotFound { entity: Entity::Conversation }) => {
+                assert_eq!((times, lives), (1, false), "it was purged, once");
+            }
+            Err(error) => panic!("{error}"),
+        }
+    }
+}

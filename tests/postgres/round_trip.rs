@@ -1,0 +1,100 @@
+//! What a call costs, from the server's log: what is parsed, how often, and what else is sent.
+
+use std::collections::BTreeMap;
+
+use lcs_domain::{
+    AgentStateRepository, ConversationRepository, ConversationUpdate, ListConversations, PageLimit, Payload,
+    Repositories, SaveAgentState, Text, TurnRange, TurnRepository,
+};
+use lcs_storage::testing::PrivateCluster;
+
+use crate::support::{append, begin, saying, saying_with_state, single};
+
+/// Every message of the extended protocol is logged with its duration, and who sent it.
+const LOG: [&str; 2] = ["log_min_duration_statement = 0", "log_line_prefix = '%a|'"];
+
+/// What the store sent since the log was `begun` bytes long: (kind and statement name) and how often.
+fn sent(cluster: &PrivateCluster, begun: usize) -> BTreeMap<(String, String), usize> {
+    let mut sent = BTreeMap::new();
+    for line in cluster.log()[begun..].lines() {
+        let Some((_, message)) =
+            line.strip_prefix("lcs-persistence|LOG:  duration: ").and_then(|rest| rest.split_once(" ms  "))
+        else {
+            continue;
+        };
+        let (head, _) = message.split_once(": ").unwrap();
+        let (kind, name) = head.split_once(' ').unwrap_or((head, ""));
+        *sent.entry((kind.to_owned(), name.to_owned())).or_default() += 1;
+    }
+    sent
+}
+
+#[tokio::test]
+async fn a_thousand_appends_are_parsed_once_and_cost_one_round_trip_each() {
+    let cluster = PrivateCluster::start(&LOG);
+    let database = cluster.database().await;
+    let store = single(database.url()).await;
+    let conversation = begin(&store).await;
+    let begun = cluster.log().len();
+    for revision in 0..1000 {
+        let appended =
+            append(&store, &conversation, saying_with_state(&conversation, "hello", revision)).await;
+        assert_eq!(appended.unwrap().turn_number, Some(u32::try_from(revision).unwrap() + 1));
+    }
+    let sent: Vec<_> = sent(&cluster, begun).into_iter().map(|((kind, _), count)| (kind, count)).collect();
+    // Nothing else at all: no check of the connection, no BEGIN, no COMMIT, no look before or after.
+    assert_eq!(sent, [("bind".to_owned(), 1000), ("execute".to_owned(), 1000), ("parse".to_owned(), 1)]);
+}
+
+#[tokio::test]
+async fn every_method_is_one_statement_that_is_parsed_once() {
+    const CALLS: usize = 7;
+    let cluster = PrivateCluster::start(&LOG);
+    let database = cluster.database().await;
+    let store = single(database.url()).await;
+    let begun = cluster.log().len();
+    for _ in 0..CALLS {
+        let conversation = begin(&store).await;
+        let (user, id, agent) = (conversation.user_id, conversation.conversation_id, conversation.agent_id);
+        let limit = PageLimit::default();
+        append(&store, &conversation, saying(&conversation, "hello")).await.unwrap();
+        ConversationRepository::get(&store, user, id).await.unwrap().unwrap();
+        store.head(user, id).await.unwrap().unwrap();
+        store.list(user, ListConversations::default()).await.unwrap();
+        store.page(user, id, TurnRange::Newest, limit).await.unwrap().unwrap();
+        store.page(user, id, TurnRange::After(0), limit).await.unwrap().unwrap();
+        store.page(user, id, TurnRange::Before(9), limit).await.unwrap().unwrap();
+        let summary = Some(Some(Text::summary("about", "/topic_summary").unwrap()));
+        let update = ConversationUpdate { topic_summary: summary, ..ConversationUpdate::default() };
+        ConversationRepository::update(&store, user, id, update).await.unwrap();
+        let save = SaveAgentState {
+            agent_id: agent,
+            conversation_id: id,
+            agent_config: None,
+            current_state: Some(Payload::parse("1").unwrap()),
+            expected_revision: 0,
+        };
+        store.save(user, save).await.unwrap();
+        AgentStateRepository::get(&store, user, agent).await.unwrap().unwrap();
+        store.get_by_conversation(user, id).await.unwrap().unwrap();
+        assert!(AgentStateRepository::delete(&store, user, agent).await.unwrap());
+        assert!(ConversationRepository::delete(&store, user, id).await.unwrap());
+        store.ping().await.unwrap();
+    }
+    let mut parsed = 0;
+    let mut executed = 0;
+    for ((kind, name), count) in sent(&cluster, begun) {
+        match kind.as_str() {
+            "parse" => {
+                assert_eq!(count, 1, "{name} is parsed more than once");
+                parsed += 1;
+            }
+            "bind" => {}
+            "execute" => executed += count,
+            // What diesel-async sets on a new connection, once.
+            other => panic!("{count} times something else: {other} {name}"),
+        }
+    }
+    // Thirteen statements (the three pages are one) and fifteen calls.
+    assert_eq!((parsed, executed), (13, 15 * CALLS));
+}

@@ -1,0 +1,72 @@
+//! Stores, conversations and turns for the tests of this folder.
+
+use lcs_domain::Clock;
+use lcs_domain::{
+    AgentStateUpdate, AppendTurn, Appended, Conversation, ConversationRepository, Metadata, NewConversation,
+    NewTurn, Payload, RepositoryError, SystemClock, Text, TurnId, TurnRepository, UserId,
+};
+use lcs_storage::migration::Migrations;
+use lcs_storage::postgres::{Postgres, PostgresConfig};
+
+/// The configuration that names the database of this URL.
+pub(crate) fn config(url: &str) -> PostgresConfig {
+    PostgresConfig::from_url(url).unwrap()
+}
+
+/// A store on the database of this URL.
+pub(crate) async fn store(url: &str) -> Postgres {
+    Postgres::connect(config(url)).await.unwrap()
+}
+
+/// A store with one connection on the database of this URL, migrated.
+pub(crate) async fn single(url: &str) -> Postgres {
+    let config = PostgresConfig { pool_size: 1, max_overflow: 0, ..config(url) };
+    let store = Postgres::connect(config).await.unwrap();
+    store.run_pending().await.unwrap();
+    store
+}
+
+/// A new conversation of a new user.
+pub(crate) async fn begin(store: &Postgres) -> Conversation {
+    let user_id = UserId::generate();
+    let new = NewConversation::begin(Text::name("model", "/model_id").unwrap());
+    ConversationRepository::create(store, user_id, new).await.unwrap()
+}
+
+/// A turn that says `text`, as it is appended to `conversation`.
+pub(crate) fn saying(conversation: &Conversation, text: &str) -> AppendTurn {
+    let now = SystemClock.now();
+    let said = Payload::from_serialize(text).unwrap();
+    let turn =
+        NewTurn::new(TurnId::generate(), said.clone(), Some(said), now, now, Metadata::default()).unwrap();
+    AppendTurn {
+        conversation_id: conversation.conversation_id,
+        turn,
+        expected_turn_count: None,
+        agent_state: None,
+    }
+}
+
+/// The same with the agent's state, made from revision `expected_revision`.
+pub(crate) fn saying_with_state(
+    conversation: &Conversation,
+    text: &str,
+    expected_revision: u64,
+) -> AppendTurn {
+    let agent_state = AgentStateUpdate {
+        agent_id: conversation.agent_id,
+        agent_config: None,
+        current_state: Payload::from_serialize(text).unwrap(),
+        expected_revision,
+    };
+    AppendTurn { agent_state: Some(agent_state), ..saying(conversation, text) }
+}
+
+/// Appends to the conversation of its user.
+pub(crate) async fn append(
+    store: &Postgres,
+    conversation: &Conversation,
+    command: AppendTurn,
+) -> Result<Appended, RepositoryError> {
+    TurnRepository::append(store, conversation.user_id, command).await
+}
