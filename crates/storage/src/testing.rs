@@ -41,10 +41,10 @@ pub use private::{PrivateCluster, PrivateOptions, Shutdown};
 /// Why a test cannot have its database, in one sentence.
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
-/// Ends a test that cannot have its database.
+/// Ends a test that cannot have what it asked for.
 #[expect(clippy::panic, reason = "a test that cannot have its database has failed")]
 fn or_fail<T>(result: Result<T>) -> T {
-    result.unwrap_or_else(|error| panic!("no PostgreSQL for this test: {error}"))
+    result.unwrap_or_else(|error| panic!("this test's PostgreSQL: {error}"))
 }
 
 /// A program of PostgreSQL's, such as `pg_dump`: beside the server's binaries, else the one on `PATH`.

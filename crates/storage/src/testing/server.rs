@@ -127,8 +127,10 @@ impl Server {
         start.args(["start", "--silent", "--wait", "--timeout=60", "--pgdata"]).arg(self.data());
         start.arg("--log").arg(self.log_path()).arg("--options").arg(format!("-p {}", self.port));
         run(&mut start).map_err(|error| format!("{error}; the server's log: {}", self.log().trim_end()))?;
-        let address = self.folder.join("address");
-        self.write(&address, &format!("{} {}", self.port, self.password))
+        // Whoever is killed here leaves no half of it: it gets its name when it is whole.
+        let (written, address) = (self.folder.join("address.new"), self.folder.join("address"));
+        self.write(&written, &format!("{} {}", self.port, self.password))?;
+        Ok(fs::rename(written, address)?)
     }
 
     /// Stops the server, and waits until it is gone.
