@@ -18,11 +18,11 @@ async fn refusal(config: PostgresConfig) -> RepositoryError {
 /// That this configuration is refused as unavailable with this sentence, long before any timeout.
 async fn assert_told_at_once(config: PostgresConfig, reason: &str) {
     let config = PostgresConfig {
-        pool_timeout: Duration::from_secs(3600),
-        reconnect_timeout: Duration::from_secs(3600),
+        pool_timeout: Duration::from_hours(1),
+        reconnect_timeout: Duration::from_hours(1),
         ..config
     };
-    let error = tokio::time::timeout(Duration::from_secs(60), refusal(config)).await.expect("told at once");
+    let error = tokio::time::timeout(Duration::from_mins(1), refusal(config)).await.expect("told at once");
     assert!(matches!(error, RepositoryError::Unavailable { .. }), "{error:?}");
     assert_eq!(error.to_string(), format!("the database is unavailable: {reason}"));
 }
@@ -69,7 +69,7 @@ async fn a_server_that_cannot_be_reached_is_told_when_patience_ends() {
     );
     let unknown = PostgresConfig { host: "no-such-host.invalid".into(), ..here.clone() };
     let error =
-        refusal(PostgresConfig { connect_timeout: Duration::from_secs(60), ..unknown }).await.to_string();
+        refusal(PostgresConfig { connect_timeout: Duration::from_mins(1), ..unknown }).await.to_string();
     assert!(error.contains("the host name \"no-such-host.invalid\" is not known"), "{error}");
     let socket = PostgresConfig { host: "/nowhere".into(), ..here };
     let error = refusal(socket).await.to_string();

@@ -1,4 +1,5 @@
 //! What the PostgreSQL store promises beyond the ports: its statements, its connections, its failures.
+#![cfg(test)]
 
 mod connection;
 mod doctor;

@@ -15,7 +15,7 @@ use crate::support::{append, begin, config, saying, saying_with_state, single, s
 /// Waits until `sql` gives `value`.
 pub(crate) async fn until(database: &TestPostgres, sql: &str, value: &str) {
     let seen = async { while database.value(sql).await.as_deref() != Some(value) {} };
-    tokio::time::timeout(Duration::from_secs(60), seen).await.expect(sql);
+    tokio::time::timeout(Duration::from_mins(1), seen).await.expect(sql);
 }
 
 const SESSIONS: &str = "FROM pg_stat_activity WHERE datname = current_database() AND \
@@ -45,8 +45,8 @@ async fn a_restart_of_the_server_is_waited_for() {
     let cluster = PrivateCluster::start(&[]);
     let database = cluster.database().await;
     let config = PostgresConfig {
-        reconnect_timeout: Duration::from_secs(60),
-        pool_timeout: Duration::from_secs(60),
+        reconnect_timeout: Duration::from_mins(1),
+        pool_timeout: Duration::from_mins(1),
         ..config(database.url())
     };
     let store = Postgres::connect(config).await.unwrap();

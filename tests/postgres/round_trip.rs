@@ -16,7 +16,7 @@ const LOG: [&str; 2] = ["log_min_duration_statement = 0", "log_line_prefix = '%a
 /// What the store sent since the log was `begun` bytes long: (kind and statement name) and how often.
 fn sent(cluster: &PrivateCluster, begun: usize) -> BTreeMap<(String, String), usize> {
     let mut sent = BTreeMap::new();
-    for line in cluster.log()[begun..].lines() {
+    for line in cluster.log().split_off(begun).lines() {
         let Some((_, message)) =
             line.strip_prefix("lcs-persistence|LOG:  duration: ").and_then(|rest| rest.split_once(" ms  "))
         else {
