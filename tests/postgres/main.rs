@@ -1,6 +1,5 @@
 //! What the PostgreSQL store promises beyond the ports: its statements, its connections, its failures.
 
-mod conformance;
 mod connection;
 mod doctor;
 mod plan;
