@@ -1,6 +1,7 @@
 //! The conformance suite on every store, and on every decorator over one.
 //!
 //! One file for each: a harness and a line that stamps the suite.
+#![cfg(test)]
 
 #![cfg(test)]
 
