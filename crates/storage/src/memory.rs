@@ -34,7 +34,7 @@ pub struct Memory {
 #[derive(Debug, Default)]
 struct Tables {
     conversations: HashMap<ConversationId, Row>,
-    /// Whose agent an id is, or was: an entry stays when its conversation is purged.
+    /// Whose agent an id is.
     agents: HashMap<AgentId, ConversationId>,
     /// Where the turn of an id stands.
     turns: HashMap<TurnId, ConversationId>,

@@ -14,8 +14,9 @@ pub trait ConversationRepository: Send + Sync {
     /// Makes a conversation; the same command sent again is answered with the conversation as it is.
     ///
     /// # Errors
-    /// `AlreadyExists` where the conversation's or the agent's id is in use by anything else, or was
-    /// and is deleted or purged (P6); also where the user has another conversation of this external id.
+    /// `AlreadyExists` where the conversation's id is in use by anything else, or was and is deleted or
+    /// purged (P6); where the agent's id is in use; and where the user has another conversation of this
+    /// external id. A deleted conversation keeps its agent's and its external id until it is purged.
     async fn create(&self, user_id: UserId, new: NewConversation) -> RepositoryResult<Conversation>;
 
     /// The conversation, unless it is absent, foreign or deleted.

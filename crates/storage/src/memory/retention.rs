@@ -50,8 +50,9 @@ impl RetentionRepository for Memory {
         let cut_off = cut_off(policy, self.clock.now());
         let mut tables = self.tables();
         let purged: Vec<_> = tables.due(cut_off).take(limit.get() as usize).collect();
-        for PurgedConversation { conversation_id, .. } in &purged {
+        for PurgedConversation { conversation_id, agent_id, .. } in &purged {
             tables.tombstones.insert(*conversation_id);
+            tables.agents.remove(agent_id);
             let row = tables.conversations.remove(conversation_id);
             for stored in row.into_iter().flat_map(|row| row.turns) {
                 tables.turns.remove(&stored.turn.turn_id);
