@@ -46,7 +46,7 @@ async fn hot_statements_use_indexes_only() {
         .skip(1)
         .filter(|entry| entry.contains("plan:") && !entry.contains("Query Text: SET "))
         .collect();
-    assert_eq!(plans.len(), 8 * 11, "one plan for each call");
+    assert_eq!(plans.len(), 8 * 12, "one plan for each call");
     for plan in plans {
         assert!(!plan.contains("Seq Scan"), "a sequential scan:\n{plan}");
         assert!(plan.contains("Index Scan") || plan.contains("Insert on conversations"), "no index:\n{plan}");
@@ -55,7 +55,10 @@ async fn hot_statements_use_indexes_only() {
 
 async fn call_everything(store: &lcs_storage::postgres::Postgres, conversation: &Conversation) {
     let (user, id, agent) = (conversation.user_id, conversation.conversation_id, conversation.agent_id);
-    append(store, conversation, saying_with_state(conversation, "hello", 0)).await.unwrap();
+    let said = saying_with_state(conversation, "hello", 0);
+    let turn_id = said.turn.turn_id();
+    append(store, conversation, said).await.unwrap();
+    TurnRepository::get(store, user, id, turn_id).await.unwrap().unwrap();
     ConversationRepository::get(store, user, id).await.unwrap().unwrap();
     store.head(user, id).await.unwrap().unwrap();
     store.list(user, ListConversations::default()).await.unwrap();

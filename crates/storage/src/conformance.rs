@@ -112,6 +112,7 @@ macro_rules! conformance_suite {
             }
             turn {
                 what_is_appended_is_read_back
+                a_turn_is_found_by_its_id
                 times_are_kept_to_the_microsecond
                 an_append_is_refused_for_the_first_reason
                 an_archived_conversation_is_read_only

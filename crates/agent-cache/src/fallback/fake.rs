@@ -13,7 +13,7 @@ use lcs_domain::{
     ConversationId, ConversationPage, ConversationRepository, ConversationStatus, ConversationUpdate,
     DiagnosticRepository, Durability, Entity, Head, ListConversations, NewConversation, PageLimit,
     PurgeReport, Repositories, RepositoryError, RetentionPolicy, RetentionRepository, SaveAgentState, Saved,
-    Turn, TurnPage, TurnRange, TurnRepository, UserId,
+    Turn, TurnId, TurnPage, TurnRange, TurnRepository, UserId,
 };
 use tokio::sync::Semaphore;
 
@@ -194,6 +194,17 @@ impl TurnRepository for Fake {
             replayed: replayed.is_some(),
             durability: Durability::Durable,
         })
+    }
+
+    async fn get(
+        &self,
+        user_id: UserId,
+        id: ConversationId,
+        turn_id: TurnId,
+    ) -> RepositoryResult<Option<Turn>> {
+        let mut held = self.enter().await?;
+        let own = own(&mut held, user_id, id).ok();
+        Ok(own.and_then(|held| held.turns.iter().find(|turn| turn.turn_id == turn_id).cloned()))
     }
 
     async fn page(

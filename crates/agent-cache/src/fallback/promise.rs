@@ -88,6 +88,7 @@ impl Stage {
             ("head", conversations.head(user_id, id).await.map(drop)),
             ("update", conversations.update(user_id, id, ConversationUpdate::default()).await.map(drop)),
             ("append", turns.append(user_id, append(id)).await.map(drop)),
+            ("turn", turns.get(user_id, id, TurnId::generate()).await.map(drop)),
             ("page", turns.page(user_id, id, TurnRange::Newest, limit).await.map(drop)),
             ("save", states.save(user_id, save(id, agent_id)).await.map(drop)),
             ("state", states.get(user_id, agent_id).await.map(drop)),

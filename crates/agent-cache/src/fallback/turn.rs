@@ -5,7 +5,8 @@
 use async_trait::async_trait;
 use lcs_domain::repository::RepositoryResult;
 use lcs_domain::{
-    AppendTurn, Appended, ConversationId, Durability, PageLimit, TurnPage, TurnRange, TurnRepository, UserId,
+    AppendTurn, Appended, ConversationId, Durability, PageLimit, Turn, TurnId, TurnPage, TurnRange,
+    TurnRepository, UserId,
 };
 
 use super::Fallback;
@@ -22,6 +23,23 @@ impl TurnRepository for Fallback {
                 let appended = store.turns().append(user_id, append).await?;
                 volatile.note_appended(id, &appended);
                 Ok(Appended { durability: Durability::Volatile, ..appended })
+            }
+        }
+    }
+
+    async fn get(
+        &self,
+        user_id: UserId,
+        id: ConversationId,
+        turn_id: TurnId,
+    ) -> RepositoryResult<Option<Turn>> {
+        match self.circuit.route() {
+            Route::Primary(epoch) => {
+                self.watched(epoch, self.primary.turns().get(user_id, id, turn_id)).await
+            }
+            Route::Outage(outage) => {
+                let (store, _) = outage.conversation(user_id, id)?;
+                store.turns().get(user_id, id, turn_id).await
             }
         }
     }

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 
 use super::RepositoryResult;
-use crate::{AppendTurn, Appended, ConversationId, PageLimit, TurnPage, TurnRange, UserId};
+use crate::{AppendTurn, Appended, ConversationId, PageLimit, Turn, TurnId, TurnPage, TurnRange, UserId};
 
 /// The turns of a user's conversations.
 #[async_trait]
@@ -22,6 +22,17 @@ pub trait TurnRepository: Send + Sync {
     /// 6. `Conflict { AgentState }`: not the expected revision (P4).
     /// 7. `IdempotencyMismatch`: another conversation has this turn id.
     async fn append(&self, user_id: UserId, append: AppendTurn) -> RepositoryResult<Appended>;
+
+    /// The turn with this id in this conversation. `None` where there is none, or the conversation is
+    /// absent, foreign or deleted.
+    ///
+    /// It is what a retry asks before it calls a model again (P1).
+    async fn get(
+        &self,
+        user_id: UserId,
+        conversation_id: ConversationId,
+        turn_id: TurnId,
+    ) -> RepositoryResult<Option<Turn>>;
 
     /// A page of turns and the conversation's head in one snapshot, turn numbers rising. `None` where
     /// the conversation is absent, foreign or deleted.

@@ -117,6 +117,11 @@ impl Client {
         page.expect("turns are read")
     }
 
+    pub(crate) async fn turn(&self, conversation: &Conversation, turn_id: TurnId) -> Option<Turn> {
+        let found = self.store.turns().get(self.user_id, conversation.conversation_id, turn_id).await;
+        found.expect("a turn is looked up")
+    }
+
     /// All turns of a conversation, page by page.
     pub(crate) async fn turns(&self, conversation: &Conversation) -> Vec<Turn> {
         let mut all: Vec<Turn> = Vec::new();

@@ -50,6 +50,7 @@ async fn assert_gone(client: &Client, new: &NewConversation, gone: &Conversation
     for range in [TurnRange::After(0), TurnRange::Before(9), TurnRange::Newest] {
         assert_eq!(client.page(gone, range, 1).await, None, "its turns are not read");
     }
+    assert_eq!(client.turn(gone, said.turn.turn_id()).await, None, "its turn is not found");
     assert_eq!(client.state(gone).await, None, "its state is not read");
     let states = client.store.agent_states();
     assert_eq!(states.get(client.user_id, gone.agent_id).await.expect("a look-up"), None);

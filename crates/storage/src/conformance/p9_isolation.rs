@@ -41,6 +41,7 @@ async fn answers(client: &Client, target: &Conversation, said: &AppendTurn) -> V
         ("append with a state", text(client.append(with_state(saying(target, "x"), target, "1", 1)).await)),
         ("append with a stale count", text(client.append(stale).await)),
         ("append with another agent", text(client.append(other_agent).await)),
+        ("turn", text(client.turn(target, said.turn.turn_id()).await)),
         ("state by agent", text(states.get(user_id, agent_id).await)),
         ("state by conversation", text(states.get_by_conversation(user_id, id).await)),
         ("save", text(client.save(saving(target, "1", 1)).await)),

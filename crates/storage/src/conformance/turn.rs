@@ -67,6 +67,32 @@ pub async fn what_is_appended_is_read_back(harness: &dyn Harness) {
     assert_eq!(marked, [false, false, true], "marks are kept");
 }
 
+/// A turn is found by its id, as a page shows it: in its own conversation and in no other.
+pub async fn a_turn_is_found_by_its_id(harness: &dyn Harness) {
+    let client = Client::of(harness).await;
+    let (conversation, other) = (client.begin().await, client.begin().await);
+    let elsewhere = client.at_another_handle(harness).await;
+    let turn_id = TurnId::generate();
+    assert_eq!(client.turn(&conversation, turn_id).await, None, "before it is stored");
+    let turns = [everything(), turn(turn_id, "wanted"), everything()];
+    for turn in &turns {
+        client.append(append(&conversation, turn.clone())).await.expect("a turn is appended");
+    }
+    for (turn, number) in turns.iter().zip(1..) {
+        let found = elsewhere.turn(&conversation, turn.turn_id()).await;
+        assert_eq!(found, Some(as_stored(turn, &conversation, number)), "turn {number}");
+    }
+    assert_eq!(client.turn(&other, turn_id).await, None, "by another conversation");
+    assert_eq!(client.turn(&conversation, TurnId::generate()).await, None, "by another id");
+    let mut refused = saying(&conversation, "refused");
+    refused.expected_turn_count = Some(9);
+    let refused_id = refused.turn.turn_id();
+    assert_refused(client.append(refused).await, &stale_count(9, 3), "a stale count");
+    assert_eq!(client.turn(&conversation, refused_id).await, None, "a refused one");
+    client.archive(&conversation).await;
+    assert!(client.turn(&conversation, turn_id).await.is_some(), "in an archived conversation");
+}
+
 /// Times come back to the microsecond, in every year that is taken, in whatever order they stand.
 pub async fn times_are_kept_to_the_microsecond(harness: &dyn Harness) {
     let client = Client::of(harness).await;

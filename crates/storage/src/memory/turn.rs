@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use lcs_domain::repository::RepositoryResult;
 use lcs_domain::{
     AppendTurn, Appended, ConversationId, Durability, Entity, NewTurn, PageLimit, RepositoryError, Turn,
-    TurnPage, TurnRange, TurnRepository, UserId,
+    TurnId, TurnPage, TurnRange, TurnRepository, UserId,
 };
 
 use super::{Memory, Row, StoredTurn};
@@ -95,6 +95,18 @@ impl TurnRepository for Memory {
         let appended = row.appended(turn_number, false);
         tables.turns.insert(turn_id, conversation_id);
         Ok(appended)
+    }
+
+    #[tracing::instrument(name = "db.turn.get", skip_all, fields(%conversation_id, %turn_id))]
+    async fn get(
+        &self,
+        user_id: UserId,
+        conversation_id: ConversationId,
+        turn_id: TurnId,
+    ) -> RepositoryResult<Option<Turn>> {
+        let tables = self.tables();
+        let turns = tables.open(user_id, conversation_id).map_or(&[][..], |row| &row.turns);
+        Ok(turns.iter().map(|stored| &stored.turn).find(|turn| turn.turn_id == turn_id).cloned())
     }
 
     #[tracing::instrument(name = "db.turn.page", skip_all, fields(%conversation_id))]

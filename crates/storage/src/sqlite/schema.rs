@@ -69,3 +69,4 @@ diesel::table! {
 
 diesel::allow_tables_to_appear_in_same_query!(conversations, conversation_turns, agent_states);
 diesel::joinable!(agent_states -> conversations (conversation_id));
+diesel::joinable!(conversation_turns -> conversations (conversation_id));

@@ -8,15 +8,16 @@ use diesel::sqlite::{Sqlite as Backend, SqliteConnection};
 use lcs_domain::repository::RepositoryResult;
 use lcs_domain::{
     AppendTurn, Appended, ConversationId, ConversationStatus, Durability, Entity, NewTurn, PageLimit,
-    RepositoryError, Turn, TurnPage, TurnRange, TurnRepository, UserId,
+    RepositoryError, Turn, TurnId, TurnPage, TurnRange, TurnRepository, UserId,
 };
 
 use super::Sqlite;
 use super::agent_state::{self, StoreState};
-use super::conversation::{Place, find_place};
+use super::conversation::{DELETED, Place, find_place};
 use super::error::Failure;
 use super::row::{BlobUuid, Cell, Micros, Reader, TurnRow};
 use super::schema::conversation_turns::{self, dsl};
+use super::schema::conversations;
 use crate::row::TurnRecord;
 use crate::sealed::Columns;
 
@@ -195,6 +196,30 @@ impl TurnRepository for Sqlite {
                     replayed: false,
                     durability: Durability::Durable,
                 })
+            })
+            .await
+    }
+
+    #[tracing::instrument(name = "db.turn.get", skip_all, fields(%user_id, %conversation_id, %turn_id))]
+    async fn get(
+        &self,
+        user_id: UserId,
+        conversation_id: ConversationId,
+        turn_id: TurnId,
+    ) -> RepositoryResult<Option<Turn>> {
+        self.database
+            .read(move |connection| {
+                let row: Option<TurnRow> = dsl::conversation_turns
+                    .inner_join(conversations::table)
+                    .filter(dsl::turn_id.eq(BlobUuid::from(turn_id)))
+                    .filter(dsl::conversation_id.eq(BlobUuid::from(conversation_id)))
+                    .filter(dsl::user_id.eq(BlobUuid::from(user_id)))
+                    .filter(conversations::user_id.eq(BlobUuid::from(user_id)))
+                    .filter(conversations::status.ne(DELETED))
+                    .select(TurnRow::as_select())
+                    .first(connection)
+                    .optional()?;
+                Ok(row.map(TurnRecord::try_from).transpose()?.map(Turn::try_from).transpose()?)
             })
             .await
     }

@@ -43,6 +43,8 @@ async fn p8_what_begins_in_an_outage_goes_on_in_memory_and_every_answer_says_vol
     assert_eq!(stage.fallback.status().volatile.agent_states, 1, "a state that came with a turn");
     let page = turns.page(user_id, id, TurnRange::Newest, PageLimit::default()).await.unwrap().unwrap();
     assert_eq!(page.turns.len(), 1);
+    let found = turns.get(user_id, id, page.turns[0].turn_id).await.unwrap();
+    assert_eq!(found.as_ref(), page.turns.first());
     let said = [
         made.durability,
         appended.durability,

@@ -225,6 +225,7 @@ impl Names {
                 answer(store.conversations().update(user, id, update).await)
             }
             Action::Delete => answer(store.conversations().delete(user, id).await),
+            Action::Turn { turn } => answer(store.turns().get(user, id, self.turns[*turn]).await),
             Action::Page { range, limit } => {
                 let range = match range {
                     Range::After(number) => TurnRange::After(*number),
