@@ -82,11 +82,8 @@ impl Postgres {
                     yields += 1;
                     sleep(Duration::from_millis(10) * yields).await;
                 }
-                // A refusal that may pass says nothing of what the lost attempt did; the others do.
-                Fault::Yielded | Fault::Refused(_) => {
-                    let error = fault.into_error();
-                    return Err(if error.is_retryable() { resolve(error) } else { error }.into());
-                }
+                // That this run was refused says nothing of what the lost one did.
+                Fault::Yielded | Fault::Refused(_) => return Err(resolve(fault.into_error()).into()),
                 Fault::Constraint(_) => return Err(fault),
             }
         }
