@@ -2,7 +2,6 @@
 //!
 //! One file for each: a harness and a line that stamps the suite.
 #![cfg(test)]
-
 #![cfg(test)]
 
 mod fallback;

@@ -11,10 +11,8 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 /// Commands of other programs: what runs them is named here, so that none is forgotten.
-const RUN_ELSEWHERE: [(&str, &str); 2] = [
-    ("scripts/test", "CI runs it"),
-    ("cargo nextest run -p lcs-tests p4_", "scripts/test runs all of them"),
-];
+const RUN_ELSEWHERE: [(&str, &str); 2] =
+    [("scripts/test", "CI runs it"), ("cargo nextest run -p lcs-tests p4_", "scripts/test runs all of them")];
 
 /// A command and the lines that the document shows as its answer.
 struct Shown {
@@ -120,7 +118,8 @@ fn every_command_of_the_documents_does_what_it_says() {
             continue;
         }
         // Building is what the test's own build has done.
-        let ours = command.replace("cargo run --release --", "lcs-persistence").replace("019aac…", &conversation);
+        let ours =
+            command.replace("cargo run --release --", "lcs-persistence").replace("019aac…", &conversation);
         assert!(ours.contains("lcs-persistence "), "{place}: neither ours nor said to be run elsewhere");
         let given = machine.run(&ours);
         ran += 1;
