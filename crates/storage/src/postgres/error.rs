@@ -94,8 +94,9 @@ fn of_constraint(name: &str) -> RepositoryError {
     }
 }
 
-/// What a message means whose SQLSTATE is hidden. Messages are PostgreSQL's own English ones; where a
-/// server speaks another language, all of them are permanent failures, which is safe.
+/// What a message means whose SQLSTATE is hidden. Messages are PostgreSQL's own English ones. Where a
+/// server speaks another language, all of them are permanent failures: a deadlock, a lock that is held for
+/// too long and a connection that was ended are then not tried again. `doctor` warns of such a server.
 pub(super) fn of_message(message: &str) -> Fault {
     let starts = |prefix: &str| message.starts_with(prefix);
     let holds = |part: &str| message.contains(part);
