@@ -65,7 +65,8 @@ async fn an_empty_database_is_told_to_be_migrated() {
             "turn_heads",
             "duplicate_conversations",
             "agent_states",
-            "indexes"
+            "indexes",
+            "messages"
         ]
     );
 }

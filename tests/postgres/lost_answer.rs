@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use lcs_domain::{
     AgentStateRepository, ConversationRepository, NewConversation, PageLimit, Payload, RepositoryError,
-    SaveAgentState, Text, TurnRange, TurnRepository, UserId,
+    RetentionPolicy, RetentionRepository, SaveAgentState, Text, TurnRange, TurnRepository, UserId,
 };
 use lcs_storage::postgres::{Postgres, PostgresConfig, SslMode};
 use lcs_storage::testing::TestPostgres;
@@ -31,7 +31,7 @@ enum Loss {
 struct Behind {
     store: Postgres,
     losses: Arc<AtomicU32>,
-    _database: TestPostgres,
+    database: TestPostgres,
 }
 
 impl Behind {
@@ -61,7 +61,7 @@ impl Behind {
                 }
             }
         });
-        Self { store: Postgres::connect(through).await.unwrap(), losses, _database: database }
+        Self { store: Postgres::connect(through).await.unwrap(), losses, database }
     }
 
     /// Has the next `count` answers that hold rows taken away.
@@ -148,6 +148,43 @@ async fn every_other_write_whose_answer_is_lost_is_told_truly() {
 
     assert!(ConversationRepository::delete(behind.lose(1), user, id).await.unwrap());
     assert!(!ConversationRepository::delete(&behind.store, user, id).await.unwrap());
+}
+
+#[tokio::test]
+async fn a_refusal_after_a_lost_answer_is_not_told_as_not_applied() {
+    let behind = Behind::new(Loss::Cut).await;
+    // The first insert is taken, each later one is refused for a reason that the store knows nothing of.
+    behind
+        .database
+        .execute(
+            "CREATE SEQUENCE runs;
+             CREATE FUNCTION refuse_later() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+                 IF nextval('runs') > 1 THEN RAISE EXCEPTION 'no'; END IF; RETURN NEW; END $$;
+             CREATE TRIGGER refuse_later BEFORE INSERT ON conversations
+                 FOR EACH ROW EXECUTE FUNCTION refuse_later()",
+        )
+        .await;
+    let new = NewConversation::begin(Text::name("model", "/model_id").unwrap());
+    let (user, id) = (UserId::generate(), new.conversation_id);
+    let error = ConversationRepository::create(behind.lose(1), user, new).await.unwrap_err();
+    assert!(matches!(&error, RepositoryError::OutcomeUnknown { key } if *key == id.to_string()), "{error:?}");
+    assert!(ConversationRepository::get(&behind.store, user, id).await.unwrap().is_some(), "it was applied");
+}
+
+#[tokio::test]
+async fn a_purge_whose_answer_is_lost_names_no_key() {
+    let behind = Behind::new(Loss::Cut).await;
+    for _ in 0..2 {
+        let conversation = begin(&behind.store).await;
+        let (user, id) = (conversation.user_id, conversation.conversation_id);
+        assert!(ConversationRepository::delete(&behind.store, user, id).await.unwrap());
+    }
+    let policy = RetentionPolicy::idle_longer_than(Duration::from_hours(24)).unwrap();
+    let purge = async |store: &Postgres| store.purge_batch(policy, PageLimit::new(1).unwrap()).await;
+    let error = purge(behind.lose(2)).await.unwrap_err();
+    assert!(matches!(error, RepositoryError::OutcomeUnknown { .. }), "{error:?}");
+    assert!(error.to_string().ends_with("with its key (it has none: just run it again)"), "{error}");
+    assert!(purge(&behind.store).await.unwrap().purged.is_empty(), "both runs did their work");
 }
 
 #[tokio::test]

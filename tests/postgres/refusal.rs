@@ -139,6 +139,27 @@ async fn a_role_that_may_not_write_is_told_what_to_grant() {
 }
 
 #[tokio::test]
+async fn a_role_that_may_only_read_and_write_rows_starts_where_nothing_is_to_be_migrated() {
+    let cluster = PrivateCluster::start(&[]);
+    let database = cluster.database().await;
+    single(database.url()).await;
+    database
+        .execute(
+            "REVOKE CREATE ON SCHEMA public FROM PUBLIC; CREATE ROLE writer LOGIN PASSWORD 'writer';
+             GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO writer",
+        )
+        .await;
+    let writer = PostgresConfig {
+        user: "writer".into(),
+        password: Some("writer".to_owned().into()),
+        ..config(database.url())
+    };
+    let store = Postgres::connect(writer).await.unwrap();
+    assert_eq!(store.run_pending().await.unwrap(), Vec::<String>::new());
+    create(&store).await.unwrap();
+}
+
+#[tokio::test]
 async fn the_schema_of_the_configuration_is_made_and_used() {
     let database = TestPostgres::create().await;
     let config = PostgresConfig { namespace: "my \"odd\\ name".into(), ..config(database.url()) };

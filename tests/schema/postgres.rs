@@ -1,5 +1,6 @@
 //! The schema in PostgreSQL, as its catalogue describes it.
 
+use lcs_storage::migration::Migrations;
 use lcs_storage::postgres::{Postgres, PostgresConfig};
 use lcs_storage::testing::TestPostgres;
 
@@ -80,15 +81,28 @@ async fn every_index_is_there_and_no_other() {
 
 #[tokio::test]
 async fn p6_a_purged_id_is_refused_to_whoever_writes() {
-    let database = TestPostgres::migrated().await;
+    let database = TestPostgres::create().await;
+    let config = PostgresConfig::from_url(database.url()).unwrap();
+    let config = PostgresConfig { namespace: "lcs".into(), ..config };
+    Postgres::connect(config).await.unwrap().run_pending().await.unwrap();
     let id = "00000000-0000-7000-8000-000000000001";
     database
-        .execute(&format!("INSERT INTO conversation_tombstones VALUES ('{id}', '\\x00', 'erased', now())"))
+        .execute(&format!(
+            "INSERT INTO lcs.conversation_tombstones VALUES ('{id}', '\\x00', 'erased', now())"
+        ))
         .await;
     let insert = format!(
-        "INSERT INTO conversations (conversation_id, user_id, agent_id, model_id) VALUES ('{id}', '{id}', '{id}', 'm')"
+        "INSERT INTO lcs.conversations (conversation_id, user_id, agent_id, model_id) VALUES ('{id}', '{id}', '{id}', 'm')"
     );
-    let refused = database.client().await.batch_execute(&insert).await.unwrap_err();
-    let refused = refused.as_db_error().unwrap();
-    assert_eq!(refused.constraint(), Some("conversation_tombstones_pkey"));
+    for session in [
+        "SET search_path = lcs",
+        "SET search_path = public",
+        "SET search_path = lcs; CREATE TEMP TABLE conversation_tombstones (conversation_id uuid)",
+    ] {
+        let client = database.client().await;
+        client.batch_execute(session).await.unwrap();
+        let refused = client.batch_execute(&insert).await.expect_err(session);
+        let refused = refused.as_db_error().unwrap();
+        assert_eq!(refused.constraint(), Some("conversation_tombstones_pkey"), "{session}: {refused}");
+    }
 }

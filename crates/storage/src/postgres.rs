@@ -61,7 +61,7 @@ impl Postgres {
     /// down now is no error here.
     ///
     /// # Errors
-    /// `Invalid` where the CA file cannot be used.
+    /// `Invalid` where the CA file or the namespace cannot be used.
     #[expect(
         clippy::unused_async,
         reason = "the pool's tasks need the runtime that only an async caller has"

@@ -83,10 +83,16 @@ CREATE TABLE conversation_tombstones (
 );
 
 -- P6, for whoever writes: an id that has a tombstone is never used again. A trigger, because only what
--- runs after the insert sees a tombstone that was committed while the insert waited for the purge.
+-- runs after the insert sees a tombstone that was committed while the insert waited for the purge. It
+-- looks beside its own table: the search path is the writer's, and temporary tables come first in it.
 CREATE FUNCTION refuse_tombstoned_conversation() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    purged boolean;
 BEGIN
-    IF EXISTS (SELECT FROM conversation_tombstones t WHERE t.conversation_id = NEW.conversation_id) THEN
+    EXECUTE format('SELECT EXISTS (SELECT FROM %I.conversation_tombstones WHERE conversation_id = $1)',
+                   TG_TABLE_SCHEMA)
+        INTO purged USING NEW.conversation_id;
+    IF purged THEN
         RAISE EXCEPTION 'conversation % has been purged', NEW.conversation_id
             USING ERRCODE = 'unique_violation', TABLE = 'conversations',
                   CONSTRAINT = 'conversation_tombstones_pkey';

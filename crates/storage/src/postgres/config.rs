@@ -31,7 +31,8 @@ pub struct PostgresConfig {
     pub ssl_mode: SslMode,
     /// The certificates that the server's is checked against, in PEM; `None`: those of the system.
     pub ca_cert_path: Option<PathBuf>,
-    /// The schema that the tables stand in; a migration makes it where it is missing.
+    /// The schema that the tables stand in; a migration makes it where it is missing. `$user` and
+    /// `pg_temp` are refused: they stand for other schemas.
     pub namespace: String,
     /// How many connections the pool keeps. With [`max_overflow`](Self::max_overflow) as in `SQLAlchemy`:
     /// their sum is how many there may ever be. Connections are made when they are needed, and let go
@@ -96,6 +97,12 @@ impl PostgresConfig {
     /// the password.
     pub fn from_url(url: &str) -> Result<Self, RepositoryError> {
         url::parse(url)
+    }
+
+    /// What is wrong with the schema's name: PostgreSQL reads these two as others, quoted or not.
+    pub(super) fn namespace_problem(&self) -> Option<&'static str> {
+        matches!(self.namespace.as_str(), "$user" | "pg_temp")
+            .then_some("the namespace is a word that stands for other schemas: write the name of one")
     }
 
     /// Whether the connection never leaves this machine.

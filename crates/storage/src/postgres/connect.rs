@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use diesel_async::AsyncPgConnection;
+use lcs_domain::RepositoryError;
 use lcs_domain::repository::RepositoryResult;
 use secrecy::ExposeSecret;
 use tokio::time::timeout;
@@ -34,6 +35,9 @@ pub(super) struct Connector {
 
 impl Connector {
     pub(super) fn new(config: PostgresConfig) -> RepositoryResult<Self> {
+        if let Some(problem) = config.namespace_problem() {
+            return Err(RepositoryError::invalid("/namespace", problem));
+        }
         let tls = ssl::connector(&config)?;
         if matches!(config.ssl_mode, SslMode::Allow | SslMode::Prefer) && !config.is_local() {
             tracing::warn!(
@@ -170,6 +174,15 @@ fn refused_by_host_rules(code: &SqlState) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_namespace_that_stands_for_another_is_refused() {
+        for namespace in ["$user", "pg_temp"] {
+            let config = PostgresConfig { namespace: namespace.into(), ..PostgresConfig::default() };
+            let error = Connector::new(config).map(|_| ()).unwrap_err().to_string();
+            assert!(error.starts_with("invalid value at /namespace: "), "{error}");
+        }
+    }
 
     #[test]
     fn settings_go_with_the_startup_packet() {

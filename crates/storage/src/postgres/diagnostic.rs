@@ -42,6 +42,11 @@ statement! {
     }
 }
 
+statement! {
+    /// The locale of the server's messages to this role.
+    Messages("SELECT current_setting('lc_messages')") -> SqlText {}
+}
+
 #[async_trait]
 impl DiagnosticRepository for Postgres {
     #[tracing::instrument(name = "db.diagnostic.diagnose", skip_all)]
@@ -49,6 +54,8 @@ impl DiagnosticRepository for Postgres {
         let mut findings = vec![schema(&Migrations::status(self).await?), self.pool_finding()];
         findings.extend(self.row_findings().await?);
         findings.push(self.index_finding().await?);
+        let answer = self.run::<String>(Purpose::Maintenance, Effect::Reads, &Messages {}).await;
+        findings.push(messages(&answer.map_err(Fault::into_error)?.one().ok_or_else(no_row)?));
         Ok(findings)
     }
 }
@@ -150,6 +157,24 @@ const ROW_CHECKS: [(&str, &str, &str, &str); 4] = [
     ),
 ];
 
+/// What the locale of the server's messages means: some are told apart by their English words.
+fn messages(locale: &str) -> Finding {
+    const CHECK: &str = "messages";
+    if ["C", "POSIX"].contains(&locale)
+        || ["C.", "en", "English"].iter().any(|start| locale.starts_with(start))
+    {
+        return Finding::ok(CHECK, format!("the server's messages are English ({locale})"));
+    }
+    Finding::warning(
+        CHECK,
+        format!(
+            "the server's messages may not be English (lc_messages is {locale:?}): deadlocks, lock timeouts \
+             and ended connections are then taken for permanent failures"
+        ),
+        "set lc_messages to C for this role, as a superuser: ALTER ROLE ... SET lc_messages = 'C'",
+    )
+}
+
 /// What the migrations' status says of the schema.
 fn schema(status: &[MigrationStatus]) -> Finding {
     let names = |which: fn(&&MigrationStatus) -> bool| {
@@ -165,5 +190,24 @@ fn schema(status: &[MigrationStatus]) -> Finding {
             format!("migrations that this program does not know: {unknown}"),
             "a newer program has migrated this database: upgrade this one",
         ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use lcs_domain::diagnostic::Severity;
+
+    use super::*;
+
+    #[test]
+    fn messages_in_another_language_are_warned_of() {
+        for locale in ["C", "POSIX", "C.UTF-8", "en_US.utf8", "en_GB", "English_United States.1252"] {
+            assert_eq!(messages(locale).severity, Severity::Ok, "{locale}");
+        }
+        for locale in ["de_DE.utf8", "cs_CZ", ""] {
+            let finding = messages(locale);
+            assert_eq!(finding.severity, Severity::Warning, "{locale}");
+            assert!(finding.remedy.unwrap().contains("SET lc_messages = 'C'"));
+        }
     }
 }

@@ -94,8 +94,9 @@ fn of_constraint(name: &str) -> RepositoryError {
     }
 }
 
-/// What a message means whose SQLSTATE is hidden. Messages are PostgreSQL's own English ones; where a
-/// server speaks another language, all of them are permanent failures, which is safe.
+/// What a message means whose SQLSTATE is hidden. Messages are PostgreSQL's own English ones. Where a
+/// server speaks another language, all of them are permanent failures: a deadlock, a lock that is held for
+/// too long and a connection that was ended are then not tried again. `doctor` warns of such a server.
 pub(super) fn of_message(message: &str) -> Fault {
     let starts = |prefix: &str| message.starts_with(prefix);
     let holds = |part: &str| message.contains(part);
@@ -122,7 +123,14 @@ pub(super) fn of_message(message: &str) -> Fault {
         })
     } else if holds("in a read-only transaction") {
         Fault::Refused(RepositoryError::ReadOnly { reason: read_only(message) })
-    } else if message.ends_with("does not exist") {
+    } else if starts("prepared statement ") {
+        backend(
+            "the server does not know a statement as this connection prepared it: a pooler in transaction \
+             mode stands between; use PgBouncer 1.21 or later with max_prepared_statements, or session mode",
+        )
+    } else if message.ends_with("does not exist")
+        && ["relation ", "column ", "function ", "type ", "schema "].into_iter().any(starts)
+    {
         Fault::Refused(not_migrated())
     } else if starts("permission denied") {
         backend(&format!("{message}: grant it to the user of the configuration"))
@@ -186,7 +194,23 @@ mod tests {
             refusal("the database system is shutting down"),
             RepositoryError::Unavailable { .. }
         ));
-        assert!(refusal("relation \"conversations\" does not exist").to_string().contains("migrate run"));
+        for missing in
+            ["relation \"conversations\"", "column c.topic", "column \"topic\" of relation \"conversations\""]
+        {
+            assert!(refusal(&format!("{missing} does not exist")).to_string().contains("migrate run"));
+        }
+    }
+
+    #[test]
+    fn a_lost_prepared_statement_points_to_the_pooler() {
+        for message in
+            ["prepared statement \"s1\" does not exist", "prepared statement \"s1\" already exists"]
+        {
+            let error = refusal(message);
+            assert!(matches!(error, RepositoryError::Backend { .. }), "{error:?}");
+            assert!(error.to_string().contains("max_prepared_statements"), "{error}");
+        }
+        assert!(matches!(refusal("cursor \"c\" does not exist"), RepositoryError::Backend { .. }));
     }
 
     #[test]

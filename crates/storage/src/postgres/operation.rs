@@ -21,7 +21,8 @@ const YIELDS: u32 = 4;
 pub(super) enum Effect {
     /// It changes nothing.
     Reads,
-    /// It changes something, under this key: the same statement with the same key resolves it.
+    /// It changes something, under this key: the same statement with the same key resolves it. The nil
+    /// key stands for none: the same statement does what is left to do.
     Writes(Uuid),
 }
 
@@ -32,7 +33,7 @@ impl Effect {
             Self::Reads => error,
             Self::Writes(key) => {
                 tracing::warn!(%key, error = %error, "the outcome of a write is unknown");
-                RepositoryError::OutcomeUnknown { key: key.to_string() }
+                outcome_unknown(key)
             }
         }
     }
@@ -82,11 +83,8 @@ impl Postgres {
                     yields += 1;
                     sleep(Duration::from_millis(10) * yields).await;
                 }
-                // A refusal that may pass says nothing of what the lost attempt did; the others do.
-                Fault::Yielded | Fault::Refused(_) => {
-                    let error = fault.into_error();
-                    return Err(if error.is_retryable() { resolve(error) } else { error }.into());
-                }
+                // That this run was refused says nothing of what the lost one did.
+                Fault::Yielded | Fault::Refused(_) => return Err(resolve(fault.into_error()).into()),
                 Fault::Constraint(_) => return Err(fault),
             }
         }
@@ -118,7 +116,13 @@ pub(super) async fn detached<T: Send + 'static>(
         Err(error) => match error.try_into_panic() {
             Ok(panic) => std::panic::resume_unwind(panic),
             // The runtime is going down: nobody is left who could find out.
-            Err(_) => Err(RepositoryError::OutcomeUnknown { key: key.to_string() }),
+            Err(_) => Err(outcome_unknown(key)),
         },
     }
+}
+
+/// What to tell of a write under `key` that may or may not have been applied.
+fn outcome_unknown(key: Uuid) -> RepositoryError {
+    let key = if key.is_nil() { "(it has none: just run it again)".into() } else { key.to_string() };
+    RepositoryError::OutcomeUnknown { key }
 }

@@ -54,7 +54,7 @@ pub(super) fn parse(url: &str) -> Result<PostgresConfig, RepositoryError> {
             _ => return Err(invalid(PARAMETERS)),
         }
     }
-    Ok(config)
+    config.namespace_problem().map_or(Ok(config), |problem| Err(invalid(problem)))
 }
 
 fn malformed() -> RepositoryError {
@@ -120,6 +120,9 @@ mod tests {
             "postgres://u:hunter2@h/d?hunter2=1",
             "postgres://u:hunter2@h/d?sslmode=%f",
             "postgres://u:hunter2@h/d?sslmode=%ff",
+            "postgres://u:hunter2@h/d?namespace=$user",
+            "postgres://u:hunter2@h/d?namespace=%24user",
+            "postgres://u:hunter2@h/d?namespace=pg_temp",
         ] {
             let error = parse(url).unwrap_err().to_string();
             assert!(error.starts_with("invalid value at /url: "), "{url}: {error}");
