@@ -7,6 +7,7 @@ use lcs_domain::*;
 use lcs_storage::migration::Migrations;
 use lcs_storage::sqlite::{Sqlite, SqliteConfig};
 
+use crate::process::worker;
 use crate::support::*;
 
 /// A small disk of its own, gone with this value. Only root may mount one.
@@ -142,14 +143,56 @@ async fn a_damaged_file_says_so_and_never_panics() {
     assert_eq!(indexes.severity, diagnostic::Severity::Error, "{findings:?}");
 }
 
+/// What a user who is not above the modes of files hears from `sqlite-worker migrate`.
+#[cfg(unix)]
+fn refusal_of(file: &Path, privileged: bool) -> String {
+    let arguments = ["migrate", file.to_str().unwrap()];
+    let mut command = worker(&arguments);
+    if privileged {
+        // Root is above them by a capability, which it can lay down.
+        command = Command::new("setpriv");
+        command.args(["--bounding-set", "-all", env!("CARGO_BIN_EXE_sqlite-worker")]).args(arguments);
+    }
+    let output = command.output().unwrap();
+    assert!(!output.status.success());
+    String::from_utf8(output.stderr).unwrap()
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_file_that_may_not_be_read_or_not_be_made_is_told_from_one_that_may_not_be_written() {
+    use std::os::unix::fs::PermissionsExt;
+    let mode = |path: &Path, mode| std::fs::set_permissions(path, PermissionsExt::from_mode(mode)).unwrap();
+    let place = Place::new();
+    drop(place.store().await);
+    mode(&place.file(), 0o000);
+    let privileged = std::fs::File::open(place.file()).is_ok();
+    let said = refusal_of(&place.file(), privileged);
+    assert!(said.contains("may not be read by this user: check its owner and mode"), "{said}");
+
+    mode(&place.file(), 0o400);
+    mode(place.folder(), 0o500);
+    let said = refusal_of(&place.file(), privileged);
+    assert!(said.contains("may not be written: check its owner, its mode and its disk"), "{said}");
+    let said = refusal_of(&place.folder().join("new.db"), privileged);
+    assert!(said.contains("new.db is missing and may not be made: check who may write"), "{said}");
+    mode(place.folder(), 0o700);
+}
+
 #[tokio::test]
 async fn a_path_that_cannot_be_a_file_is_named() {
     let place = Place::new();
     std::fs::write(place.file(), "").unwrap();
-    for path in [place.folder().to_owned(), place.file().join("below-a-file.db")] {
+    let below = "cannot be made: a part of its path is a file, where a folder should be";
+    for (path, reason) in [
+        (place.folder().to_owned(), "is a folder: write the path of a file"),
+        (place.file().join("file.db"), below),
+        (place.file().join("folder").join("file.db"), below),
+    ] {
         let error = Sqlite::open(SqliteConfig::file(&path), clock()).await.unwrap_err();
         assert!(matches!(error, RepositoryError::Unavailable { .. }), "{error}");
-        assert!(error.to_string().contains(path.to_str().unwrap()), "{error}");
+        let reason = format!("the database is unavailable: {} {reason}", path.display());
+        assert_eq!(error.to_string(), reason);
     }
     // An empty file is a database without tables.
     open(place.config()).await.run_pending().await.unwrap();

@@ -10,6 +10,7 @@ mod conversation;
 mod database;
 mod diagnostic;
 mod error;
+mod file;
 mod migration;
 mod retention;
 mod row;

@@ -1,10 +1,6 @@
-//! Opening connections: the file with its rights, the settings that the promises need, and the manager
-//! through which a pool makes them.
+//! Opening connections: the settings that the promises need, and the manager through which a pool makes
+//! them.
 
-use std::fmt::Write;
-use std::fs::{DirBuilder, File, OpenOptions};
-use std::io::{self, ErrorKind};
-use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -101,83 +97,6 @@ impl ErrorSink<RepositoryError> for LastError {
     fn boxed_clone(&self) -> Box<dyn ErrorSink<RepositoryError>> {
         Box::new(self.clone())
     }
-}
-
-/// The URI by which SQLite opens `path`, whatever characters stand in it.
-pub(super) fn uri(path: &Path) -> String {
-    let mut uri = String::from("file:");
-    for &byte in path.as_os_str().as_encoded_bytes() {
-        if byte.is_ascii_alphanumeric() || b"/._-~".contains(&byte) {
-            uri.push(char::from(byte));
-        } else {
-            // Writing to a string does not fail.
-            let _ = write!(uri, "%{byte:02X}");
-        }
-    }
-    uri
-}
-
-/// Makes the file and the folders above it where they are missing: for their owner alone, because
-/// conversations are nobody else's. What is there keeps its mode. `false`: it may only be read.
-pub(super) fn prepare(path: &Path) -> Result<bool, RepositoryError> {
-    let name = path.display().to_string();
-    match create(path) {
-        Err(error) if is_read_only(&error) && path.exists() => Ok(false),
-        Err(error) if is_read_only(&error) => Err(error::read_only(&name)),
-        Err(error) => Err(RepositoryError::unavailable(format!("{name} cannot be opened: {error}"))),
-        Ok(()) => Ok(true),
-    }
-}
-
-fn is_read_only(error: &io::Error) -> bool {
-    matches!(error.kind(), ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem)
-}
-
-fn create(path: &Path) -> io::Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    if let Some(folder) = folder {
-        private(DirBuilder::new().recursive(true)).create(folder)?;
-    }
-    match private(OpenOptions::new().write(true).create_new(true)).open(path) {
-        Ok(file) => {
-            // The name of a new file is the folder's content: it is synced like what is committed later.
-            file.sync_all()?;
-            File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
-        }
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-            OpenOptions::new().write(true).open(path).map(drop)
-        }
-        Err(error) => Err(error),
-    }
-}
-
-/// Something that is made with a mode.
-trait Mode {
-    fn owner_only(&mut self);
-}
-
-#[cfg(unix)]
-impl Mode for DirBuilder {
-    fn owner_only(&mut self) {
-        std::os::unix::fs::DirBuilderExt::mode(self, 0o700);
-    }
-}
-
-#[cfg(unix)]
-impl Mode for OpenOptions {
-    fn owner_only(&mut self) {
-        std::os::unix::fs::OpenOptionsExt::mode(self, 0o600);
-    }
-}
-
-#[cfg(not(unix))]
-impl<T> Mode for T {
-    fn owner_only(&mut self) {}
-}
-
-fn private<T: Mode>(builder: &mut T) -> &mut T {
-    builder.owner_only();
-    builder
 }
 
 /// Switches the file to a write-ahead log, so that readers and the writer never wait for each other.

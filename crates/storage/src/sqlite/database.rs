@@ -20,7 +20,7 @@ use tokio::time::{Instant, sleep};
 
 use super::connection::{self, LastError, Manager};
 use super::error::{self, Failure};
-use super::{SqliteConfig, SqliteFile};
+use super::{SqliteConfig, SqliteFile, file};
 
 /// How long to wait before a look whether another process has done with the file.
 const POLL: Duration = Duration::from_millis(20);
@@ -40,7 +40,7 @@ impl Database {
     pub(super) async fn open(config: SqliteConfig, clock: Arc<dyn Clock>) -> RepositoryResult<Self> {
         let last_error = LastError::default();
         let (uri, file) = match &config.file {
-            SqliteFile::Path(path) => (connection::uri(path), path.display().to_string()),
+            SqliteFile::Path(path) => (file::uri(path), path.display().to_string()),
             SqliteFile::Memory => (":memory:".to_owned(), "the database in memory".to_owned()),
         };
         let manager = |writes| Manager {
@@ -50,7 +50,7 @@ impl Database {
             last_error: last_error.clone(),
         };
         if let SqliteFile::Path(path) = config.file.clone() {
-            let writable = blocking(move || connection::prepare(&path)).await?;
+            let writable = blocking(move || file::prepare(&path)).await?;
             match log_ahead(manager(true), config.busy_timeout).await {
                 // What may only be read cannot be switched, and can still be read.
                 Err(RepositoryError::ReadOnly { .. }) => {}
