@@ -281,10 +281,7 @@ fn read_file(file: &Path) -> Result<String, ConfigurationError> {
             io::ErrorKind::InvalidData => "it is not UTF-8 text: save it as UTF-8".to_owned(),
             kind => reason(kind),
         };
-        ConfigurationError::new(
-            format!("{} cannot be read", file.display()),
-            vec![Problem::new("", message)],
-        )
+        ConfigurationError::new(format!("{} cannot be read", file.display()), vec![Problem::new("", message)])
     })
 }
 

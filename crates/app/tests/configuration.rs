@@ -290,8 +290,7 @@ fn a_url_stands_above_the_variable_and_the_variable_above_the_file() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("lightspeed-stack.yaml");
     fs::write(&file, LCS_EXAMPLE).unwrap();
-    let variable =
-        |name: &str| (name == "LCS_PERSISTENCE_DATABASE_URL").then(|| "sqlite:from-env.db".into());
+    let variable = |name: &str| (name == "LCS_PERSISTENCE_DATABASE_URL").then(|| "sqlite:from-env.db".into());
     let load = |url: Option<&str>, variable: &dyn Fn(&str) -> Option<OsString>| {
         let url = url.map(SecretString::from);
         Configuration::load_with(Some(&file), url.as_ref(), variable).unwrap()
@@ -321,8 +320,7 @@ fn a_variable_that_is_no_text_is_a_problem_and_not_another_store() {
     use std::os::unix::ffi::OsStringExt;
 
     for variable in ["LCS_PERSISTENCE_DATABASE_URL", "LCS_PERSISTENCE_PASSWORD"] {
-        let environment =
-            |name: &str| (name == variable).then(|| OsString::from_vec(b"canary\xff".to_vec()));
+        let environment = |name: &str| (name == variable).then(|| OsString::from_vec(b"canary\xff".to_vec()));
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("lightspeed-stack.yaml");
         fs::write(&file, database_with(&[])).unwrap();
