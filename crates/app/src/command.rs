@@ -4,21 +4,25 @@ mod chat;
 mod cleanup;
 mod conversation;
 mod doctor;
+mod hint;
 mod log;
 mod message;
 mod migrate;
 mod stop;
 
 use std::convert::Infallible;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use clap::{Args, Parser, Subcommand};
-use lcs_app::configuration::Configuration;
+use lcs_app::configuration::{Configuration, StoreConfiguration, default_sqlite_path};
 use lcs_domain::UserId;
+use lcs_storage::sqlite::{SqliteConfig, SqliteFile};
 use secrecy::SecretString;
 
+use self::hint::Again;
 use crate::output::Output;
 
 /// The exit code for a command line that is not understood.
@@ -37,7 +41,7 @@ const LOG_LEVEL_HELP: &str = "What to log on standard error: off, error, warn, i
 /// With no configuration the conversations are in a SQLite file in the platform's data folder. The database's
 /// schema is brought up to date when it is needed; `migrate` does it by hand.
 #[derive(Parser)]
-#[command(name = "lcs-persistence", version, arg_required_else_help = true, disable_help_subcommand = true)]
+#[command(name = "lcs-persistence", version, arg_required_else_help = true)]
 pub(crate) struct CommandLine {
     #[command(flatten)]
     global: Global,
@@ -83,10 +87,59 @@ struct User {
     user: UserId,
 }
 
+impl User {
+    /// The option that names this user again; nothing where it is the default one.
+    fn option(&self) -> String {
+        if self.user == UserId::from_text(DEFAULT_USER) {
+            String::new()
+        } else {
+            format!(" --user {}", self.user)
+        }
+    }
+}
+
 /// What every command needs.
 struct Context {
     configuration: Configuration,
     output: Output,
+    again: Again,
+}
+
+impl Context {
+    /// The database file where there is none yet.
+    fn missing_file(&self) -> Option<&Path> {
+        match &self.configuration.store {
+            StoreConfiguration::Sqlite(SqliteConfig { file: SqliteFile::Path(path), .. }) => {
+                // What cannot be looked at is not missing: opening it says what is wrong.
+                (!path.try_exists().unwrap_or(true)).then_some(path.as_path())
+            }
+            _ => None,
+        }
+    }
+
+    /// For commands that only look, or remove: they make no database file. At the default path its absence
+    /// is the state of a fresh machine, and they find nothing; at a path that was written it is a mistake.
+    fn of_what_is_there(mut self) -> anyhow::Result<Self> {
+        if let Some(path) = self.missing_file() {
+            if !is_default(path) {
+                bail!("{}", no_file(path));
+            }
+            let nothing = SqliteConfig { file: SqliteFile::Memory, ..SqliteConfig::file(path) };
+            self.configuration.store = StoreConfiguration::Sqlite(nothing);
+        }
+        Ok(self)
+    }
+}
+
+fn is_default(path: &Path) -> bool {
+    default_sqlite_path().as_deref() == Some(path)
+}
+
+fn no_file(path: &Path) -> String {
+    format!(
+        "there is no database file at {}: correct the path; chat and migrate run make one",
+        path.display()
+    )
 }
 
 impl CommandLine {
@@ -95,12 +148,13 @@ impl CommandLine {
         log::start(self.global.log_level.as_deref())?;
         let configuration =
             Configuration::load(self.global.config.as_deref(), self.global.database_url.as_ref())?;
-        let context = Context { configuration, output: Output::stdout(self.global.json) };
+        let again = Again::new(self.global.config.as_deref(), self.global.database_url.as_ref());
+        let context = Context { configuration, output: Output::stdout(self.global.json), again };
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .enable_all()
             .build()
             .context("the runtime cannot be started")?;
-        runtime.block_on(async {
+        let done = runtime.block_on(async {
             match self.command {
                 Command::Chat(chat) => chat.run(context).await,
                 Command::Conversations(conversations) => conversations.run(context).await,
@@ -108,7 +162,10 @@ impl CommandLine {
                 Command::Cleanup(cleanup) => cleanup.run(context).await,
                 Command::Doctor => doctor::run(context).await,
             }
-        })
+        });
+        // A look-up or a lock that a command no longer waits for does not keep the process.
+        runtime.shutdown_timeout(Duration::from_secs(1));
+        done
     }
 }
 

@@ -80,7 +80,7 @@ impl Configuration {
         file: Option<&Path>,
         database_url: Option<&SecretString>,
     ) -> Result<Self, ConfigurationError> {
-        Self::load_with(file, database_url, &|name| std::env::var(name).ok())
+        Self::load_with(file, database_url, &|name| std::env::var_os(name))
     }
 
     /// As [`load`](Self::load), with another environment than the process's.
@@ -91,7 +91,10 @@ impl Configuration {
     ) -> Result<Self, ConfigurationError> {
         let database_url = match database_url {
             Some(url) => Some(read_url("--database-url", url)?),
-            None => environment(DATABASE_URL_VARIABLE)
+            None => variable::get(DATABASE_URL_VARIABLE, environment)
+                .map_err(|message| {
+                    ConfigurationError::new("the configuration", vec![Problem::new("", message)])
+                })?
                 .filter(|url| !url.is_empty())
                 .map(|url| read_url(DATABASE_URL_VARIABLE, &SecretString::from(url)))
                 .transpose()?,
@@ -147,7 +150,8 @@ impl Configuration {
         let max_bytes = number(
             "max_document_bytes",
             &persistence.max_document_bytes,
-            1_024..=67_108_864,
+            // PostgreSQL's jsonb cannot hold every document that is much larger.
+            1_024..=16_777_216,
             "bytes",
             4_194_304,
         );
@@ -258,25 +262,35 @@ fn sqlite_path(reader: &mut Reader<'_>, persistence: &Persistence) -> PathBuf {
     })
 }
 
-/// `lcs-persistence/conversations.sqlite` in the platform's data folder; `None` without a home folder.
-fn default_sqlite_path() -> Option<PathBuf> {
+/// `lcs-persistence/conversations.sqlite` in the platform's data folder: where the conversations are when
+/// nothing is said of it. `None` without a home folder.
+#[must_use]
+pub fn default_sqlite_path() -> Option<PathBuf> {
     let folders = etcetera::choose_base_strategy().ok()?;
     Some(folders.data_dir().join("lcs-persistence").join("conversations.sqlite"))
 }
 
 fn read_url(origin: &str, url: &SecretString) -> Result<DatabaseUrl, ConfigurationError> {
     DatabaseUrl::parse(url.expose_secret())
-        .map_err(|message| ConfigurationError::new(origin, vec![Problem::new("the URL", message)]))
+        .map_err(|message| ConfigurationError::new(origin, vec![Problem::new("", message)]))
 }
 
 fn read_file(file: &Path) -> Result<String, ConfigurationError> {
     fs::read_to_string(file).map_err(|error| {
         let message = match error.kind() {
             io::ErrorKind::InvalidData => "it is not UTF-8 text: save it as UTF-8".to_owned(),
-            kind => {
-                format!("it cannot be read ({kind}): write the path of a file that this process may read")
-            }
+            kind => reason(kind),
         };
-        ConfigurationError::new(file.display().to_string(), vec![Problem::new("the file", message)])
+        ConfigurationError::new(format!("{} cannot be read", file.display()), vec![Problem::new("", message)])
     })
+}
+
+/// Why a file cannot be read, for people.
+fn reason(kind: io::ErrorKind) -> String {
+    match kind {
+        io::ErrorKind::NotFound => "there is no such file".into(),
+        io::ErrorKind::PermissionDenied => "this process may not read it".into(),
+        io::ErrorKind::IsADirectory => "it is a folder".into(),
+        kind => kind.to_string(),
+    }
 }

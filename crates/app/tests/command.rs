@@ -175,6 +175,8 @@ fn another_users_conversation_is_absent() {
 #[test]
 fn the_schema_is_migrated_by_hand_too_and_doctor_says_when_it_is_not() {
     let home = Home::new();
+    home.json(&["migrate", "run"]);
+    home.json(&["migrate", "revert"]);
     let sick = home.run(&["doctor"]);
     assert_eq!(sick.status.code(), Some(1));
     assert!(text(&sick.stdout).contains("-> run: lcs-persistence migrate run"), "{}", text(&sick.stdout));
@@ -277,4 +279,133 @@ fn an_answer_that_cannot_be_written_is_an_error() {
     let output = home.command(&["migrate", "status"]).stdout(full).stderr(Stdio::piped()).output().unwrap();
     assert_eq!(output.status.code(), Some(1));
     assert!(text(&output.stderr).starts_with("error: "), "{}", text(&output.stderr));
+}
+
+#[test]
+fn a_level_that_is_none_is_refused_and_so_is_a_variable_that_is_no_text() {
+    let home = Home::new();
+    for level in ["nonsense", "", "a b"] {
+        let (code, said) = home.failure(&["--log-level", level, "doctor"]);
+        assert!(code == 1 && said.contains("--log-level is no log filter: write off, error"), "{said}");
+    }
+    #[cfg(unix)]
+    {
+        use std::os::unix::ffi::OsStrExt;
+        for variable in ["RUST_LOG", "LCS_PERSISTENCE_DATABASE_URL"] {
+            let value = std::ffi::OsStr::from_bytes(b"sqlite:\xff");
+            let output = home.command(&["doctor"]).env(variable, value).output().unwrap();
+            assert_eq!(output.status.code(), Some(1));
+            assert!(text(&output.stderr).contains(variable), "{}", text(&output.stderr));
+        }
+    }
+}
+
+#[test]
+fn canary_debug_shows_every_call_and_nothing_of_what_is_said() {
+    let home = Home::new();
+    for level in ["info", "debug", "trace", "lcs_storage=debug,lcs_agent_cache=info"] {
+        let output = home.run(&["--log-level", level, "chat", "--once", "my canary is yellow"]);
+        assert!(output.status.success());
+        let log = text(&output.stderr);
+        assert_eq!(
+            log.contains("db.turn.append") && log.contains("time.busy"),
+            level != "info",
+            "{level}: {log}"
+        );
+        assert!(!log.contains("canary") && !log.contains("yellow"), "{level}: {log}");
+    }
+}
+
+#[test]
+fn what_only_looks_makes_no_database_file() {
+    let home = Home::new();
+    assert!(home.answer(&["conversations", "list"]).contains("Begin one with: lcs-persistence chat\n"));
+    assert_eq!(home.json(&["cleanup", "--dry-run"])["due"], 0);
+    assert_eq!(home.json(&["migrate", "status"])["migrations"][0]["applied"], false);
+    let id = "01890000-0000-7000-8000-000000000000";
+    assert_eq!(home.failure(&["conversations", "show", id]), (1, "error: conversation not found".into()));
+    assert!(home.answer(&["doctor"]).contains("nothing is stored yet"));
+    assert_eq!(fs::read_dir(home.0.path()).unwrap().count(), 0);
+
+    let url = format!("sqlite:{}", home.0.path().join("folder/x.sqlite").display());
+    for arguments in [
+        ["conversations", "list"].as_slice(),
+        &["conversations", "delete", id],
+        &["cleanup", "--dry-run"],
+        &["migrate", "status"],
+    ] {
+        let (code, said) = home.failure(&[&["--database-url", &url], arguments].concat());
+        assert!(code == 1 && said.contains("there is no database file at "), "{said}");
+    }
+    let sick = home.run(&["--database-url", &url, "doctor"]);
+    assert!(sick.status.code() == Some(1) && text(&sick.stdout).contains("there is no database file at "));
+    assert_eq!(fs::read_dir(home.0.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn the_way_to_go_on_leads_to_the_same_conversation() {
+    let home = Home::new();
+    let url = format!("sqlite:{}", home.0.path().join("my own.sqlite").display());
+    let said = home.run(&["chat", "--once", "my dog is Rex", "--user", "alice", "--database-url", &url]);
+    let hint = text(&said.stderr);
+    let command = hint.trim_end().strip_prefix("Go on with: lcs-persistence ").unwrap();
+    let words = format!("{} {command} --once 'what is my dog?'", env!("CARGO_BIN_EXE_lcs-persistence"));
+    let output = Command::new("sh").args(["-c", &words]).stdin(Stdio::null()).output().unwrap();
+    assert_eq!(text(&output.stdout), "Your dog is Rex.\n", "{words}: {}", text(&output.stderr));
+
+    let gone = home.run(&["chat", "--once", "hello", "--database-url", "memory:"]);
+    assert!(gone.status.success() && !text(&gone.stderr).contains("Go on"), "{}", text(&gone.stderr));
+}
+
+#[test]
+fn what_cannot_be_said_is_refused_in_a_sentence() {
+    let home = Home::new();
+    for arguments in [["chat", "--once", ""], ["chat", "--once", " "], ["chat", "--once", "--json"]] {
+        assert_eq!(home.failure(&arguments).0, 2, "{arguments:?}");
+    }
+    assert!(home.answer(&["chat", "--once=-x"]).starts_with("You said: -x"));
+
+    let yaml = home.0.path().join("lightspeed-stack.yaml");
+    fs::write(&yaml, "persistence: {max_document_bytes: 1024}\n").unwrap();
+    for (line, expected) in [
+        (b"hello\nca\xff\n".to_vec(), "error: what was said is not UTF-8 text\n"),
+        ([b"hello\n".as_slice(), &[b'a'; 2_000], b"\n"].concat(), " bytes, and the limit is 1024\n"),
+    ] {
+        let mut chat = home.command(&["chat", "--config", yaml.to_str().unwrap()]);
+        let mut chat =
+            chat.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        chat.stdin.take().unwrap().write_all(&line).unwrap();
+        let output = chat.wait_with_output().unwrap();
+        let said = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(1));
+        assert!(said.contains("Go on with: ") && said.ends_with(expected), "{said}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn an_interrupt_ends_a_chat_that_still_connects() {
+    let home = Home::new();
+    // A server that takes the connection and never says anything.
+    let server = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("postgres://u@127.0.0.1:{}/d", server.local_addr().unwrap().port());
+    let chat = home.chat(&["--database-url", &url]);
+    let connection = server.accept().unwrap();
+    assert!(Command::new("kill").args(["-INT", &chat.id().to_string()]).status().unwrap().success());
+    let output = chat.wait_with_output().unwrap();
+    assert_eq!(text(&output.stderr), "error: interrupted before anything was said\n");
+    drop(connection);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn an_answer_that_cannot_be_printed_is_not_taken_for_lost() {
+    let home = Home::new();
+    let full = fs::File::options().write(true).open("/dev/full").unwrap();
+    let mut chat = home.command(&["chat", "--once", "hello", "--json"]);
+    let output = chat.stdout(full).stderr(Stdio::piped()).output().unwrap();
+    let said = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(said.contains("the answer cannot be printed (") && said.contains("but turn 1 of"), "{said}");
+    assert_eq!(home.json(&["conversations", "list"])["conversations"][0]["turn_count"], 1);
 }

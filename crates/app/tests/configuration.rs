@@ -2,6 +2,7 @@
 
 #![expect(clippy::expect_used, clippy::panic, reason = "a test that cannot go on fails")]
 
+use std::ffi::OsString;
 use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -39,7 +40,7 @@ persistence:
   enable_archival: false
 "#;
 
-fn environment(name: &str) -> Option<String> {
+fn environment(name: &str) -> Option<OsString> {
     match name {
         "PG_PASSWORD" => Some(CANARY.into()),
         "PG_PORT" => Some("6432".into()),
@@ -277,7 +278,7 @@ fn a_password_comes_from_the_file_then_from_the_environment() {
     let with_file = database_with(&[&format!("password_file: {}", file.display())]);
     assert_eq!(password(read(&with_file).unwrap()).as_deref(), Some(CANARY));
 
-    let from_environment = |name: &str| (name == "LCS_PERSISTENCE_PASSWORD").then(|| "from-env".to_owned());
+    let from_environment = |name: &str| (name == "LCS_PERSISTENCE_PASSWORD").then(|| "from-env".into());
     let read = |yaml: &str| Configuration::from_yaml(yaml, &from_environment).unwrap();
     assert_eq!(password(read(&database_with(&[]))).as_deref(), Some("from-env"));
     assert_eq!(password(read(&database_with(&["password: mine"]))).as_deref(), Some("mine"));
@@ -289,9 +290,8 @@ fn a_url_stands_above_the_variable_and_the_variable_above_the_file() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("lightspeed-stack.yaml");
     fs::write(&file, LCS_EXAMPLE).unwrap();
-    let variable =
-        |name: &str| (name == "LCS_PERSISTENCE_DATABASE_URL").then(|| "sqlite:from-env.db".to_owned());
-    let load = |url: Option<&str>, variable: &dyn Fn(&str) -> Option<String>| {
+    let variable = |name: &str| (name == "LCS_PERSISTENCE_DATABASE_URL").then(|| "sqlite:from-env.db".into());
+    let load = |url: Option<&str>, variable: &dyn Fn(&str) -> Option<OsString>| {
         let url = url.map(SecretString::from);
         Configuration::load_with(Some(&file), url.as_ref(), variable).unwrap()
     };
@@ -314,12 +314,52 @@ fn a_url_stands_above_the_variable_and_the_variable_above_the_file() {
     assert_eq!(merged.password.unwrap().expose_secret(), "pw");
 }
 
+#[cfg(unix)]
+#[test]
+fn a_variable_that_is_no_text_is_a_problem_and_not_another_store() {
+    use std::os::unix::ffi::OsStringExt;
+
+    for variable in ["LCS_PERSISTENCE_DATABASE_URL", "LCS_PERSISTENCE_PASSWORD"] {
+        let environment = |name: &str| (name == variable).then(|| OsString::from_vec(b"canary\xff".to_vec()));
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("lightspeed-stack.yaml");
+        fs::write(&file, database_with(&[])).unwrap();
+        let error = Configuration::load_with(Some(&file), None, &environment).unwrap_err().to_string();
+        assert!(error.contains(&format!("variable {variable} is not UTF-8 text")), "{error}");
+        assert!(!error.contains("canary"), "{error}");
+    }
+}
+
+#[test]
+fn a_certificate_that_nothing_looks_at_is_a_problem() {
+    for mode in ["disable", "allow", "prefer"] {
+        let lines = [&format!("ssl_mode: {mode}"), "ca_cert_path: /nowhere/ca.pem"];
+        let expected = format!(
+            "persistence.database.ca_cert_path: it is not used with ssl_mode {mode}: \
+             remove it, or write verify-full or verify-ca"
+        );
+        assert_eq!(problems(&database_with(&lines)), [expected]);
+    }
+    let url = SecretString::from("postgres://u@h/d?sslmode=verify-full&sslrootcert=/nowhere/ca.pem");
+    let error = Configuration::load_with(None, Some(&url), &environment).unwrap_err().to_string();
+    assert!(error.contains("sslrootcert in the URL: /nowhere/ca.pem cannot be read"), "{error}");
+}
+
+#[test]
+fn what_postgresql_keeps_for_itself_is_no_namespace() {
+    for name in ["$user", "pg_x", "a-b"] {
+        let problems = problems(&database_with(&[&format!("namespace: {name}")]));
+        assert!(problems.concat().contains("it is no schema's name"), "{problems:?}");
+    }
+    assert!(read(&database_with(&["namespace: a$user"])).is_ok());
+}
+
 #[test]
 fn a_file_that_cannot_be_read_is_one_sentence() {
     let folder = tempfile::tempdir().unwrap();
     let missing = folder.path().join("missing.yaml");
     let error = Configuration::load_with(Some(&missing), None, &environment).unwrap_err().to_string();
-    assert!(error.contains("missing.yaml: the file: it cannot be read"), "{error}");
+    assert!(error.contains("missing.yaml cannot be read: there is no such file"), "{error}");
     let latin1 = folder.path().join("latin1.yaml");
     fs::write(&latin1, b"name: caf\xe9").unwrap();
     let error = Configuration::load_with(Some(&latin1), None, &environment).unwrap_err().to_string();
@@ -373,7 +413,7 @@ fn canary_the_password_is_in_no_debug_and_in_no_error() {
 
     for url in ["postgres://a:canary@h:0/d", "canary", "postgres://a:canary@h"] {
         let error = Configuration::load_with(None, Some(&SecretString::from(url)), &environment).unwrap_err();
-        assert!(error.to_string().starts_with("--database-url: the URL: "), "{error}");
+        assert!(error.to_string().starts_with("--database-url: "), "{error}");
         assert!(!format!("{error} {error:?}").contains("canary"), "{error}");
     }
 }
@@ -385,14 +425,14 @@ fn every_yaml_block_of_the_manual_is_a_configuration() {
         manual.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
     assert!(blocks.len() >= 3, "{}", blocks.len());
     for block in blocks {
-        let environment = |name: &str| Some(format!("value-of-{name}"));
+        let environment = |name: &str| Some(format!("value-of-{name}").into());
         // The files that the manual names are not on this machine.
         let problems: Vec<String> = match Configuration::from_yaml(block, &environment) {
             Ok(_) => Vec::new(),
             Err(error) => error.problems().iter().map(ToString::to_string).collect(),
         };
         assert!(
-            problems.iter().all(|problem| problem.contains("cannot be read (entity not found)")),
+            problems.iter().all(|problem| problem.contains("cannot be read (there is no such file)")),
             "{problems:?}\n{block}"
         );
     }

@@ -4,15 +4,16 @@ use std::io::{self, BufRead, IsTerminal};
 use std::pin::pin;
 use std::process::ExitCode;
 
-use anyhow::{Result, anyhow};
+use anyhow::{Result, anyhow, bail};
 use clap::Args;
-use lcs_app::PersistenceManager;
-use lcs_app::PersistentAgentManager;
 use lcs_app::agent_manager::{AgentManagerError, TurnAnswer, TurnRequest};
-use lcs_domain::{ConversationId, Durability, Metadata, PayloadLimits, Text, TurnId, UserId};
+use lcs_app::configuration::StoreConfiguration;
+use lcs_app::{PersistenceManager, PersistentAgentManager};
+use lcs_domain::{ConversationId, Durability, Metadata, Payload, PayloadLimits, Text, TurnId, UserId};
 use serde::Serialize;
 use tokio::sync::mpsc;
 
+use super::message::Unsaid;
 use super::stop::Stop;
 use super::{Context, User, message};
 use crate::output::{Output, note, text};
@@ -20,11 +21,12 @@ use crate::output::{Output, note, text};
 /// The model of the built-in agent.
 const MODEL: &str = "echo";
 const HELP: &str = "Say anything. /quit or Ctrl-D ends, /help shows this. The conversation is kept.";
+const NOT_TEXT: &str = "what was said is not UTF-8 text";
 
 #[derive(Args)]
 pub(super) struct Chat {
     /// Say this, print the answer and end.
-    #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
+    #[arg(long, value_name = "TEXT", value_parser = not_blank)]
     once: Option<String>,
     /// Go on with this conversation, instead of a new one.
     #[arg(long, value_name = "ID")]
@@ -44,29 +46,33 @@ struct Answer {
 
 impl Chat {
     pub(super) async fn run(self, context: Context) -> Result<ExitCode> {
-        let limits = context.configuration.payload_limits;
+        let Context { configuration, output, again } = context;
+        let limits = configuration.payload_limits;
+        let stays = !matches!(configuration.store, StoreConfiguration::Memory);
         // Before anything is opened: from here on a turn that has begun is finished.
-        let stop = Stop::listen();
-        let manager = PersistenceManager::initialize(context.configuration).await?;
+        let mut stop = Stop::listen();
+        let manager = unless_stopped(&mut stop, PersistenceManager::initialize(configuration)).await??;
         let mut session = Session {
             agents: manager.agent_manager().clone(),
             user_id: self.user.user,
             conversation_id: self.conversation,
+            is_stored: false,
             limits,
-            output: context.output,
+            output,
             stop,
         };
-        if self.conversation.is_some() {
-            session.agent().await?;
+        let ended = session.run(self.once).await;
+        // Also where it went wrong: what was said before is still there.
+        if let Some(conversation_id) = session.conversation_id
+            && session.is_stored
+            && stays
+            && !session.output.is_json()
+        {
+            let command =
+                again.command(&format!("chat --conversation {conversation_id}{}", self.user.option()));
+            note(&format!("Go on with: {command}"));
         }
-        match self.once {
-            Some(text) => {
-                session.turn(&text).await?;
-            }
-            None => session.converse().await?,
-        }
-        session.farewell();
-        Ok(ExitCode::SUCCESS)
+        ended.map(|()| ExitCode::SUCCESS)
     }
 }
 
@@ -82,12 +88,25 @@ struct Session {
     user_id: UserId,
     /// `None` until the first turn of a new conversation: one without any turn is never made.
     conversation_id: Option<ConversationId>,
+    /// Whether the conversation is known to be there another time.
+    is_stored: bool,
     limits: PayloadLimits,
     output: Output,
     stop: Stop,
 }
 
 impl Session {
+    async fn run(&mut self, once: Option<String>) -> Result<()> {
+        if self.conversation_id.is_some() {
+            self.agent().await?;
+            self.is_stored = true;
+        }
+        let Some(text) = once else { return self.converse().await };
+        let said = message::said(&text, self.limits)?;
+        self.turn(said).await?;
+        Ok(())
+    }
+
     /// Reads lines and answers them until they end, or until the process is asked to.
     async fn converse(&mut self) -> Result<()> {
         let person = io::stdin().is_terminal() && io::stdout().is_terminal() && !self.output.is_json();
@@ -107,11 +126,19 @@ impl Session {
                 // The prompt's line is still open.
                 return if person { Ok(self.output.line("")?) } else { Ok(()) };
             };
+            let line = match String::from_utf8(line) {
+                Ok(line) => line,
+                Err(_) if person => {
+                    note(&format!("error: {NOT_TEXT}"));
+                    continue;
+                }
+                Err(_) => bail!(NOT_TEXT),
+            };
             match line.trim() {
                 "" => {}
                 "/quit" | "/exit" => return Ok(()),
                 "/help" => note(HELP),
-                _ => match self.turn(&line).await {
+                _ => match self.say(&line).await {
                     Ok(Next::Line) => {}
                     Ok(Next::End) => return Ok(()),
                     // A person can say it again; a program that goes on would not notice.
@@ -124,16 +151,24 @@ impl Session {
         }
     }
 
-    /// Says `text`, and prints the answer once it is stored.
-    async fn turn(&mut self, text: &str) -> Result<Next> {
-        let input_messages = message::said(text, self.limits)?;
+    /// Says a line. One that cannot be said is [`Unsaid`]: nothing has happened yet.
+    async fn say(&mut self, line: &str) -> Result<Next> {
+        let said = message::said(line, self.limits)?;
+        self.turn(said).await
+    }
+
+    /// Has `input_messages` answered, and prints the answer once it is stored.
+    async fn turn(&mut self, input_messages: Payload) -> Result<Next> {
         let conversation_id = self.agent().await?;
         let turn_id = TurnId::generate();
         let request = TurnRequest { turn_id, input_messages, metadata: Metadata::default() };
         let turn = self.agents.respond(self.user_id, conversation_id, request);
         let (answer, next) = finished(turn, turn_id, &mut self.stop).await?;
         match answer {
-            Ok(answer) => self.print(&answer)?,
+            Ok(answer) => {
+                self.is_stored |= answer.durability == Durability::Durable;
+                self.print(&answer).map_err(|error| unprinted(error, &answer))?;
+            }
             Err(error) => {
                 // What the agent said is not lost with its turn.
                 if let AgentManagerError::NotStored { answer, .. } = &error {
@@ -148,8 +183,8 @@ impl Session {
     /// The conversation, with its agent ready: a new one where there is none yet.
     async fn agent(&mut self) -> Result<ConversationId> {
         let model_id = Text::name(MODEL, "/model_id")?;
-        let agent =
-            self.agents.get_or_create_agent(self.user_id, self.conversation_id, model_id, None).await?;
+        let agent = self.agents.get_or_create_agent(self.user_id, self.conversation_id, model_id, None);
+        let agent = unless_stopped(&mut self.stop, agent).await??;
         self.conversation_id = Some(agent.conversation_id);
         Ok(agent.conversation_id)
     }
@@ -170,15 +205,26 @@ impl Session {
         }
         Ok(())
     }
+}
 
-    /// Says how to go on another time.
-    fn farewell(&self) {
-        if let Some(conversation_id) = self.conversation_id
-            && !self.output.is_json()
-        {
-            note(&format!("Go on with: lcs-persistence chat --conversation {conversation_id}"));
-        }
+/// What comes before a turn has nothing to be finished: it is given up when the process is asked to end.
+async fn unless_stopped<T>(stop: &mut Stop, work: impl Future<Output = T>) -> Result<T> {
+    tokio::select! {
+        done = work => Ok(done),
+        () = stop.requested() => Err(anyhow!("interrupted before anything was said")),
     }
+}
+
+/// The failure to print an answer: whoever does not see it must not take its turn for lost.
+fn unprinted(error: io::Error, answer: &TurnAnswer) -> anyhow::Error {
+    let stored = match answer.turn_number {
+        Some(turn) if answer.durability == Durability::Durable => {
+            format!(", but turn {turn} of conversation {} is stored", answer.conversation_id)
+        }
+        _ => String::new(),
+    };
+    let sentence = format!("the answer cannot be printed ({error}){stored}");
+    anyhow::Error::new(error).context(sentence)
 }
 
 /// Waits for the turn, also where the process is asked to end meanwhile: but not where it is asked twice.
@@ -198,17 +244,28 @@ async fn finished<T>(turn: impl Future<Output = T>, turn_id: TurnId, stop: &mut 
     }
 }
 
+fn not_blank(text: &str) -> Result<String, &'static str> {
+    if text.trim().is_empty() { Err("write something to say") } else { Ok(text.to_owned()) }
+}
+
 fn can_be_said_again(error: &anyhow::Error) -> bool {
+    if error.is::<Unsaid>() {
+        return true;
+    }
     let error = error.downcast_ref::<AgentManagerError>().and_then(AgentManagerError::repository_error);
     error.is_some_and(lcs_domain::RepositoryError::is_retryable)
 }
 
 /// The lines of standard input. A thread of its own reads them: a read that waits cannot be given up,
 /// and must not keep the process from ending.
-fn lines() -> mpsc::Receiver<io::Result<String>> {
+fn lines() -> mpsc::Receiver<io::Result<Vec<u8>>> {
     let (sender, receiver) = mpsc::channel(1);
     std::thread::spawn(move || {
-        for line in io::stdin().lock().lines() {
+        for line in io::stdin().lock().split(b'\n') {
+            let line = line.map(|mut line| {
+                line.pop_if(|byte| *byte == b'\r');
+                line
+            });
             if sender.blocking_send(line).is_err() {
                 return;
             }

@@ -20,6 +20,7 @@ pub(super) struct Cleanup {
 
 impl Cleanup {
     pub(super) async fn run(self, context: Context) -> Result<ExitCode> {
+        let context = context.of_what_is_there()?;
         let mut output = context.output;
         let days = context.configuration.conversation_retention_days;
         let manager = PersistenceManager::initialize(context.configuration).await?;

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Args, Subcommand};
+use lcs_app::configuration::StoreConfiguration;
 use lcs_app::{ConversationPersistenceService, PersistenceManager};
 use lcs_domain::{
     Clock, Conversation, ConversationCursor, ConversationId, Entity, ListConversations, PageLimit, Payload,
@@ -23,7 +24,7 @@ pub(super) enum Conversations {
     List(List),
     /// A conversation with all its turns.
     Show(One),
-    /// Delete a conversation, for ever.
+    /// Delete a conversation, forever.
     Delete(One),
 }
 
@@ -34,7 +35,7 @@ pub(super) struct List {
     /// How many at most: 1 to 200.
     #[arg(long, value_name = "NUMBER", default_value = "50", value_parser = page_limit)]
     limit: PageLimit,
-    /// Go on behind the page before: its `next`.
+    /// Continue after a page: the `next` it gave.
     #[arg(long, value_name = "CURSOR")]
     after: Option<ConversationCursor>,
 }
@@ -50,11 +51,15 @@ pub(super) struct One {
 
 impl Conversations {
     pub(super) async fn run(self, context: Context) -> Result<ExitCode> {
-        let mut output = context.output;
-        let manager = PersistenceManager::initialize(context.configuration).await?;
+        let Context { configuration, mut output, again } = context.of_what_is_there()?;
+        let stays = !matches!(configuration.store, StoreConfiguration::Memory);
+        let manager = PersistenceManager::initialize(configuration).await?;
         let service = manager.conversation_service();
         match self {
-            Self::List(list) => print_page(&mut output, service, &list).await?,
+            Self::List(list) => {
+                let begin = again.command(&format!("chat{}", list.user.option()));
+                print_page(&mut output, service, &list, stays.then_some(begin)).await?;
+            }
             Self::Show(One { conversation, user }) => {
                 show(&mut output, service, user.user, conversation).await?;
             }
@@ -77,6 +82,7 @@ async fn print_page(
     output: &mut Output,
     service: &ConversationPersistenceService,
     list: &List,
+    begin: Option<String>,
 ) -> Result<()> {
     let wanted = ListConversations { after: list.after, limit: list.limit, status: None };
     let page = service.list_conversations(list.user.user, wanted).await?;
@@ -84,18 +90,23 @@ async fn print_page(
         return Ok(output.json(&page)?);
     }
     if page.conversations.is_empty() {
-        return Ok(output.line("There are no conversations. Begin one with: lcs-persistence chat")?);
+        let begin = begin.map(|begin| format!(" Begin one with: {begin}")).unwrap_or_default();
+        return Ok(output.line(&format!("There are no conversations.{begin}"))?);
     }
     let now = SystemClock.now();
-    let mut table = Table::new(&["CONVERSATION", "TURNS", "STATUS", "CHANGED", "ABOUT"]);
+    let about = page.conversations.iter().any(|conversation| conversation.topic_summary.is_some());
+    let columns = if about { 5 } else { 4 };
+    let headings = ["CONVERSATION", "TURNS", "STATUS", "CHANGED", "ABOUT"];
+    let mut table = Table::new(headings.into_iter().take(columns));
     for conversation in &page.conversations {
-        table.row([
+        let cells = [
             conversation.conversation_id.to_string(),
             conversation.turn_count.to_string(),
             conversation.status.to_string(),
             ago(conversation.updated_at, now),
             conversation.topic_summary.as_ref().map(ToString::to_string).unwrap_or_default(),
-        ]);
+        ];
+        table.row(cells.into_iter().take(columns));
     }
     output.table(&table)?;
     if let Some(next) = page.next {

@@ -11,17 +11,24 @@ use lcs_domain::repository::RepositoryResult;
 use lcs_domain::{RepositoryError, SystemClock};
 use serde_json::json;
 
-use super::{Context, sentence};
+use super::{Context, is_default, no_file, sentence};
 use crate::output::Output;
 use crate::output::style::Style;
 
 /// Prints the findings; the exit code is 1 where one of them has to be dealt with.
 pub(super) async fn run(context: Context) -> Result<ExitCode> {
-    let mut output = context.output;
-    let findings = match examine(&context.configuration.store).await {
-        Ok(findings) => findings,
-        Err(error) => vec![unreachable(error)],
+    let migrate = format!("run: {}", context.again.command("migrate run"));
+    let findings = match context.missing_file() {
+        Some(path) if is_default(path) => vec![Finding::ok(
+            "connection",
+            format!("nothing is stored yet: the first conversation makes {}", path.display()),
+        )],
+        Some(path) => vec![failed(no_file(path))],
+        None => examine(&context.configuration.store, migrate)
+            .await
+            .unwrap_or_else(|error| vec![unreachable(error)]),
     };
+    let mut output = context.output;
     let worst = findings.iter().map(|finding| finding.severity).max().unwrap_or(Severity::Ok);
     let healthy = worst < Severity::Error;
     if output.is_json() {
@@ -32,7 +39,7 @@ pub(super) async fn run(context: Context) -> Result<ExitCode> {
     Ok(if healthy { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-async fn examine(store: &StoreConfiguration) -> RepositoryResult<Vec<Finding>> {
+async fn examine(store: &StoreConfiguration, migrate: String) -> RepositoryResult<Vec<Finding>> {
     let database = DatabaseService::open(store, Arc::new(SystemClock)).await?;
     database.ping().await?;
     let backend = database.capabilities().backend;
@@ -41,25 +48,24 @@ async fn examine(store: &StoreConfiguration) -> RepositoryResult<Vec<Finding>> {
     let pending = migrations.iter().filter(|migration| !migration.applied).count();
     if pending > 0 {
         // The other checks would only say, each in its own way, that there is no table to look at.
-        let detail = format!("{pending} of {} migrations are not applied", migrations.len());
-        findings.push(Finding::error("schema", detail, "run: lcs-persistence migrate run"));
+        let detail = format!("migrations not applied: {pending} of {}", migrations.len());
+        findings.push(Finding::error("schema", detail, migrate));
         return Ok(findings);
     }
     findings.extend(database.diagnose().await?);
     Ok(findings)
 }
 
+/// The store's errors say what to do; only one that it did not expect leaves that to the log.
 fn unreachable(error: RepositoryError) -> Finding {
-    let remedy = match &error {
-        RepositoryError::Unavailable { .. } | RepositoryError::OutcomeUnknown { .. } => {
-            "see that the database runs, and that host, port, name and credentials in the configuration are right"
-        }
-        RepositoryError::SchemaSkew { .. } => "use the program that made this schema, or a newer one",
-        RepositoryError::ReadOnly { .. } => "see that the database, its file and its folder can be written",
-        RepositoryError::StorageFull { .. } => "make room on the disk that the database is on",
-        _ => "see the configuration, and the log with --log-level debug",
-    };
-    Finding::error("connection", sentence(&anyhow::Error::from(error)), remedy)
+    let unexpected = matches!(error, RepositoryError::Backend { source: Some(_), .. });
+    let finding = failed(sentence(&anyhow::Error::from(error)));
+    let remedy = unexpected.then(|| "see the log with --log-level debug".to_owned());
+    Finding { remedy, ..finding }
+}
+
+fn failed(detail: String) -> Finding {
+    Finding { check: "connection", severity: Severity::Error, detail, remedy: None }
 }
 
 fn print(output: &mut Output, finding: &Finding) -> std::io::Result<()> {

@@ -2,25 +2,75 @@
 
 use std::io::{self, IsTerminal};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, Result, bail};
+use tracing::level_filters::LevelFilter;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::format::FmtSpan;
 
-/// What is logged where nothing is asked for: what a command fails at, it says itself, in one sentence.
+/// What is logged where nothing is asked for. What a command fails at, it says itself in one sentence:
+/// the warnings on the way there would only say it before, once for each attempt.
 const DEFAULT: &str = "error";
+const WRITE: &str = "write off, error, warn, info, debug or trace, or by module as in lcs_storage=debug,info";
 
 /// Starts logging: by `--log-level`, else by `RUST_LOG`, else errors.
-pub(super) fn start(log_level: Option<&str>) -> anyhow::Result<()> {
-    let variable = std::env::var(EnvFilter::DEFAULT_ENV).ok().filter(|filter| !filter.is_empty());
-    let (origin, filter) = match (log_level, variable.as_deref()) {
-        (Some(level), _) => ("--log-level", level),
-        (None, Some(filter)) => (EnvFilter::DEFAULT_ENV, filter),
-        (None, None) => ("the default", DEFAULT),
+pub(super) fn start(log_level: Option<&str>) -> Result<()> {
+    let filter = match log_level {
+        Some(level) => by_option(level)?,
+        None => by_variable()?,
     };
-    let filter = EnvFilter::builder().parse(filter).with_context(|| {
-        format!("{origin} is no log filter: write debug, or by module as in lcs_storage=debug,info")
-    })?;
+    // A repository call is a span, and its end is what there is to see of it: too much for `info`.
+    let calls = filter.max_level_hint().is_none_or(|level| level >= LevelFilter::DEBUG);
     let stderr = io::stderr();
     let colour = stderr.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colour).with_writer(io::stderr).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_span_events(if calls { FmtSpan::CLOSE } else { FmtSpan::NONE })
+        .with_ansi(colour)
+        .with_writer(io::stderr)
+        .init();
     Ok(())
+}
+
+/// A word alone has to be a level: the filter would take any other for a module's name, and log nothing.
+fn by_option(level: &str) -> Result<EnvFilter> {
+    let understood = |part: &str| {
+        let part = part.trim();
+        !part.is_empty()
+            && !part.contains(char::is_whitespace)
+            && (part.contains('=') || part.parse::<LevelFilter>().is_ok())
+    };
+    if !level.split(',').all(understood) {
+        bail!("--log-level is no log filter: {WRITE}");
+    }
+    parse("--log-level", level)
+}
+
+fn by_variable() -> Result<EnvFilter> {
+    let name = EnvFilter::DEFAULT_ENV;
+    match std::env::var(name) {
+        Ok(filter) if !filter.is_empty() => parse(name, &filter),
+        Err(std::env::VarError::NotUnicode(_)) => {
+            bail!("the environment variable {name} is not UTF-8 text: {WRITE}")
+        }
+        _ => parse("the default", DEFAULT),
+    }
+}
+
+fn parse(origin: &str, filter: &str) -> Result<EnvFilter> {
+    EnvFilter::builder().parse(filter).with_context(|| format!("{origin} is no log filter: {WRITE}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_level_that_is_none_is_refused() {
+        for level in ["debug", "OFF", "lcs_storage=debug,info", "lcs_storage=debug,lcs_agent_cache=info"] {
+            assert!(by_option(level).is_ok(), "{level}");
+        }
+        for level in ["nonsense", "", " ", "a b", "a b=debug", "debug,", "lcs_storage=much", "a=b=c"] {
+            assert!(by_option(level).is_err(), "{level}");
+        }
+    }
 }

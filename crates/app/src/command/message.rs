@@ -1,13 +1,27 @@
 //! Messages as people write and read them.
 
-use anyhow::Result;
-use lcs_domain::{Payload, PayloadLimits};
+use lcs_domain::{Payload, PayloadLimits, RepositoryError};
 use serde_json::{Value, json};
+use thiserror::Error;
+
+/// What was said and cannot be stored.
+#[derive(Debug, Error)]
+pub(super) enum Unsaid {
+    #[error("what was said is too large: {size_bytes} bytes, and the limit is {limit_bytes}")]
+    TooLarge { size_bytes: usize, limit_bytes: usize },
+    #[error("what was said cannot be stored: {0}")]
+    Refused(RepositoryError),
+}
 
 /// What a user says, in the form that agents take.
-pub(super) fn said(text: &str, limits: PayloadLimits) -> Result<Payload> {
+pub(super) fn said(text: &str, limits: PayloadLimits) -> Result<Payload, Unsaid> {
     let messages = json!([{ "role": "user", "content": text }]);
-    Ok(Payload::parse_within(&messages.to_string(), limits)?)
+    Payload::parse_within(&messages.to_string(), limits).map_err(|error| match error {
+        RepositoryError::TooLarge { size_bytes, limit_bytes, .. } => {
+            Unsaid::TooLarge { size_bytes, limit_bytes }
+        }
+        error => Unsaid::Refused(error),
+    })
 }
 
 /// The text of an agent's answer: its `content` where that is a text, else the whole document.

@@ -26,6 +26,7 @@ pub(super) enum Migrate {
 
 impl Migrate {
     pub(super) async fn run(self, context: Context) -> Result<ExitCode> {
+        let context = if matches!(self, Self::Run) { context } else { context.of_what_is_there()? };
         let mut output = context.output;
         let database = DatabaseService::open(&context.configuration.store, Arc::new(SystemClock)).await?;
         match self {
@@ -55,7 +56,7 @@ impl Migrate {
                 if output.is_json() {
                     output.json(&json!({ "migrations": migrations }))?;
                 } else {
-                    let mut table = Table::new(&["VERSION", "APPLIED", "NAME"]);
+                    let mut table = Table::new(["VERSION", "APPLIED", "NAME"]);
                     for migration in migrations {
                         let applied = if migration.applied { "yes" } else { "no" };
                         table.row([migration.version, applied.to_owned(), migration.name]);

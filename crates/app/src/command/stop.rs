@@ -11,9 +11,10 @@ impl Stop {
     /// From now on the process does not end by itself when it is asked to.
     pub(super) fn listen() -> Self {
         let (sender, receiver) = watch::channel(0);
+        let mut signals = Signals::listen();
         tokio::spawn(async move {
             loop {
-                signal().await;
+                signals.next().await;
                 sender.send_modify(|count| *count += 1);
             }
         });
@@ -35,29 +36,48 @@ impl Stop {
     }
 }
 
+/// Heard from the moment of `listen`, not only while `next` waits.
 #[cfg(unix)]
-async fn signal() {
-    use tokio::signal::unix::{SignalKind, signal};
+struct Signals([Option<tokio::signal::unix::Signal>; 2]);
 
-    let terminated = async {
-        match signal(SignalKind::terminate()) {
-            Ok(mut signal) => signal.recv().await,
-            Err(_) => pending().await,
+#[cfg(unix)]
+impl Signals {
+    fn listen() -> Self {
+        use tokio::signal::unix::{SignalKind, signal};
+
+        Self([SignalKind::interrupt(), SignalKind::terminate()].map(|kind| signal(kind).ok()))
+    }
+
+    async fn next(&mut self) {
+        async fn heard(signal: &mut Option<tokio::signal::unix::Signal>) {
+            let heard = match signal {
+                Some(signal) => signal.recv().await,
+                None => None,
+            };
+            if heard.is_none() {
+                pending::<()>().await;
+            }
         }
-    };
-    tokio::select! {
-        () = interrupted() => {}
-        _ = terminated => {}
+        let Self([interrupt, terminate]) = self;
+        tokio::select! {
+            () = heard(interrupt) => {}
+            () = heard(terminate) => {}
+        }
     }
 }
 
 #[cfg(not(unix))]
-async fn signal() {
-    interrupted().await;
-}
+struct Signals;
 
-async fn interrupted() {
-    if tokio::signal::ctrl_c().await.is_err() {
-        pending::<()>().await;
+#[cfg(not(unix))]
+impl Signals {
+    fn listen() -> Self {
+        Self
+    }
+
+    async fn next(&mut self) {
+        if tokio::signal::ctrl_c().await.is_err() {
+            pending::<()>().await;
+        }
     }
 }

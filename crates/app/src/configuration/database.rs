@@ -11,6 +11,7 @@ use secrecy::SecretString;
 use super::database_url::PostgresqlUrl;
 use super::document::{Database, Value};
 use super::reader::Reader;
+use super::reason;
 
 /// The environment variable that holds the password where neither the file nor the URL does.
 pub const PASSWORD_VARIABLE: &str = "LCS_PERSISTENCE_PASSWORD";
@@ -32,6 +33,10 @@ pub(super) fn read(
 ) -> PostgresConfig {
     let (says_ssl_mode, says_namespace) =
         url.as_ref().map_or((false, false), |url| (url.says_ssl_mode, url.says_namespace));
+    let ca_cert_key = match &url {
+        Some(url) if url.config.ca_cert_path.is_some() => "sslrootcert in the URL",
+        _ => CA_CERT_PATH,
+    };
     let mut config = match url {
         Some(url) => url.config,
         None => server(reader, section),
@@ -49,7 +54,7 @@ pub(super) fn read(
     if config.ca_cert_path.is_none() {
         config.ca_cert_path = reader.path(CA_CERT_PATH, &section.ca_cert_path);
     }
-    check_ca_certificate(reader, &config);
+    check_ca_certificate(reader, ca_cert_key, &config);
     config.pool_timeout = Duration::from_secs(reader.number(
         "persistence.database.pool_timeout",
         &section.pool_timeout,
@@ -80,7 +85,8 @@ fn ssl_mode(reader: &mut Reader<'_>, section: &Database) -> SslMode {
     let Some(text) = reader.text(KEY, &section.ssl_mode) else { return SslMode::Prefer };
     text.trim().to_ascii_lowercase().parse().unwrap_or_else(|error: UnknownSslMode| {
         reader.problem(KEY, error.to_string());
-        SslMode::Prefer
+        // A mode that nothing else in the section contradicts.
+        SslMode::Require
     })
 }
 
@@ -124,7 +130,8 @@ fn read_password(file: &Path) -> Result<SecretString, String> {
             format!("{} is not UTF-8 text: write the password alone", file.display())
         }
         kind => {
-            format!("{} cannot be read ({kind}): write a file that this process may read", file.display())
+            let reason = reason(kind);
+            format!("{} cannot be read ({reason}): write a file that this process may read", file.display())
         }
     })?;
     let password = text.strip_suffix('\n').unwrap_or(&text);
@@ -135,33 +142,36 @@ fn read_password(file: &Path) -> Result<SecretString, String> {
     Ok(SecretString::from(password))
 }
 
-fn check_ca_certificate(reader: &mut Reader<'_>, config: &PostgresConfig) {
+fn check_ca_certificate(reader: &mut Reader<'_>, key: &str, config: &PostgresConfig) {
     const WRITE: &str = "write the path of a file with certificates in PEM form";
     let Some(file) = &config.ca_cert_path else { return };
-    if config.ssl_mode == SslMode::Disable {
+    if let SslMode::Disable | SslMode::Allow | SslMode::Prefer = config.ssl_mode {
+        let mode = config.ssl_mode;
         reader.problem(
-            CA_CERT_PATH,
-            "it is not used with ssl_mode disable: remove it, or write ssl_mode: verify-full",
+            key,
+            format!("it is not used with ssl_mode {mode}: remove it, or write verify-full or verify-ca"),
         );
         return;
     }
     let shown = file.display();
     match fs::File::open(file).and_then(|opened| opened.metadata()) {
         Ok(metadata) if metadata.is_file() => {}
-        Ok(_) => reader.problem(CA_CERT_PATH, format!("{shown} is not a file: {WRITE}")),
+        Ok(_) => reader.problem(key, format!("{shown} is not a file: {WRITE}")),
         Err(error) => {
-            reader.problem(CA_CERT_PATH, format!("{shown} cannot be read ({}): {WRITE}", error.kind()));
+            reader.problem(key, format!("{shown} cannot be read ({}): {WRITE}", reason(error.kind())));
         }
     }
 }
 
-/// The rule for a schema's name is LCS's, but for the prefix that PostgreSQL keeps for itself.
+/// The rule for a schema's name is LCS's, but for what PostgreSQL keeps for itself: a prefix, and `$user`,
+/// which is no name in its search path.
 fn check_namespace(reader: &mut Reader<'_>, name: &str) {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'$';
-    if name.is_empty() || name.len() > 63 || !name.bytes().all(allowed) || name.starts_with("pg_") {
+    let reserved = name.starts_with("pg_") || name == "$user";
+    if name.is_empty() || name.len() > 63 || !name.bytes().all(allowed) || reserved {
         reader.problem(
             NAMESPACE,
-            "it is no schema's name: write 1 to 63 letters, digits, _ and $, and do not begin with pg_",
+            "it is no schema's name: write 1 to 63 letters, digits, _ and $, but not $user, and do not begin with pg_",
         );
     }
 }

@@ -41,6 +41,12 @@ impl DatabaseUrl {
             "sqlite" => match rest.strip_prefix("//").unwrap_or(rest) {
                 "" => Err("the file's path is missing: write sqlite:PATH".into()),
                 ":memory:" => Err("write memory: for a store in memory".into()),
+                path if path.starts_with('~') => {
+                    Err("a path that begins with ~ is not expanded: write the whole path".into())
+                }
+                path if path.contains('?') => {
+                    Err("a SQLite URL takes no parameters: write sqlite:PATH without the ?".into())
+                }
                 path => Ok(Self::Sqlite(PathBuf::from(path))),
             },
             "memory" if rest.trim_start_matches('/').is_empty() => Ok(Self::Memory),
@@ -117,12 +123,16 @@ mod tests {
             "postgres://a:canary@h:0/d",
             "postgres://a:canary@h:70000/d",
             "postgres://a:canary@/%:#?@h/d",
+            "postgres://u:a@canary@h/d",
+            "postgres://u:a@canary/x@h/d",
             "postgres://a:canary@[::1/d",
             "postgres://a:p@h/d?canary=1",
             "postgres://a:p@h/d?sslmode=canary",
             "sqlite:",
             "sqlite::memory:",
             "memory:canary",
+            "sqlite:~/canary.db",
+            "sqlite:///canary.db?mode=ro",
         ] {
             let error = DatabaseUrl::parse(url).expect_err(url);
             assert!(!error.contains("canary") && !error.contains('\n') && !error.ends_with('.'), "{error}");

@@ -12,12 +12,13 @@ pub struct Problem {
 }
 
 impl Problem {
-    /// What is wrong at `key`, the path of a key like `persistence.database.port`, and what to write.
+    /// What is wrong at `key`, the path of a key like `persistence.database.port`, and what to write. The
+    /// key is empty where the message needs none.
     pub(super) fn new(key: impl Into<String>, message: impl Into<String>) -> Self {
         Self { key: key.into(), message: message.into() }
     }
 
-    /// The path of the key, or the place in the file or the name of the option where there is no key.
+    /// The path of the key, or the place in the file where there is no key; empty where there is neither.
     #[must_use]
     pub fn key(&self) -> &str {
         &self.key
@@ -32,6 +33,9 @@ impl Problem {
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.key.is_empty() {
+            return f.write_str(&self.message);
+        }
         write!(f, "{}: {}", self.key, self.message)
     }
 }

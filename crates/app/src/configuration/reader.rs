@@ -7,7 +7,7 @@ use std::str::FromStr;
 
 use super::document::Value;
 use super::problem::Problem;
-use super::variable::{Environment, substitute};
+use super::variable::{self, Environment, substitute};
 
 /// Reads values and collects what is wrong with them. What cannot be read is its default meanwhile, so
 /// that the rest of the file can be checked too.
@@ -25,8 +25,15 @@ impl<'a> Reader<'a> {
         self.problems.push(Problem::new(key, message));
     }
 
-    pub(super) fn environment(&self, name: &str) -> Option<String> {
-        (self.environment)(name).filter(|value| !value.is_empty())
+    /// The environment variable `name`; an empty one is as good as none.
+    pub(super) fn environment(&mut self, name: &str) -> Option<String> {
+        match variable::get(name, self.environment) {
+            Ok(value) => value.filter(|value| !value.is_empty()),
+            Err(message) => {
+                self.problems.push(Problem::new("", message));
+                None
+            }
+        }
     }
 
     pub(super) fn into_problems(self) -> Vec<Problem> {

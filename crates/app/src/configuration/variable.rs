@@ -3,10 +3,21 @@
 //! The forms and their meanings are those that LCS gives them: `:=` stands for its default also where
 //! the variable is set but empty, `:+` stands for its value where the variable is set and not empty.
 
+use std::ffi::OsString;
+
 /// Looks up an environment variable. A function, so that tests need not change the process's own.
-pub type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
+pub type Environment<'a> = &'a dyn Fn(&str) -> Option<OsString>;
 
 const BEGIN: &str = "${env.";
+
+/// The text of the variable `name`; `None` where it is not set.
+///
+/// # Errors
+/// What to do where it is set to what is no text: to take it as not set would silently do something else.
+pub(super) fn get(name: &str, environment: Environment<'_>) -> Result<Option<String>, String> {
+    let text = environment(name).map(OsString::into_string).transpose();
+    text.map_err(|_| format!("the environment variable {name} is not UTF-8 text: write it as UTF-8"))
+}
 
 /// `text` with its variables replaced; what they are replaced with is not looked at again.
 ///
@@ -36,7 +47,7 @@ fn value(reference: &str, environment: Environment<'_>) -> Result<String, String
                     the name in letters, digits and underscores"
             .into());
     }
-    let set = environment(name);
+    let set = get(name, environment)?;
     if form.is_empty() {
         return set.ok_or_else(|| {
             format!(
@@ -60,10 +71,10 @@ fn value(reference: &str, environment: Environment<'_>) -> Result<String, String
 mod tests {
     use super::*;
 
-    fn environment(name: &str) -> Option<String> {
+    fn environment(name: &str) -> Option<OsString> {
         match name {
             "HOST" => Some("db.example".into()),
-            "EMPTY" => Some(String::new()),
+            "EMPTY" => Some(OsString::new()),
             "TRICK" => Some("${env.HOST}".into()),
             _ => None,
         }
@@ -96,6 +107,20 @@ mod tests {
             substitute("x${env.PG_PORT}", &environment).unwrap_err(),
             "the environment variable PG_PORT is not set: set it, or write ${env.PG_PORT:=default} here"
         );
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_variable_that_is_no_text_is_named_and_never_taken_as_unset() {
+        use std::os::unix::ffi::OsStringExt;
+
+        let environment = |_: &str| Some(OsString::from_vec(b"canary\xff".to_vec()));
+        for text in ["${env.LATIN1}", "${env.LATIN1:=x}", "${env.LATIN1:+x}"] {
+            assert_eq!(
+                substitute(text, &environment).unwrap_err(),
+                "the environment variable LATIN1 is not UTF-8 text: write it as UTF-8"
+            );
+        }
     }
 
     #[test]

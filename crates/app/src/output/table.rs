@@ -17,8 +17,8 @@ pub(crate) struct Table {
 
 impl Table {
     /// A table with these headings, and no rows yet.
-    pub(crate) fn new(headings: &[&str]) -> Self {
-        Self { rows: vec![headings.iter().map(ToString::to_string).collect()] }
+    pub(crate) fn new<'a>(headings: impl IntoIterator<Item = &'a str>) -> Self {
+        Self { rows: vec![headings.into_iter().map(str::to_owned).collect()] }
     }
 
     /// Adds a row. Whatever its cells hold, it stays one line.
@@ -73,7 +73,7 @@ mod tests {
     use super::*;
 
     fn table() -> Table {
-        let mut table = Table::new(&["ID", "TURNS", "ABOUT"]);
+        let mut table = Table::new(["ID", "TURNS", "ABOUT"]);
         table.row(["018f".into(), "3".into(), "what to do about a pod that restarts".into()]);
         table.row(["018f3a5c".into(), "12".into(), "日本語のクラスタ".into()]);
         table.row(["01".into(), "0".into(), String::new()]);
@@ -104,7 +104,7 @@ mod tests {
 
     #[test]
     fn a_row_is_one_line_whatever_it_holds() {
-        let mut table = Table::new(&["ABOUT"]);
+        let mut table = Table::new(["ABOUT"]);
         table.row(["a\nb\u{1b}[2J".into()]);
         assert_eq!(table.lines(None), ["ABOUT", "a b [2J"]);
     }

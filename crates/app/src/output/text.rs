@@ -15,6 +15,15 @@ pub(crate) fn lines(text: &str) -> String {
     text.chars().map(shown).collect()
 }
 
+/// `text` as one word of a shell's command line.
+pub(crate) fn word(text: &str) -> String {
+    let plain = |c: char| c.is_alphanumeric() || "-_./:,=+@%".contains(c);
+    if !text.is_empty() && text.chars().all(plain) {
+        return text.to_owned();
+    }
+    format!("'{}'", text.replace('\'', r"'\''"))
+}
+
 /// `1 turn`, `2 turns`.
 pub(crate) fn count(number: u64, noun: &str) -> String {
     format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
@@ -27,6 +36,11 @@ mod tests {
     #[test]
     fn one_is_no_plural() {
         assert_eq!([0, 1, 2].map(|number| count(number, "turn")), ["0 turns", "1 turn", "2 turns"]);
+    }
+
+    #[test]
+    fn a_word_is_quoted_where_a_shell_would_take_it_apart() {
+        assert_eq!(["a/b.db", "a b", "it's", ""].map(word), ["a/b.db", "'a b'", r"'it'\''s'", "''"]);
     }
 
     #[test]

@@ -11,8 +11,14 @@ const MALFORMED: &str = "not a PostgreSQL URL: write \
 const PARAMETERS: &str = "a parameter of the PostgreSQL URL is not known: write sslmode, sslrootcert, \
     application_name or namespace, and ? in a password as %3F";
 
+const TWO_SIGNS: &str = "the PostgreSQL URL has more than one @: write @ in the password as %40";
+
 pub(super) fn parse(url: &str) -> Result<PostgresConfig, RepositoryError> {
     let (server, parameters) = url.split_once('?').unwrap_or((url, ""));
+    // The driver ends the password at the first @: what is behind it would be shown and looked up as the host.
+    if server.matches('@').nth(1).is_some() {
+        return Err(invalid(TWO_SIGNS));
+    }
     if !server.starts_with("postgres://") && !server.starts_with("postgresql://") {
         return Err(malformed());
     }
@@ -115,6 +121,9 @@ mod tests {
             "postgres://u:hunter2@h:99999/d",
             "postgres://u:hunter2@a,b/d",
             "postgres://u:hun?ter2@h/d",
+            "postgres://u:a@hunter2@h/d",
+            "postgres://u:a@hunter2/x@h/d",
+            "postgres://u:a@hunter2?@h/d",
             "postgres://u:hunter2%@h/d?sslmode=no",
             "postgres://u:hunter2@h/d?sslmode",
             "postgres://u:hunter2@h/d?hunter2=1",
