@@ -6,6 +6,7 @@ mod gated;
 mod rehydration;
 mod replica;
 mod retention;
+mod retry;
 
 use std::sync::Arc;
 

@@ -69,6 +69,17 @@ async fn without_rehydration_a_new_agent_speaks_in_the_old_conversation() {
     let answer = say(&second, user, conversation, "what is my name?").await.unwrap();
     assert_eq!(text(&answer.output_message), "You have not told me your name yet.");
     assert_eq!(answer.turn_number, Some(2), "the history is kept all the same");
+    let answer = say(&second, user, conversation, "hello").await.unwrap();
+    assert_eq!(
+        text(&answer.output_message),
+        "You said: hello (turn 2 of our conversation)",
+        "one live agent"
+    );
+
+    // P4: what the first one remembered was not replaced by what the new one does not know.
+    let third = replica(&store).await;
+    let answer = say(&third, user, conversation, "what is my name?").await.unwrap();
+    assert_eq!(text(&answer.output_message), "Your name is Ada.");
 }
 
 #[tokio::test]

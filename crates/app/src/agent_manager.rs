@@ -12,16 +12,17 @@ use chrono::{DateTime, Utc};
 use lcs_agent_cache::{AgentCache, CacheConfig, CacheMetrics, CachedAgent, Version};
 use lcs_domain::agent::AgentRuntime;
 use lcs_domain::metadata::Mark;
+use lcs_domain::repository::RepositoryResult;
 use lcs_domain::{
     AgentId, AppendTurn, Appended, Clock, Conversation, ConversationId, ConversationStatus, Durability,
-    Entity, Head, Metadata, NewConversation, NewTurn, PageLimit, Payload, Repositories, RepositoryError,
-    Text, TurnId, TurnPage, TurnRange, UserId,
+    Entity, Head, Metadata, NewConversation, NewTurn, PageLimit, Payload, PayloadLimits, Repositories,
+    RepositoryError, Text, TurnId, TurnPage, TurnRange, UserId,
 };
 use serde::Serialize;
 
 pub use self::error::AgentManagerError;
-use self::live_agent::{HeldAgent, LiveAgent};
-use self::rehydration::Rehydration;
+use self::live_agent::{HeldAgent, LiveAgent, StateUpdate};
+use self::rehydration::{Rehydration, pause};
 use crate::retention_service::{CleanupReport, RetentionService};
 
 /// How often a turn looks for an agent that stands where the conversation is, before that is an error.
@@ -45,6 +46,7 @@ pub(crate) struct Parts {
     pub(crate) retention: RetentionService,
     pub(crate) enable_rehydration: bool,
     pub(crate) recent_turns: PageLimit,
+    pub(crate) payload_limits: PayloadLimits,
 }
 
 /// An agent that is ready to be talked to.
@@ -86,6 +88,8 @@ pub struct TurnAnswer {
     pub output_message: Payload,
     /// Whether another turn was stored while the agent answered this one, without its having seen it.
     pub interleaved: bool,
+    /// Whether this very request had been answered before: the agent was not asked now.
+    pub replayed: bool,
     /// How durable the turn is.
     pub durability: Durability,
 }
@@ -132,12 +136,14 @@ impl PersistentAgentManager {
     /// Has the conversation's agent answer, and stores the turn with the agent's new state.
     ///
     /// The answer is given when the turn is stored, and says how durably. A caller who gives up loses
-    /// nothing: once the agent has answered, the turn is stored whether anybody waits for it or not.
+    /// nothing: once the agent has answered, the turn is stored whether anybody waits for it or not; the
+    /// same request sent again is answered with the stored answer, and the agent is not asked again (P1).
     /// Where another replica stored a turn meanwhile, this one is stored behind it and marked as
     /// interleaved, without the agent's state: no answer is lost, and no update either (P4).
     ///
     /// # Errors
-    /// `NotFound` and `Closed` before the agent is asked; the agent's own failure; or
+    /// `NotFound`, `Closed`, `TooLarge`, and `IdempotencyMismatch` where the turn id belongs to another
+    /// request, before the agent is asked; the agent's own failure; or
     /// [`NotStored`](AgentManagerError::NotStored) with the answer in it.
     pub async fn respond(
         &self,
@@ -145,18 +151,27 @@ impl PersistentAgentManager {
         conversation_id: ConversationId,
         request: TurnRequest,
     ) -> Result<TurnAnswer, AgentManagerError> {
+        let limits = self.parts.payload_limits;
+        limits.check(&request.input_messages).map_err(|error| error.at("/input_messages"))?;
+        if let Some(answer) = self.answered_before(user_id, conversation_id, &request).await? {
+            return Ok(answer);
+        }
         let (live, mut held) = self.hold_current(user_id, conversation_id).await?;
         held.settled = false;
         let started_at = self.parts.clock.now();
         let output_message = held.agent.respond(&request.input_messages).await?;
         let completed_at = self.parts.clock.now();
+        let (turn_id, answer) = (request.turn_id, output_message.clone());
         let answered =
             Answered { user_id, conversation_id, request, output_message, started_at, completed_at };
         let manager = self.clone();
         // A task of its own: a caller who goes away cannot cut the write in half.
-        tokio::spawn(async move { manager.store(live, held, answered).await })
-            .await
-            .map_err(|_| AgentManagerError::CutShort)?
+        let stored = tokio::spawn(async move { manager.store(live, held, answered).await }).await;
+        stored.unwrap_or_else(|_| {
+            // It panicked, or the runtime is going down: either way the answer is not lost with it.
+            let source = RepositoryError::OutcomeUnknown { key: turn_id.to_string() };
+            Err(AgentManagerError::NotStored { turn_id, answer, source })
+        })
     }
 
     /// Stores a turn that somebody else's model has answered.
@@ -223,13 +238,42 @@ impl PersistentAgentManager {
         self.cache.metrics()
     }
 
+    /// The answer to this very request, where it is stored: a retry does not ask the agent again.
+    async fn answered_before(
+        &self,
+        user_id: UserId,
+        conversation_id: ConversationId,
+        request: &TurnRequest,
+    ) -> Result<Option<TurnAnswer>, AgentManagerError> {
+        let turn_id = request.turn_id;
+        let turn = self.parts.repositories.turns().get(user_id, conversation_id, turn_id).await?;
+        let Some(turn) = turn else { return Ok(None) };
+        let head = self.parts.repositories.conversations().head(user_id, conversation_id).await?;
+        let head = head.ok_or(RepositoryError::not_found(Entity::Conversation))?;
+        let is_same = turn.input_messages == request.input_messages
+            && turn.metadata.caller_json()? == request.metadata.caller_json()?;
+        let interleaved = turn.is_interleaved();
+        match turn.output_message {
+            Some(output_message) if is_same => Ok(Some(TurnAnswer {
+                turn_id,
+                conversation_id,
+                turn_number: Some(turn.turn_number),
+                output_message,
+                interleaved,
+                replayed: true,
+                durability: head.durability,
+            })),
+            _ => Err(RepositoryError::IdempotencyMismatch { turn_id }.into()),
+        }
+    }
+
     /// The conversation's agent for this caller alone, standing where the conversation is now (P5).
     async fn hold_current(
         &self,
         user_id: UserId,
         conversation_id: ConversationId,
     ) -> Result<(Arc<LiveAgent>, HeldAgent), AgentManagerError> {
-        for _ in 0..MAX_LOOKS {
+        for attempt in 0..MAX_LOOKS {
             // First the store, then the cache: whose conversation it is, is never asked of the cache.
             let head = self.open_head(user_id, conversation_id).await?;
             let cached = self.live(user_id, conversation_id, head.into()).await?;
@@ -240,6 +284,7 @@ impl PersistentAgentManager {
                 return Ok((cached.agent, agent));
             }
             self.cache.invalidate_if(conversation_id, cached.version);
+            pause(attempt).await;
         }
         let reason = "the conversation changes faster than its agent can follow: try again";
         Err(RepositoryError::Overloaded { reason: reason.to_owned() }.into())
@@ -288,19 +333,22 @@ impl PersistentAgentManager {
         mut held: HeldAgent,
         answered: Answered,
     ) -> Result<TurnAnswer, AgentManagerError> {
-        let turn = answered.turn()?;
-        let agent_state = held.update();
-        let has_state = agent_state.is_some();
+        let turn = match self.storable(&answered) {
+            Ok(turn) => turn,
+            Err(error) => return Err(answered.not_stored(error)),
+        };
+        let update = held.update(self.parts.payload_limits);
+        let goes_on = !matches!(update, StateUpdate::Unknown);
         let append = AppendTurn {
             conversation_id: answered.conversation_id,
             turn: turn.clone(),
             expected_turn_count: Some(held.turn_count),
-            agent_state,
+            agent_state: update.into_state(),
         };
         let turns = self.parts.repositories.turns();
         match turns.append(answered.user_id, append).await {
             Ok(appended) => {
-                if has_state && !appended.replayed {
+                if goes_on && !appended.replayed {
                     held.moved_to(&appended);
                     let version =
                         Version { turn_count: held.turn_count, state_revision: held.state_revision };
@@ -309,20 +357,30 @@ impl PersistentAgentManager {
                 Ok(answered.stored(&appended, false))
             }
             // The conversation moved on while the agent answered: the turn is kept, its state is not.
-            Err(RepositoryError::Conflict { .. }) => {
-                let append = AppendTurn {
-                    conversation_id: answered.conversation_id,
-                    turn: turn.marked(Mark::Interleaved)?,
-                    expected_turn_count: None,
-                    agent_state: None,
-                };
-                match turns.append(answered.user_id, append).await {
-                    Ok(appended) => Ok(answered.stored(&appended, true)),
-                    Err(error) => Err(answered.not_stored(error)),
-                }
-            }
+            Err(RepositoryError::Conflict { .. }) => match self.interleave(&answered, &turn).await {
+                Ok(appended) => Ok(answered.stored(&appended, true)),
+                Err(error) => Err(answered.not_stored(error)),
+            },
             Err(error) => Err(answered.not_stored(error)),
         }
+    }
+
+    /// The answered turn, if a store can keep it.
+    fn storable(&self, answered: &Answered) -> Result<NewTurn, RepositoryError> {
+        let limits = self.parts.payload_limits;
+        limits.check(&answered.output_message).map_err(|error| error.at("/output_message"))?;
+        answered.turn()
+    }
+
+    /// Appends the turn behind whatever was stored meanwhile, without the agent's state.
+    async fn interleave(&self, answered: &Answered, turn: &NewTurn) -> RepositoryResult<Appended> {
+        let append = AppendTurn {
+            conversation_id: answered.conversation_id,
+            turn: turn.marked(Mark::Interleaved)?,
+            expected_turn_count: None,
+            agent_state: None,
+        };
+        self.parts.repositories.turns().append(answered.user_id, append).await
     }
 }
 
@@ -355,6 +413,7 @@ impl Answered {
             turn_number: appended.turn_number,
             output_message: self.output_message,
             interleaved,
+            replayed: false,
             durability: appended.durability,
         }
     }

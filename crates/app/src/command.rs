@@ -24,6 +24,7 @@ use secrecy::SecretString;
 
 use self::hint::Again;
 use crate::output::Output;
+use crate::output::text::word;
 
 /// The exit code for a command line that is not understood.
 pub(crate) const EXIT_USAGE: u8 = 2;
@@ -83,18 +84,19 @@ enum Command {
 #[derive(Args)]
 struct User {
     /// The user: a UUID, or any text that names one.
-    #[arg(long, value_name = "ID", default_value = DEFAULT_USER, value_parser = user_id)]
-    user: UserId,
+    #[arg(long, value_name = "ID", default_value = DEFAULT_USER, value_parser = user)]
+    user: String,
 }
 
 impl User {
+    /// Who that is.
+    fn id(&self) -> UserId {
+        UserId::from_text(&self.user)
+    }
+
     /// The option that names this user again; nothing where it is the default one.
     fn option(&self) -> String {
-        if self.user == UserId::from_text(DEFAULT_USER) {
-            String::new()
-        } else {
-            format!(" --user {}", self.user)
-        }
+        if self.user == DEFAULT_USER { String::new() } else { format!(" --user {}", word(&self.user)) }
     }
 }
 
@@ -188,8 +190,8 @@ fn secret(text: &str) -> Result<SecretString, Infallible> {
     Ok(SecretString::from(text))
 }
 
-fn user_id(text: &str) -> Result<UserId, &'static str> {
-    if text.trim().is_empty() { Err("write a user's id") } else { Ok(UserId::from_text(text)) }
+fn user(text: &str) -> Result<String, &'static str> {
+    if text.trim().is_empty() { Err("write a user's id") } else { Ok(text.to_owned()) }
 }
 
 #[cfg(test)]

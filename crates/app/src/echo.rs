@@ -36,7 +36,8 @@ impl AgentRuntime for EchoRuntime {
             None => Memory::default(),
         };
         for turn in &stored.missed_turns {
-            memory.hear(&last_text(&turn.input_messages)?);
+            // A host may have stored a turn in another form: it counts, and there is nothing to learn from it.
+            memory.hear(&last_text(&turn.input_messages).unwrap_or_default());
         }
         Ok(Box::new(EchoAgent { memory }))
     }

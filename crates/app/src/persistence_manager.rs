@@ -164,6 +164,7 @@ fn compose(
         retention: retention.clone(),
         enable_rehydration: configuration.enable_rehydration,
         recent_turns: configuration.recent_turns,
+        payload_limits: configuration.payload_limits,
     });
     Ok(PersistenceManager {
         database,

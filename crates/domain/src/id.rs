@@ -97,12 +97,18 @@ id! {
 }
 
 impl UserId {
-    /// The user that `text` names, whatever its form: a UUID is taken as it is, any other text (a
-    /// numeric org id, a JWT subject) becomes a version 5 UUID of our own namespace, always the same one.
+    /// The user that `text` names, whatever its form: a UUID in its usual form (lower case, with dashes)
+    /// is taken as it is, any other text (a numeric org id, a JWT subject) becomes a version 5 UUID of our
+    /// own namespace, always the same one.
+    ///
+    /// Two different texts never name one user (P9). So a UUID in an unusual form is a text like any other,
+    /// and so is a version 5 one: it could be what another user's text has become.
     #[must_use]
     pub fn from_text(text: &str) -> Self {
-        let text = text.trim();
-        Self(Uuid::parse_str(text).unwrap_or_else(|_| Uuid::new_v5(&USER_NAMESPACE, text.as_bytes())))
+        match Uuid::parse_str(text) {
+            Ok(uuid) if uuid.get_version_num() != 5 && uuid.hyphenated().to_string() == text => Self(uuid),
+            _ => Self(Uuid::new_v5(&USER_NAMESPACE, text.as_bytes())),
+        }
     }
 }
 
@@ -148,6 +154,23 @@ mod tests {
         assert_ne!(lcs_default, UserId::from_text("12345"));
         let uuid = "018f3a5c-7d1e-7b3a-9c55-0242ac120002";
         assert_eq!(UserId::from_text(uuid).to_string(), uuid);
+    }
+
+    #[test]
+    fn p9_no_two_texts_name_one_user() {
+        let alice = UserId::from_text("alice").to_string();
+        let texts = [
+            "alice",
+            &alice,
+            " alice",
+            "018f3a5c-7d1e-7b3a-9c55-0242ac120002",
+            "018F3A5C-7D1E-7B3A-9C55-0242AC120002",
+            "{018f3a5c-7d1e-7b3a-9c55-0242ac120002}",
+        ];
+        let mut users: Vec<UserId> = texts.iter().map(|text| UserId::from_text(text)).collect();
+        users.sort_unstable();
+        users.dedup();
+        assert_eq!(users.len(), texts.len());
     }
 
     #[test]

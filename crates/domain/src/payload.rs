@@ -39,6 +39,16 @@ impl Default for PayloadLimits {
     }
 }
 
+impl PayloadLimits {
+    /// Refuses a document that is larger than these limits.
+    ///
+    /// # Errors
+    /// `TooLarge`, with the empty pointer.
+    pub fn check(&self, payload: &Payload) -> Result<(), RepositoryError> {
+        within(payload.json.len(), *self)
+    }
+}
+
 /// A JSON document that every store keeps exactly. Cheap to clone.
 ///
 /// Two payloads are equal when they are equal as JSON values, however they were written.

@@ -15,8 +15,9 @@ pub enum AgentManagerError {
     /// The agent failed; nothing was stored.
     #[error(transparent)]
     Agent(#[from] AgentError),
-    /// The agent answered, and the turn could not be stored. The answer is here, so that it is not lost;
-    /// the same turn id stores it once, whenever it is sent again.
+    /// The agent answered, and the turn is not stored, or it is not known whether it is. The answer is
+    /// here, so that it is not lost. Where the source can be retried, the same request sent again gets the
+    /// stored answer, or has the agent answer again.
     #[error("the agent answered, but the turn is not stored: {source}")]
     NotStored {
         /// The turn's id and idempotency key.
@@ -29,9 +30,6 @@ pub enum AgentManagerError {
     /// Making the agent failed, for this caller and for all who waited for it with him.
     #[error("{0}")]
     Load(Box<LoadError<AgentManagerError>>),
-    /// A task of ours ended before its work was done: a panic, or the runtime is shutting down.
-    #[error("the operation was cut short: try again with the same turn id")]
-    CutShort,
 }
 
 impl AgentManagerError {
@@ -44,7 +42,7 @@ impl AgentManagerError {
                 LoadError::Failed(error) => error.repository_error(),
                 _ => None,
             },
-            Self::Agent(_) | Self::CutShort => None,
+            Self::Agent(_) => None,
         }
     }
 }

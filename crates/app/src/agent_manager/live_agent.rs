@@ -1,9 +1,10 @@
 //! A live agent and the point in its conversation's history where it stands.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use lcs_domain::agent::Agent;
-use lcs_domain::{AgentId, AgentStateUpdate, Appended, Head, Payload};
+use lcs_domain::{AgentId, AgentStateUpdate, Appended, Head, Payload, PayloadLimits};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use super::rehydration::Rehydrated;
@@ -21,6 +22,8 @@ pub(super) struct Standing {
     pub(super) agent_id: AgentId,
     pub(super) agent_config: Payload,
     pub(super) config_stored: bool,
+    /// Whether its state may be stored: not where it was made without what is stored, which it would replace.
+    pub(super) keeps_state: bool,
     pub(super) turn_count: u32,
     pub(super) state_revision: u64,
     /// Whether the agent is what the store has. Not while it answers, and never again after an answer
@@ -30,11 +33,26 @@ pub(super) struct Standing {
 
 impl LiveAgent {
     pub(super) fn new(rehydrated: Rehydrated) -> Self {
-        let Rehydrated { agent, agent_id, agent_config, config_stored, turn_count, state_revision } =
-            rehydrated;
+        let Rehydrated {
+            agent,
+            agent_id,
+            agent_config,
+            config_stored,
+            keeps_state,
+            turn_count,
+            state_revision,
+        } = rehydrated;
         let settled = true;
-        let standing =
-            Standing { agent, agent_id, agent_config, config_stored, turn_count, state_revision, settled };
+        let standing = Standing {
+            agent,
+            agent_id,
+            agent_config,
+            config_stored,
+            keeps_state,
+            turn_count,
+            state_revision,
+            settled,
+        };
         Self { standing: Arc::new(Mutex::new(standing)) }
     }
 
@@ -53,30 +71,59 @@ impl Standing {
         self.settled && self.turn_count == head.turn_count && self.state_revision == head.state_revision
     }
 
-    /// What is stored of the agent with the turn that it has just answered; `None` where it cannot tell:
-    /// then the turn is stored without it, and the agent made again from the turns.
-    pub(super) fn update(&self) -> Option<AgentStateUpdate> {
-        match self.agent.snapshot() {
-            Ok(current_state) => Some(AgentStateUpdate {
-                agent_id: self.agent_id,
-                agent_config: (!self.config_stored).then(|| self.agent_config.clone()),
-                current_state,
-                expected_revision: self.state_revision,
-            }),
-            Err(error) => {
-                tracing::warn!(agent_id = %self.agent_id, %error, "the agent's state cannot be stored");
-                None
-            }
+    /// What is stored of the agent with the turn that it has just answered.
+    pub(super) fn update(&self, limits: PayloadLimits) -> StateUpdate {
+        if !self.keeps_state {
+            return StateUpdate::Kept;
         }
+        // The agent is its host's code: a panic in it must not take the answer along.
+        let snapshot = catch_unwind(AssertUnwindSafe(|| self.agent.snapshot()));
+        let reason = match snapshot {
+            Ok(Ok(current_state)) => match limits.check(&current_state) {
+                Ok(()) => {
+                    return StateUpdate::New(AgentStateUpdate {
+                        agent_id: self.agent_id,
+                        agent_config: (!self.config_stored).then(|| self.agent_config.clone()),
+                        current_state,
+                        expected_revision: self.state_revision,
+                    });
+                }
+                Err(error) => error.to_string(),
+            },
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => "the agent panicked".to_owned(),
+        };
+        tracing::warn!(agent_id = %self.agent_id, reason, "the agent's state cannot be stored");
+        StateUpdate::Unknown
     }
 
-    /// The turn and the state are stored: the agent stands behind them, and can be used again.
+    /// The turn is stored, and the state where there is one to store: the agent stands behind them, and can be used again.
     pub(super) fn moved_to(&mut self, appended: &Appended) {
         if let Some(turn_number) = appended.turn_number {
             self.turn_count = turn_number;
             self.state_revision = appended.state_revision;
-            self.config_stored = true;
+            self.config_stored |= self.keeps_state;
             self.settled = true;
+        }
+    }
+}
+
+/// What becomes of the stored state when a turn is stored.
+pub(super) enum StateUpdate {
+    /// This one takes its place.
+    New(AgentStateUpdate),
+    /// It stays as it is: the live agent is none that could go on from it.
+    Kept,
+    /// It stays as it is, for the agent cannot tell its state: it is made again from the turns.
+    Unknown,
+}
+
+impl StateUpdate {
+    /// The state to append with the turn, if any.
+    pub(super) fn into_state(self) -> Option<AgentStateUpdate> {
+        match self {
+            Self::New(state) => Some(state),
+            Self::Kept | Self::Unknown => None,
         }
     }
 }

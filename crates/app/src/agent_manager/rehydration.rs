@@ -1,6 +1,7 @@
 //! Making an agent again from what is stored, at one point in its conversation's history.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use lcs_domain::agent::{Agent, AgentRuntime, StoredAgent};
 use lcs_domain::{
@@ -11,7 +12,14 @@ use lcs_domain::{
 use super::AgentManagerError;
 
 /// How often a conversation that changes while it is read is read again, before that is an error.
-const MAX_READS: u32 = 5;
+const MAX_READS: u32 = 10;
+/// How many turns are read at once to catch up: a few, as each of them may be megabytes long.
+const CATCH_UP: u32 = 20;
+
+/// Waits before the next attempt at a conversation that others are busy with: longer each time.
+pub(super) async fn pause(attempt: u32) {
+    tokio::time::sleep(Duration::from_millis(1 << attempt.min(7))).await;
+}
 
 /// An agent made again, and the point in its conversation's history where it stands.
 pub(super) struct Rehydrated {
@@ -20,6 +28,8 @@ pub(super) struct Rehydrated {
     pub(super) agent_config: Payload,
     /// Whether the store has this configuration already.
     pub(super) config_stored: bool,
+    /// Whether its state may take the place of what is stored.
+    pub(super) keeps_state: bool,
     pub(super) turn_count: u32,
     pub(super) state_revision: u64,
 }
@@ -40,7 +50,7 @@ impl Rehydration {
         user_id: UserId,
         conversation_id: ConversationId,
     ) -> Result<Rehydrated, AgentManagerError> {
-        for _ in 0..MAX_READS {
+        for attempt in 0..MAX_READS {
             let conversation = self
                 .repositories
                 .conversations()
@@ -48,13 +58,16 @@ impl Rehydration {
                 .await?
                 .ok_or(RepositoryError::not_found(Entity::Conversation))?;
             if !self.enabled {
-                return self.made_anew(&conversation).await;
+                // What is stored stays: this agent has never seen it.
+                let made = self.made_anew(&conversation).await?;
+                return Ok(Rehydrated { keeps_state: conversation.turn_count == 0, ..made });
             }
             let stored = self.stored(user_id, &conversation).await?;
             // State and turns were read one after the other: they belong together if nothing moved meanwhile.
             if self.is_still_at(user_id, &conversation).await? {
                 return self.made_again(&conversation, stored).await;
             }
+            pause(attempt).await;
         }
         let reason = "the conversation changes faster than it can be read: try again";
         Err(RepositoryError::Overloaded { reason: reason.to_owned() }.into())
@@ -118,11 +131,12 @@ impl Rehydration {
         mut seen: u32,
     ) -> Result<Vec<Turn>, AgentManagerError> {
         let mut turns = Vec::new();
+        let limit = PageLimit::new(CATCH_UP)?;
         loop {
             let page = self
                 .repositories
                 .turns()
-                .page(user_id, conversation_id, TurnRange::After(seen), PageLimit::MAX)
+                .page(user_id, conversation_id, TurnRange::After(seen), limit)
                 .await?
                 .ok_or(RepositoryError::not_found(Entity::Conversation))?;
             let more = page.has_later();
@@ -158,6 +172,7 @@ fn standing_at(
         agent_id: conversation.agent_id,
         agent_config,
         config_stored,
+        keeps_state: true,
         turn_count: conversation.turn_count,
         state_revision: conversation.state_revision,
     }

@@ -54,7 +54,7 @@ impl Chat {
         let manager = unless_stopped(&mut stop, PersistenceManager::initialize(configuration)).await??;
         let mut session = Session {
             agents: manager.agent_manager().clone(),
-            user_id: self.user.user,
+            user_id: self.user.id(),
             conversation_id: self.conversation,
             is_stored: false,
             limits,

@@ -61,10 +61,10 @@ impl Conversations {
                 print_page(&mut output, service, &list, stays.then_some(begin)).await?;
             }
             Self::Show(One { conversation, user }) => {
-                show(&mut output, service, user.user, conversation).await?;
+                show(&mut output, service, user.id(), conversation).await?;
             }
             Self::Delete(One { conversation, user }) => {
-                if !service.delete_conversation(user.user, conversation).await? {
+                if !service.delete_conversation(user.id(), conversation).await? {
                     return Err(not_found());
                 }
                 if output.is_json() {
@@ -85,7 +85,7 @@ async fn print_page(
     begin: Option<String>,
 ) -> Result<()> {
     let wanted = ListConversations { after: list.after, limit: list.limit, status: None };
-    let page = service.list_conversations(list.user.user, wanted).await?;
+    let page = service.list_conversations(list.user.id(), wanted).await?;
     if output.is_json() {
         return Ok(output.json(&page)?);
     }
