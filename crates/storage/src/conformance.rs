@@ -121,6 +121,7 @@ macro_rules! conformance_suite {
             agent_state {
                 what_is_saved_is_read_back
                 a_state_goes_with_its_turn
+                p5_a_save_covers_only_the_turns_that_it_has_seen
                 saving_and_deleting_are_activity
                 a_state_is_deleted_once
                 an_archived_conversation_keeps_its_state

@@ -124,6 +124,12 @@ pub async fn numbers_past_the_columns_are_no_failure(harness: &dyn Harness) {
         let expected = super::fixture::stale_count(number.into(), 1);
         super::fixture::assert_refused(client.append(stale).await, &expected, "a count of the future");
     }
+    for number in [i32::MAX as u32, i32::MAX as u32 + 1, u32::MAX] {
+        let mut save = super::fixture::saving(&conversation, "1", 0);
+        save.through_turn = number;
+        let expected = super::fixture::stale_count(number.into(), 1);
+        super::fixture::assert_refused(client.save(save).await, &expected, "turns of the future");
+    }
     for revision in [i64::MAX as u64, i64::MAX as u64 + 1, u64::MAX] {
         let save = super::fixture::saving(&conversation, "1", revision);
         let expected = super::fixture::stale_revision(revision, 0);

@@ -235,7 +235,7 @@ impl Names {
                 let limit = PageLimit::new(*limit).expect("a page size");
                 answer(store.turns().page(user, id, range, limit).await)
             }
-            Action::Save(state) => {
+            Action::Save { state, seen } => {
                 let update = self.state(state, command.conversation, current);
                 let save = SaveAgentState {
                     agent_id: update.agent_id,
@@ -243,6 +243,7 @@ impl Names {
                     current_state: update.agent_config.is_some().then_some(update.current_state),
                     agent_config: update.agent_config,
                     expected_revision: update.expected_revision,
+                    through_turn: current.turn_count.saturating_add_signed(*seen),
                 };
                 answer(store.agent_states().save(user, save).await)
             }
