@@ -200,6 +200,7 @@ macro_rules! conformance_suite {
                 what_cannot_be_kept_is_refused
                 too_deep_and_too_large_are_refused
                 metadata_and_texts_refuse_nul
+                a_text_of_another_kind_is_refused
                 times_and_sizes_out_of_range_are_refused
                 a_made_up_cursor_is_a_place_or_refused
                 numbers_past_the_columns_are_no_failure
