@@ -136,6 +136,7 @@ async fn every_other_write_whose_answer_is_lost_is_told_truly() {
         agent_config: None,
         current_state: Some(Payload::parse(state).unwrap()),
         expected_revision,
+        through_turn: 0,
     };
     assert_eq!(behind.lose(1).save(user, save("1", 0)).await.unwrap().revision, 1);
     assert_eq!(behind.store.save(user, save("2", 1)).await.unwrap().revision, 2);

@@ -73,6 +73,7 @@ async fn call_everything(store: &lcs_storage::postgres::Postgres, conversation: 
         agent_config: None,
         current_state: Some(Payload::parse("1").unwrap()),
         expected_revision: 1,
+        through_turn: 1,
     };
     store.save(user, save).await.unwrap();
     assert!(ConversationRepository::delete(store, user, id).await.unwrap());

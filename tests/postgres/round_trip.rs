@@ -78,6 +78,7 @@ async fn every_method_is_one_statement_that_is_parsed_once() {
             agent_config: None,
             current_state: Some(Payload::parse("1").unwrap()),
             expected_revision: 0,
+            through_turn: 1,
         };
         store.save(user, save).await.unwrap();
         AgentStateRepository::get(&store, user, agent).await.unwrap().unwrap();

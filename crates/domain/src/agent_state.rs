@@ -6,7 +6,7 @@
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use crate::{AgentId, ConversationId, Durability, Payload, UserId};
+use crate::{AgentId, ConversationId, Durability, Entity, Payload, RepositoryError, UserId};
 
 /// An agent's state as a store holds it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -27,7 +27,7 @@ pub struct AgentState {
     pub updated_at: DateTime<Utc>,
     /// Its revision: made from the one before, or refused (P4).
     pub revision: u64,
-    /// How many turns the conversation had when this state was stored: what came later, it has not seen.
+    /// How many turns this state has seen: what came later is shown to the agent when it is made again.
     pub through_turn: u32,
     /// How durable what this answer speaks of is.
     pub durability: Durability,
@@ -46,7 +46,7 @@ pub struct AgentStateUpdate {
     pub expected_revision: u64,
 }
 
-/// Stores an agent's state without a turn. It is taken to cover all turns stored so far.
+/// Stores an agent's state without a turn.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SaveAgentState {
     /// The agent: the one that the conversation was made with.
@@ -59,6 +59,24 @@ pub struct SaveAgentState {
     pub current_state: Option<Payload>,
     /// The revision that this state was made from; 0 where there was none.
     pub expected_revision: u64,
+    /// How many turns this state has seen: what came later is shown to the agent when it is made again
+    /// (P5). Name the turns that the agent was given, not the conversation's count: a turn may be stored
+    /// without a state between that and this save.
+    pub through_turn: u32,
+}
+
+impl SaveAgentState {
+    /// Refuses a state that has seen more than the `turn_count` turns that its conversation has.
+    pub fn refuse_unknown_turns(&self, turn_count: u32) -> Result<(), RepositoryError> {
+        if self.through_turn <= turn_count {
+            return Ok(());
+        }
+        Err(RepositoryError::Conflict {
+            entity: Entity::Conversation,
+            expected: self.through_turn.into(),
+            observed: turn_count.into(),
+        })
+    }
 }
 
 /// What a save came to.

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use crate::{AgentId, ConversationId, Durability, Metadata, Text, UserId};
+use crate::{AgentId, ConversationId, Durability, Metadata, RepositoryError, Text, UserId};
 
 /// Whether a conversation takes turns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
@@ -126,6 +126,16 @@ impl NewConversation {
         }
     }
 
+    /// Refuses a text that is not of its field's kind: a prompt can be passed where a name belongs (P10).
+    ///
+    /// Every store calls it before anything else.
+    pub fn validate(&self) -> Result<(), RepositoryError> {
+        self.model_id.require_name("/model_id")?;
+        self.external_id.as_ref().map_or(Ok(()), |text| text.require_name("/external_id"))?;
+        self.topic_summary.as_ref().map_or(Ok(()), |text| text.require_summary("/topic_summary"))?;
+        self.system_prompt.as_ref().map_or(Ok(()), |text| text.require_prompt("/system_prompt"))
+    }
+
     /// Whether `existing` is what this command made when it was sent before.
     #[must_use]
     pub fn made(&self, user_id: UserId, existing: &Conversation) -> bool {
@@ -148,6 +158,14 @@ pub struct ConversationUpdate {
     pub status: Option<OpenStatus>,
     /// The new metadata, in place of the old.
     pub metadata: Option<Metadata>,
+}
+
+impl ConversationUpdate {
+    /// Refuses a text that is not of its field's kind, as [`NewConversation::validate`] does.
+    pub fn validate(&self) -> Result<(), RepositoryError> {
+        let summary = self.topic_summary.as_ref().and_then(Option::as_ref);
+        summary.map_or(Ok(()), |text| text.require_summary("/topic_summary"))
+    }
 }
 
 /// A status that an update may set: an update neither deletes nor brings back.

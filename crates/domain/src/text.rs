@@ -23,20 +23,22 @@ impl Text {
     /// A name: 1 to [`MAX_NAME_BYTES`] bytes. `pointer` is where it stands in the caller's request.
     pub fn name(text: impl Into<String>, pointer: &str) -> Result<Self, RepositoryError> {
         let text = text.into();
-        if text.trim().is_empty() {
-            return Err(RepositoryError::invalid(pointer, "it is empty: write a name"));
-        }
-        Self::within(text, MAX_NAME_BYTES, pointer)
+        check_name(&text, pointer)?;
+        Ok(Self(text))
     }
 
     /// A topic summary: at most [`MAX_SUMMARY_BYTES`] bytes.
     pub fn summary(text: impl Into<String>, pointer: &str) -> Result<Self, RepositoryError> {
-        Self::within(text.into(), MAX_SUMMARY_BYTES, pointer)
+        let text = text.into();
+        check(&text, MAX_SUMMARY_BYTES, pointer)?;
+        Ok(Self(text))
     }
 
     /// A system prompt: at most [`MAX_PROMPT_BYTES`] bytes.
     pub fn prompt(text: impl Into<String>, pointer: &str) -> Result<Self, RepositoryError> {
-        Self::within(text.into(), MAX_PROMPT_BYTES, pointer)
+        let text = text.into();
+        check(&text, MAX_PROMPT_BYTES, pointer)?;
+        Ok(Self(text))
     }
 
     /// The text that a store gives back: it was a [`Text`] once, and is not checked again.
@@ -45,15 +47,19 @@ impl Text {
         Self(text)
     }
 
-    fn within(text: String, limit_bytes: usize, pointer: &str) -> Result<Self, RepositoryError> {
-        if text.len() > limit_bytes {
-            let size_bytes = text.len();
-            return Err(RepositoryError::TooLarge { pointer: pointer.into(), size_bytes, limit_bytes });
-        }
-        if text.contains('\0') {
-            return Err(RepositoryError::invalid(pointer, "it contains U+0000: remove that character"));
-        }
-        Ok(Self(text))
+    /// Refuses what is no [`name`](Self::name): every text is of this one type.
+    pub(crate) fn require_name(&self, pointer: &str) -> Result<(), RepositoryError> {
+        check_name(&self.0, pointer)
+    }
+
+    /// Refuses what is no [`summary`](Self::summary).
+    pub(crate) fn require_summary(&self, pointer: &str) -> Result<(), RepositoryError> {
+        check(&self.0, MAX_SUMMARY_BYTES, pointer)
+    }
+
+    /// Refuses what is no [`prompt`](Self::prompt).
+    pub(crate) fn require_prompt(&self, pointer: &str) -> Result<(), RepositoryError> {
+        check(&self.0, MAX_PROMPT_BYTES, pointer)
     }
 
     /// The text.
@@ -61,6 +67,24 @@ impl Text {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+}
+
+fn check_name(text: &str, pointer: &str) -> Result<(), RepositoryError> {
+    if text.trim().is_empty() {
+        return Err(RepositoryError::invalid(pointer, "it is empty: write a name"));
+    }
+    check(text, MAX_NAME_BYTES, pointer)
+}
+
+fn check(text: &str, limit_bytes: usize, pointer: &str) -> Result<(), RepositoryError> {
+    if text.len() > limit_bytes {
+        let size_bytes = text.len();
+        return Err(RepositoryError::TooLarge { pointer: pointer.into(), size_bytes, limit_bytes });
+    }
+    if text.contains('\0') {
+        return Err(RepositoryError::invalid(pointer, "it contains U+0000: remove that character"));
+    }
+    Ok(())
 }
 
 impl Deref for Text {

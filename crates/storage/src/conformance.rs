@@ -121,6 +121,7 @@ macro_rules! conformance_suite {
             agent_state {
                 what_is_saved_is_read_back
                 a_state_goes_with_its_turn
+                p5_a_save_covers_only_the_turns_that_it_has_seen
                 saving_and_deleting_are_activity
                 a_state_is_deleted_once
                 an_archived_conversation_keeps_its_state
@@ -199,6 +200,7 @@ macro_rules! conformance_suite {
                 what_cannot_be_kept_is_refused
                 too_deep_and_too_large_are_refused
                 metadata_and_texts_refuse_nul
+                a_text_of_another_kind_is_refused
                 times_and_sizes_out_of_range_are_refused
                 a_made_up_cursor_is_a_place_or_refused
                 numbers_past_the_columns_are_no_failure

@@ -127,8 +127,14 @@ impl Row {
         }
     }
 
-    /// Stores the agent's state as the next revision, made after all turns that are there now.
-    fn put_state(&mut self, config: Option<Payload>, state: Option<Payload>, now: DateTime<Utc>) {
+    /// Stores the agent's state as the next revision, having seen `through_turn` turns.
+    fn put_state(
+        &mut self,
+        config: Option<Payload>,
+        state: Option<Payload>,
+        through_turn: u32,
+        now: DateTime<Utc>,
+    ) {
         let conversation = &mut self.conversation;
         conversation.state_revision += 1;
         let before = self.state.take();
@@ -143,7 +149,7 @@ impl Row {
                 .unwrap_or_else(|| Payload::from_stored("{}".to_owned())),
             current_state: state,
             revision: conversation.state_revision,
-            through_turn: conversation.turn_count,
+            through_turn,
             durability: Durability::Volatile,
         });
     }

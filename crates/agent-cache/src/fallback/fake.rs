@@ -252,7 +252,7 @@ impl AgentStateRepository for Fake {
             created_at: DateTime::<Utc>::UNIX_EPOCH,
             updated_at: DateTime::<Utc>::UNIX_EPOCH,
             revision,
-            through_turn: held.conversation.turn_count,
+            through_turn: save.through_turn,
             durability: Durability::Durable,
         });
         Ok(Saved { revision, durability: Durability::Durable })

@@ -126,7 +126,14 @@ fn append(conversation_id: ConversationId) -> AppendTurn {
 
 fn save(conversation_id: ConversationId, agent_id: AgentId) -> SaveAgentState {
     let agent_config = Some(json("{}"));
-    SaveAgentState { agent_id, conversation_id, agent_config, current_state: None, expected_revision: 0 }
+    SaveAgentState {
+        agent_id,
+        conversation_id,
+        agent_config,
+        current_state: None,
+        expected_revision: 0,
+        through_turn: 0,
+    }
 }
 
 fn is_unavailable(result: &Result<(), RepositoryError>) -> bool {

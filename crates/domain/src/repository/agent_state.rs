@@ -23,6 +23,7 @@ pub trait AgentStateRepository: Send + Sync {
     /// # Errors
     /// In this order: `NotFound { Conversation }` where it is absent, foreign or deleted; `Closed` where
     /// it is archived; `NotFound { AgentState }` where the agent is not the conversation's own;
+    /// `Conflict { Conversation }` where the state has seen more turns than there are;
     /// `Conflict { AgentState }` where the revision is another.
     async fn save(&self, user_id: UserId, save: SaveAgentState) -> RepositoryResult<Saved>;
 

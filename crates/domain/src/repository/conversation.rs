@@ -14,6 +14,8 @@ pub trait ConversationRepository: Send + Sync {
     /// Makes a conversation; the same command sent again is answered with the conversation as it is.
     ///
     /// # Errors
+    /// `TooLarge` and `Invalid` as [`NewConversation::validate`] gives them, before anything else.
+    ///
     /// `AlreadyExists` where the conversation's id is in use by anything else, or was and is deleted or
     /// purged (P6); where the agent's id is in use; and where the user has another conversation of this
     /// external id. A deleted conversation keeps its agent's and its external id until it is purged.
@@ -36,6 +38,8 @@ pub trait ConversationRepository: Send + Sync {
     /// update changes nothing.
     ///
     /// # Errors
+    /// `TooLarge` and `Invalid` as [`ConversationUpdate::validate`] gives them, before anything else.
+    ///
     /// `NotFound` where [`get`](Self::get) gives `None`: an update never brings back (P6).
     async fn update(
         &self,

@@ -5,7 +5,8 @@ use lcs_domain::{AgentId, AgentState, AgentStateUpdate, AppendTurn, SaveAgentSta
 
 use super::Harness;
 use super::fixture::{
-    CLOSED, Client, LONG_AGO, NO_CONVERSATION, NO_STATE, assert_refused, json, saving, saying, stale_revision,
+    CLOSED, Client, LONG_AGO, NO_CONVERSATION, NO_STATE, assert_refused, json, saving, saying, stale_count,
+    stale_revision,
 };
 
 /// Checks the state from both sides, and gives it.
@@ -27,18 +28,19 @@ pub async fn what_is_saved_is_read_back(harness: &dyn Harness) {
 
     let config = json(r#"{"tools":["a"],"temperature":0.5}"#);
     let steps = [
-        // (config sent, state sent, config stored)
-        (None, None, json("{}")),
-        (Some(config.clone()), Some(json(r#"{"facts":{}}"#)), config.clone()),
-        (None, Some(json("[1]")), config.clone()),
-        (None, None, config),
-        (Some(json("null")), Some(json("null")), json("null")),
+        // (config sent, state sent, config stored, turns seen)
+        (None, None, json("{}"), 2),
+        (Some(config.clone()), Some(json(r#"{"facts":{}}"#)), config.clone(), 1),
+        (None, Some(json("[1]")), config.clone(), 2),
+        (None, None, config, 0),
+        (Some(json("null")), Some(json("null")), json("null"), 2),
     ];
     let mut created_at = None;
-    for ((agent_config, current_state, stored_config), revision) in steps.into_iter().zip(1..) {
+    for ((agent_config, current_state, stored_config, through_turn), revision) in steps.into_iter().zip(1..) {
         let save = SaveAgentState {
             agent_config,
             current_state: current_state.clone(),
+            through_turn,
             ..saving(&conversation, "1", revision - 1)
         };
         let saved = client.save(save).await.expect("a state is saved");
@@ -53,7 +55,7 @@ pub async fn what_is_saved_is_read_back(harness: &dyn Harness) {
             created_at: created_at.unwrap_or(state.created_at),
             updated_at: state.updated_at,
             revision,
-            through_turn: 2,
+            through_turn,
             durability: harness.durability(),
         };
         assert_eq!(state, expected, "revision {revision}");
@@ -89,6 +91,24 @@ pub async fn a_state_goes_with_its_turn(harness: &dyn Harness) {
         assert_eq!((state.revision, state.through_turn), (revision, through_turn), "turn {number}");
         assert_eq!((state.agent_config, state.current_state), (json(config), Some(json(current))));
     }
+}
+
+/// A turn that is stored without a state between a host's read and its save is not covered by what was
+/// saved: the agent is still to see it (P5).
+pub async fn p5_a_save_covers_only_the_turns_that_it_has_seen(harness: &dyn Harness) {
+    let client = Client::of(harness).await;
+    let conversation = client.begin().await;
+    client.say(&conversation, "seen").await;
+    let seen = client.head(&conversation).await.expect("a head").turn_count;
+    client.say(&conversation, "not seen").await;
+    let save = SaveAgentState { through_turn: seen, ..saving(&conversation, "1", 0) };
+    client.save(save).await.expect("a state is saved");
+    assert_eq!(read(&client, &conversation).await.through_turn, 1, "the second turn is still to be seen");
+
+    let too_far = SaveAgentState { through_turn: 3, ..saving(&conversation, "2", 1) };
+    assert_refused(client.save(too_far).await, &stale_count(3, 2), "a turn that there is not");
+    let state = read(&client, &conversation).await;
+    assert_eq!((state.revision, state.through_turn), (1, 1), "nothing of a refused save stays");
 }
 
 /// A save and the deletion of a state are activity.
@@ -145,13 +165,17 @@ pub async fn an_archived_conversation_keeps_its_state(harness: &dyn Harness) {
 /// Of all that is wrong with a save, in every combination, the first in the port's list is answered.
 pub async fn a_save_is_refused_for_the_first_reason(harness: &dyn Harness) {
     let client = Client::of(harness).await;
-    for combination in 1..16 {
-        let [deleted, archived, other_agent, stale] = [1, 2, 4, 8].map(|bit| combination & bit != 0);
+    for combination in 1..32 {
+        let [deleted, archived, other_agent, too_far, stale] =
+            [1, 2, 4, 8, 16].map(|bit| combination & bit != 0);
         let (conversation, other) = (client.begin().await, client.begin().await);
         client.save(saving(&conversation, "1", 0)).await.expect("the first state");
         let mut save = saving(&conversation, "2", if stale { 7 } else { 1 });
         if other_agent {
             save.agent_id = other.agent_id;
+        }
+        if too_far {
+            save.through_turn = 1;
         }
         if archived {
             client.archive(&conversation).await;
@@ -160,13 +184,16 @@ pub async fn a_save_is_refused_for_the_first_reason(harness: &dyn Harness) {
         if deleted {
             client.delete(&conversation).await;
         }
-        let expected = match (deleted, archived, other_agent) {
-            (true, _, _) => NO_CONVERSATION,
-            (_, true, _) => CLOSED,
-            (_, _, true) => NO_STATE,
+        let expected = match (deleted, archived, other_agent, too_far) {
+            (true, ..) => NO_CONVERSATION,
+            (_, true, ..) => CLOSED,
+            (_, _, true, _) => NO_STATE,
+            (.., true) => stale_count(1, 0),
             _ => stale_revision(7, 1),
         };
-        let what = format!("deleted {deleted}, archived {archived}, agent {other_agent}, stale {stale}");
+        let what = format!(
+            "deleted {deleted}, archived {archived}, agent {other_agent}, turns {too_far}, stale {stale}"
+        );
         assert_refused(client.save(save).await, &expected, &what);
         if !deleted {
             assert_eq!(client.state(&conversation).await, before, "{what}: nothing has changed");

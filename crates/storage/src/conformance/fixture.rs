@@ -237,7 +237,7 @@ pub(crate) fn with_state(
     AppendTurn { agent_state, ..append }
 }
 
-/// A save of a state made from `expected_revision`.
+/// A save of a state made from `expected_revision` that has seen no turn.
 pub(crate) fn saving(conversation: &Conversation, state: &str, expected_revision: u64) -> SaveAgentState {
     SaveAgentState {
         agent_id: conversation.agent_id,
@@ -245,6 +245,7 @@ pub(crate) fn saving(conversation: &Conversation, state: &str, expected_revision
         agent_config: None,
         current_state: Some(json(state)),
         expected_revision,
+        through_turn: 0,
     }
 }
 

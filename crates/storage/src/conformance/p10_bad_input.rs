@@ -6,8 +6,8 @@
 
 use chrono::{DateTime, Utc};
 use lcs_domain::{
-    ConversationCursor, ListConversations, Metadata, NewTurn, PageLimit, Payload, PayloadLimits,
-    RepositoryError, RetentionPolicy, Text, TurnId, TurnRange,
+    ConversationCursor, ConversationUpdate, ListConversations, Metadata, NewConversation, NewTurn, PageLimit,
+    Payload, PayloadLimits, RepositoryError, RetentionPolicy, Text, TurnId, TurnRange,
 };
 
 use super::Harness;
@@ -72,6 +72,40 @@ pub async fn metadata_and_texts_refuse_nul(_: &dyn Harness) {
     }
 }
 
+/// A text that is too long for its field is refused by name, whatever it was made as; nothing is stored.
+pub async fn a_text_of_another_kind_is_refused(harness: &dyn Harness) {
+    let client = Client::of(harness).await;
+    let text = |bytes: usize| Text::from_stored("x".repeat(bytes));
+    let new = super::fixture::beginning;
+    let refused = [
+        ("/model_id", NewConversation { model_id: text(513), ..new() }),
+        ("/external_id", NewConversation { external_id: Some(text(1024 * 1024)), ..new() }),
+        ("/topic_summary", NewConversation { topic_summary: Some(text(16 * 1024 + 1)), ..new() }),
+        ("/system_prompt", NewConversation { system_prompt: Some(text(1024 * 1024 + 1)), ..new() }),
+    ];
+    for (field, new) in refused {
+        let result = client.create(new).await;
+        let named = matches!(&result, Err(RepositoryError::TooLarge { pointer, .. }) if *pointer == field);
+        assert!(named, "{field}: {:?}", result.err());
+    }
+    assert_eq!(client.list(ListConversations::default()).await, [], "nothing is stored");
+    let fits = NewConversation {
+        model_id: text(512),
+        external_id: Some(text(512)),
+        topic_summary: Some(text(16 * 1024)),
+        system_prompt: Some(text(1024 * 1024)),
+        ..new()
+    };
+    let made = client.create(fits).await.expect("the longest texts fit");
+    let topic_summary = Some(Some(text(16 * 1024 + 1)));
+    let update = ConversationUpdate { topic_summary, ..ConversationUpdate::default() };
+    let result = client.update(&made, update).await;
+    let named =
+        matches!(&result, Err(RepositoryError::TooLarge { pointer, .. }) if *pointer == "/topic_summary");
+    assert!(named, "an update: {:?}", result.err());
+    assert_eq!(client.get(&made).await, Some(made), "it is as it was");
+}
+
 /// Times, page sizes and policies that a store cannot hold are refused.
 pub async fn times_and_sizes_out_of_range_are_refused(_: &dyn Harness) {
     for at in [DateTime::<Utc>::MIN_UTC, DateTime::<Utc>::MAX_UTC] {
@@ -123,6 +157,12 @@ pub async fn numbers_past_the_columns_are_no_failure(harness: &dyn Harness) {
         stale.expected_turn_count = Some(number);
         let expected = super::fixture::stale_count(number.into(), 1);
         super::fixture::assert_refused(client.append(stale).await, &expected, "a count of the future");
+    }
+    for number in [i32::MAX as u32, i32::MAX as u32 + 1, u32::MAX] {
+        let mut save = super::fixture::saving(&conversation, "1", 0);
+        save.through_turn = number;
+        let expected = super::fixture::stale_count(number.into(), 1);
+        super::fixture::assert_refused(client.save(save).await, &expected, "turns of the future");
     }
     for revision in [i64::MAX as u64, i64::MAX as u64 + 1, u64::MAX] {
         let save = super::fixture::saving(&conversation, "1", revision);

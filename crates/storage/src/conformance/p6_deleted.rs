@@ -93,14 +93,15 @@ pub async fn purged_stays_purged(harness: &dyn Harness) {
     }
 }
 
-/// A purged conversation leaves its external id to the next one.
+/// A purged conversation leaves its agent's id and its external id to the next one.
 pub async fn an_external_id_is_free_after_the_purge(harness: &dyn Harness) {
     let client = Client::of(harness).await;
     let named = || NewConversation { external_id: Some(name("conv_0123")), ..beginning() };
     let first = client.create(named()).await.expect("the first of this external id");
     client.delete(&first).await;
     client.purge(policy()).await;
-    client.create(named()).await.expect("the next of this external id");
+    let next = NewConversation { agent_id: first.agent_id, ..named() };
+    client.create(next).await.expect("the next of this agent and this external id");
 }
 
 /// Of many deletes at once, one finds something to delete.

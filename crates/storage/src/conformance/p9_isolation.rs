@@ -5,7 +5,7 @@ use std::fmt::Debug;
 use lcs_domain::conversation::OpenStatus;
 use lcs_domain::{
     AgentId, AppendTurn, Conversation, ConversationCursor, ConversationId, ConversationUpdate,
-    ListConversations, PageLimit, TurnRange,
+    ListConversations, PageLimit, SaveAgentState, TurnRange,
 };
 
 use super::Harness;
@@ -46,6 +46,10 @@ async fn answers(client: &Client, target: &Conversation, said: &AppendTurn) -> V
         ("state by conversation", text(states.get_by_conversation(user_id, id).await)),
         ("save", text(client.save(saving(target, "1", 1)).await)),
         ("save a stale one", text(client.save(saving(target, "1", 7)).await)),
+        (
+            "save too far",
+            text(client.save(SaveAgentState { through_turn: 9, ..saving(target, "1", 1) }).await),
+        ),
         ("delete the state", text(states.delete(user_id, agent_id).await)),
         ("delete", text(conversations.delete(user_id, id).await)),
     ];
@@ -126,7 +130,7 @@ pub async fn anothers_agent_is_an_absent_one(harness: &dyn Harness) {
                 update.agent_id = agent_id;
             }
             assert_refused(stranger.append(append).await, &NO_STATE, "an append with another's agent");
-            let save = lcs_domain::SaveAgentState { agent_id, ..saving(&mine, "2", revision) };
+            let save = SaveAgentState { agent_id, ..saving(&mine, "2", revision) };
             assert_refused(stranger.save(save).await, &NO_STATE, "a save of another's agent");
         }
         let states = stranger.store.agent_states();

@@ -37,9 +37,10 @@ impl AgentStateRepository for Memory {
         let row = tables.open_mut(user_id, save.conversation_id)?;
         row.refuse_closed()?;
         row.refuse_other_agent(save.agent_id)?;
+        save.refuse_unknown_turns(row.conversation.turn_count)?;
         row.refuse_other_revision(save.expected_revision)?;
         row.touch(now);
-        row.put_state(save.agent_config, save.current_state, now);
+        row.put_state(save.agent_config, save.current_state, save.through_turn, now);
         Ok(Saved { revision: row.conversation.state_revision, durability: Durability::Volatile })
     }
 

@@ -27,6 +27,7 @@ impl Tables {
 impl ConversationRepository for Memory {
     #[tracing::instrument(name = "db.conversation.create", skip_all, fields(conversation_id = %new.conversation_id))]
     async fn create(&self, user_id: UserId, new: NewConversation) -> RepositoryResult<Conversation> {
+        new.validate()?;
         let now = self.clock.now();
         let mut tables = self.tables();
         if let Some(row) = tables.conversations.get(&new.conversation_id)
@@ -109,6 +110,7 @@ impl ConversationRepository for Memory {
         conversation_id: ConversationId,
         update: ConversationUpdate,
     ) -> RepositoryResult<Conversation> {
+        update.validate()?;
         let now = self.clock.now();
         let mut tables = self.tables();
         let row = tables.open_mut(user_id, conversation_id)?;

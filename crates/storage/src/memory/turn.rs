@@ -90,7 +90,7 @@ impl TurnRepository for Memory {
             },
         });
         if let Some(update) = agent_state {
-            row.put_state(update.agent_config, Some(update.current_state), now);
+            row.put_state(update.agent_config, Some(update.current_state), turn_number, now);
         }
         let appended = row.appended(turn_number, false);
         tables.turns.insert(turn_id, conversation_id);

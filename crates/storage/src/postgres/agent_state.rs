@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Bool, Bytea, Jsonb, Nullable, Text as SqlText, Uuid as SqlUuid};
+use diesel::sql_types::{BigInt, Bool, Bytea, Integer, Jsonb, Nullable, Text as SqlText, Uuid as SqlUuid};
 use lcs_domain::repository::RepositoryResult;
 use lcs_domain::{
     AgentId, AgentState, AgentStateRepository, ConversationId, ConversationStatus, Durability, Entity,
@@ -24,6 +24,7 @@ statement! {
     Save(include_str!("agent_state/save.sql")) -> (
         Nullable<BigInt>,
         Nullable<SqlText>,
+        Nullable<Integer>,
         Nullable<BigInt>,
         Nullable<SqlUuid>,
     ) {
@@ -35,6 +36,7 @@ statement! {
         agent_config_sealed: Option<Vec<u8>> as Nullable<Bytea>,
         current_state: Option<Json> as Nullable<Jsonb>,
         current_state_sealed: Option<Vec<u8>> as Nullable<Bytea>,
+        through_turn: i64 as BigInt,
     }
 }
 
@@ -53,6 +55,7 @@ struct Report {
     saved: Option<i64>,
     /// The locked conversation, before anything was written.
     status: Option<String>,
+    turn_count: Option<i32>,
     state_revision: Option<i64>,
     agent_id: Option<Uuid>,
 }
@@ -128,13 +131,14 @@ impl Postgres {
             agent_config_sealed,
             current_state,
             current_state_sealed,
+            through_turn: save.through_turn.into(),
         };
         let answer = self.write(query.agent_id, &query).await.map_err(Fault::into_error)?;
         let repeated = answer.repeated;
         let report = answer.one().ok_or_else(no_row)?;
         match verdict(report, save)? {
-            Err(RepositoryError::Conflict { observed, .. })
-                if repeated && observed == save.expected_revision + 1 =>
+            Err(RepositoryError::Conflict { entity: Entity::AgentState, observed, .. })
+                if repeated && save.expected_revision.checked_add(1) == Some(observed) =>
             {
                 self.saved_before(user_id, save, observed).await
             }
@@ -152,6 +156,7 @@ impl Postgres {
         let stored = AgentStateRepository::get(self, user_id, save.agent_id).await?;
         let ours = stored.is_some_and(|stored| {
             stored.revision == revision
+                && stored.through_turn == save.through_turn
                 && stored.current_state == save.current_state
                 && save.agent_config.as_ref().is_none_or(|config| *config == stored.agent_config)
         });
@@ -165,7 +170,9 @@ impl Postgres {
 /// What a save's report means; refusals in the order that the port gives them.
 fn verdict(report: Report, save: &SaveAgentState) -> RepositoryResult<RepositoryResult<Saved>> {
     let row = Row { table: "conversations", key: save.conversation_id.into() };
-    let (Some(status), Some(state_revision)) = (report.status, report.state_revision) else {
+    let (Some(status), Some(turn_count), Some(state_revision)) =
+        (report.status, report.turn_count, report.state_revision)
+    else {
         return Ok(Err(RepositoryError::not_found(Entity::Conversation)));
     };
     if let Some(revision) = report.saved {
@@ -180,7 +187,10 @@ fn verdict(report: Report, save: &SaveAgentState) -> RepositoryResult<Repository
         ConversationStatus::Active if report.agent_id != Some(save.agent_id.into()) => {
             RepositoryError::not_found(Entity::AgentState)
         }
-        ConversationStatus::Active => conflict(save, row.revision("state_revision", state_revision)?),
+        ConversationStatus::Active => save
+            .refuse_unknown_turns(row.count("turn_count", turn_count)?)
+            .err()
+            .unwrap_or(conflict(save, row.revision("state_revision", state_revision)?)),
     }))
 }
 

@@ -86,6 +86,7 @@ impl ConversationRepository for Postgres {
         fields(%user_id, conversation_id = %new.conversation_id)
     )]
     async fn create(&self, user_id: UserId, new: NewConversation) -> RepositoryResult<Conversation> {
+        new.validate()?;
         let store = self.clone();
         detached(new.conversation_id.into(), async move { store.create_conversation(user_id, new).await })
             .await
@@ -139,6 +140,7 @@ impl ConversationRepository for Postgres {
         conversation_id: ConversationId,
         update: ConversationUpdate,
     ) -> RepositoryResult<Conversation> {
+        update.validate()?;
         if update == ConversationUpdate::default() {
             let unchanged = ConversationRepository::get(self, user_id, conversation_id).await?;
             return unchanged.ok_or(RepositoryError::not_found(Entity::Conversation));

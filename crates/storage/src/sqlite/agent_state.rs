@@ -203,10 +203,11 @@ impl AgentStateRepository for Sqlite {
                 if place.agent_id != save.agent_id {
                     return Err(RepositoryError::not_found(Entity::AgentState).into());
                 }
+                save.refuse_unknown_turns(place.turn_count)?;
                 expect_revision(&place, save.expected_revision)?;
                 let revision = place.state_revision + 1;
                 raise_revision(connection, save.conversation_id.into(), now)?;
-                state.store(connection, revision, place.turn_count, now)?;
+                state.store(connection, revision, save.through_turn, now)?;
                 Ok(Saved { revision, durability: Durability::Durable })
             })
             .await

@@ -103,6 +103,7 @@ pub(super) fn find_place(
 impl ConversationRepository for Sqlite {
     #[tracing::instrument(name = "db.conversation.create", skip_all, fields(%user_id, conversation_id = %new.conversation_id))]
     async fn create(&self, user_id: UserId, new: NewConversation) -> RepositoryResult<Conversation> {
+        new.validate()?;
         self.database
             .write(new.conversation_id, move |connection, now| {
                 if let Some(existing) = find(connection, new.conversation_id)? {
@@ -211,6 +212,7 @@ impl ConversationRepository for Sqlite {
         conversation_id: ConversationId,
         update: ConversationUpdate,
     ) -> RepositoryResult<Conversation> {
+        update.validate()?;
         self.database
             .write(conversation_id, move |connection, now| {
                 let found = find_visible(connection, user_id, conversation_id)?;

@@ -21,16 +21,43 @@ pub(super) struct Command {
 /// What is done.
 #[derive(Debug, Clone)]
 pub(super) enum Action {
-    Create { agent: usize, model: bool, external_id: Option<bool> },
+    Create {
+        agent: usize,
+        model: bool,
+        external_id: Option<bool>,
+    },
     Look,
-    List { archived: Option<bool>, limit: u32 },
-    Update { topic: Option<Topic>, archive: Option<bool>, metadata: Option<u8> },
+    List {
+        archived: Option<bool>,
+        limit: u32,
+    },
+    Update {
+        topic: Option<Topic>,
+        archive: Option<bool>,
+        metadata: Option<u8>,
+    },
     Delete,
-    Append { turn: usize, content: bool, expected: Option<Expected>, state: Option<State> },
-    Turn { turn: usize },
-    Page { range: Range, limit: u32 },
-    Save(State),
-    DeleteState { agent: usize },
+    Append {
+        turn: usize,
+        content: bool,
+        expected: Option<Expected>,
+        state: Option<State>,
+    },
+    Turn {
+        turn: usize,
+    },
+    Page {
+        range: Range,
+        limit: u32,
+    },
+    /// `seen`: how many turns more than the conversation has.
+    Save {
+        state: State,
+        seen: i32,
+    },
+    DeleteState {
+        agent: usize,
+    },
     Age,
     CountDue,
     Purge,
@@ -111,7 +138,8 @@ fn action() -> impl Strategy<Value = Action> {
         10 => append.prop_map(|(turn, content, expected, state)| Action::Append { turn, content, expected, state }),
         2 => (0..TURNS).prop_map(|turn| Action::Turn { turn }),
         3 => (range, 1..5_u32).prop_map(|(range, limit)| Action::Page { range, limit }),
-        4 => state().prop_map(Action::Save),
+        4 => (state(), prop_oneof![4 => Just(0), 2 => Just(-1), 1 => Just(1)])
+            .prop_map(|(state, seen)| Action::Save { state, seen }),
         1 => (0..CONVERSATIONS).prop_map(|agent| Action::DeleteState { agent }),
         1 => Just(Action::Age),
         1 => Just(Action::CountDue),

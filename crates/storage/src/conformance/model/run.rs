@@ -1,6 +1,5 @@
 //! Runs one history against a store and the memory model, and compares what they answer.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
 use chrono::DateTime;
@@ -47,16 +46,12 @@ pub(super) async fn equals_the_model(harness: &dyn Harness, history: &[Command])
     let model = Arc::new(Memory::new(Arc::new(SystemClock)));
     // A history before this one has left its conversations.
     empty(&*stores[0]).await;
-    let mut purged: HashSet<Value> = HashSet::new();
     for (step, command) in history.iter().enumerate() {
         let current = names.current(&model, command).await;
         if let Action::Age = command.action {
             let conversation_id = names.conversations[command.conversation];
             model.age(conversation_id, LONG_AGO);
             harness.age(conversation_id, LONG_AGO).await;
-        }
-        if names.takes_a_purged_agent(command, &purged) {
-            continue;
         }
         let expected = names.apply(&*model, command, current).await;
         let found = names.apply(&*stores[step % 2], command, current).await;
@@ -70,10 +65,6 @@ pub(super) async fn equals_the_model(harness: &dyn Harness, history: &[Command])
         let found = names.look(&*stores[(step + 1) % 2], command).await;
         if seen != found {
             return difference("what is read after it", &seen, &found);
-        }
-        if let Action::Purge = command.action {
-            let ids = expected["Ok"]["purged"].as_array().cloned().unwrap_or_default();
-            purged.extend(ids.into_iter().map(|purged| purged["agent_id"].clone()));
         }
         tick().await;
     }
@@ -147,16 +138,6 @@ impl Names {
             }
         }
         Current::default()
-    }
-
-    /// An agent's id is made by the server and never used for another conversation: whether a store
-    /// still knows it after the purge is its own affair.
-    fn takes_a_purged_agent(&self, command: &Command, purged: &HashSet<Value>) -> bool {
-        let Action::Create { agent, .. } = command.action else {
-            return false;
-        };
-        let agent_id = self.agent(agent, command.conversation);
-        purged.contains(&Value::String(agent_id.to_string()))
     }
 
     /// The agent of this number; past the last of them, the conversation's own.
@@ -235,7 +216,7 @@ impl Names {
                 let limit = PageLimit::new(*limit).expect("a page size");
                 answer(store.turns().page(user, id, range, limit).await)
             }
-            Action::Save(state) => {
+            Action::Save { state, seen } => {
                 let update = self.state(state, command.conversation, current);
                 let save = SaveAgentState {
                     agent_id: update.agent_id,
@@ -243,6 +224,7 @@ impl Names {
                     current_state: update.agent_config.is_some().then_some(update.current_state),
                     agent_config: update.agent_config,
                     expected_revision: update.expected_revision,
+                    through_turn: current.turn_count.saturating_add_signed(*seen),
                 };
                 answer(store.agent_states().save(user, save).await)
             }
