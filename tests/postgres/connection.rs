@@ -184,3 +184,55 @@ async fn a_server_without_a_free_place_is_overloaded() {
     let error = refusal(narrow).await;
     assert!(matches!(error, RepositoryError::Overloaded { .. }), "{error:?}");
 }
+
+#[tokio::test]
+async fn a_pool_that_cannot_grow_serves_those_who_wait_with_what_it_has() {
+    let cluster = PrivateCluster::start_with(PrivateOptions::default());
+    let database = cluster.database().await;
+    crate::support::single(database.url()).await;
+    database
+        .execute(
+            "CREATE ROLE narrow LOGIN PASSWORD 'narrow' CONNECTION LIMIT 2;
+             GRANT ALL ON ALL TABLES IN SCHEMA public TO narrow",
+        )
+        .await;
+    let narrow = PostgresConfig {
+        user: "narrow".into(),
+        password: Some("narrow".to_owned().into()),
+        // One more than are made: two may be trying at once.
+        pool_size: 4,
+        max_overflow: 0,
+        lock_timeout: Duration::from_mins(1),
+        statement_timeout: Duration::from_mins(1),
+        pool_timeout: Duration::from_mins(1),
+        reconnect_timeout: Duration::ZERO,
+        ..config(database.url())
+    };
+    let store = Postgres::connect(narrow).await.unwrap();
+    let other = database.client().await;
+    other.batch_execute("BEGIN; LOCK conversations IN ACCESS EXCLUSIVE MODE").await.unwrap();
+    let begin = || {
+        let store = store.clone();
+        tokio::spawn(async move { crate::support::begin(&store).await })
+    };
+    let (first, second) = (begin(), begin());
+    crate::resilience::until(&database, "SELECT count(*) FROM pg_locks WHERE NOT granted", "2").await;
+    // Each of them has the pool try to grow: when the second is refused, the first has heard of its own.
+    let mut waiting = Vec::new();
+    for refusals in 1..=2 {
+        let store = store.clone();
+        waiting.push(tokio::spawn(async move { store.ping().await }));
+        let refused = async {
+            while cluster.log().matches("too many connections for role \"narrow\"").count() < refusals {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_mins(1), refused).await.expect("the server refuses");
+    }
+    other.batch_execute("COMMIT").await.unwrap();
+    for waiter in waiting {
+        waiter.await.unwrap().unwrap();
+    }
+    first.await.unwrap();
+    second.await.unwrap();
+}

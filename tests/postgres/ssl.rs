@@ -120,6 +120,36 @@ async fn a_self_signed_certificate_is_enough_to_encrypt_and_not_to_trust() {
 }
 
 #[tokio::test]
+async fn a_self_signed_certificate_that_is_the_given_one_is_trusted() {
+    let folder = tempfile::tempdir().unwrap();
+    let valid = (rcgen::date_time_ymd(2020, 1, 1), rcgen::date_time_ymd(4000, 1, 1));
+    let expired = (rcgen::date_time_ymd(2020, 1, 1), rcgen::date_time_ymd(2021, 1, 1));
+    let ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    for (is_ca, (from, to), by_name, by_address) in [
+        (ca, valid, "tls", "it names another host"),
+        (IsCa::NoCa, valid, "tls", "it names another host"),
+        (ca, expired, "it has expired", "it has expired"),
+    ] {
+        // As `openssl req -x509` makes it: its own authority.
+        let mut params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+        (params.is_ca, params.not_before, params.not_after) = (is_ca, from, to);
+        let key = KeyPair::generate().unwrap();
+        let certificate = params.self_signed(&key).unwrap().pem();
+        let file = folder.path().join("own.pem");
+        std::fs::write(&file, &certificate).unwrap();
+        let cluster = start(&certificate, &key.serialize_pem(), &[]).await;
+        for (mode, host, expected) in [
+            (SslMode::VerifyCa, "127.0.0.1", by_name),
+            (SslMode::VerifyFull, "localhost", by_name),
+            (SslMode::VerifyFull, "127.0.0.1", by_address),
+        ] {
+            let came = connect(&cluster, host, mode, Some(&file)).await;
+            assert!(came.contains(expected), "{mode} at {host}: expected {expected}, got {came}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_server_without_tls_is_refused_where_encryption_is_required() {
     let folder = tempfile::tempdir().unwrap();
     let file = ca_file(folder.path(), "ca.pem", &authority("ours"));

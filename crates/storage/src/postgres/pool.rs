@@ -79,8 +79,8 @@ impl Pool {
     /// A connection for `purpose`, made later than `newer_than`.
     ///
     /// # Errors
-    /// `Unavailable`, with the reason, where none can be made: at once where it is of no use to try again,
-    /// else after the reconnect timeout. `Overloaded` where all are in use for longer than the pool's.
+    /// `Unavailable`, with the reason, where there is none and none can be made: at once where it is of no
+    /// use to try again, else after the reconnect timeout. `Overloaded` where all are in use for longer than the pool's.
     pub(super) async fn lease(
         &self,
         purpose: Purpose,
@@ -115,7 +115,7 @@ impl Pool {
                         }
                         Err(_) => return Err(self.none_free()),
                     },
-                    failure = next(&mut failures) => failure,
+                    failure = self.next_failure(&mut failures) => failure,
                 },
             };
             if failure.is_lasting() || began.elapsed() + pause > patience {
@@ -139,10 +139,11 @@ impl Pool {
         let config = self.connector.config();
         let (open, limit) = (self.connections.state().connections, self.connections.config().max_size);
         if open < limit {
-            let last = self.failures.borrow().as_ref().map(|failure| failure.reason.clone());
-            return RepositoryError::unavailable(last.unwrap_or_else(|| {
-                format!("{} was not connected to within {:?}", config.address(), config.pool_timeout)
-            }));
+            let last = self.failures.borrow().as_ref().map(ConnectFailure::to_error);
+            return last.unwrap_or_else(|| {
+                let (address, limit) = (config.address(), config.pool_timeout);
+                RepositoryError::unavailable(format!("{address} was not connected to within {limit:?}"))
+            });
         }
         RepositoryError::Overloaded {
             reason: format!(
@@ -152,17 +153,19 @@ impl Pool {
             ),
         }
     }
-}
 
-/// The next failure to connect.
-async fn next(failures: &mut watch::Receiver<Option<ConnectFailure>>) -> ConnectFailure {
-    loop {
-        if failures.changed().await.is_err() {
-            // The sender lives in the pool: without it there is nothing to wait for but the pool itself.
-            return std::future::pending().await;
-        }
-        if let Some(failure) = failures.borrow_and_update().clone() {
-            return failure;
+    /// The next failure to connect that leaves the pool without any connection. While there is one, it is
+    /// worth waiting for: that the pool cannot grow is no concern of those whom it serves.
+    async fn next_failure(&self, failures: &mut watch::Receiver<Option<ConnectFailure>>) -> ConnectFailure {
+        loop {
+            if failures.changed().await.is_err() {
+                // The sender lives in the pool: without it there is nothing to wait for but the pool itself.
+                return std::future::pending().await;
+            }
+            let failure = failures.borrow_and_update().clone();
+            if let Some(failure) = failure.filter(|_| self.state().connections == 0) {
+                return failure;
+            }
         }
     }
 }

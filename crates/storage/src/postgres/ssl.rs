@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use lcs_domain::RepositoryError;
 use lcs_domain::repository::RepositoryResult;
-use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{WebPkiServerVerifier, verify_server_name};
 use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
+use rustls::server::ParsedCertificate;
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
@@ -24,9 +25,9 @@ pub(super) fn connector(config: &PostgresConfig) -> RepositoryResult<Option<Make
     }
     let provider = Arc::new(ring::default_provider());
     let verifier: Arc<dyn ServerCertVerifier> = match config.ssl_mode {
-        SslMode::VerifyFull => trusted(config, &provider)?,
-        SslMode::VerifyCa => Arc::new(AnyName(trusted(config, &provider)?)),
-        SslMode::Require if config.ca_cert_path.is_some() => Arc::new(AnyName(trusted(config, &provider)?)),
+        SslMode::VerifyFull => Arc::new(trusted(config, &provider, true)?),
+        SslMode::VerifyCa => Arc::new(trusted(config, &provider, false)?),
+        SslMode::Require if config.ca_cert_path.is_some() => Arc::new(trusted(config, &provider, false)?),
         _ => Arc::new(AnyCertificate(Arc::clone(&provider))),
     };
     let tls = ClientConfig::builder_with_provider(provider)
@@ -38,11 +39,12 @@ pub(super) fn connector(config: &PostgresConfig) -> RepositoryResult<Option<Make
     Ok(Some(MakeRustlsConnect::new(tls)))
 }
 
-/// A verifier of chain and host name, against the given authorities or the system's.
+/// A verifier of the chain, and of the host name if so asked, against the given certificates or the system's.
 fn trusted(
     config: &PostgresConfig,
     provider: &Arc<CryptoProvider>,
-) -> RepositoryResult<Arc<WebPkiServerVerifier>> {
+    checks_name: bool,
+) -> RepositoryResult<Trusted> {
     let (roots, from) = match &config.ca_cert_path {
         Some(path) => {
             let unreadable = |error: &dyn std::fmt::Display| {
@@ -60,20 +62,30 @@ fn trusted(
         None => (rustls_native_certs::load_native_certs().certs, "the system's certificates".to_owned()),
     };
     let mut store = RootCertStore::empty();
-    store.add_parsable_certificates(roots);
-    WebPkiServerVerifier::builder_with_provider(Arc::new(store), Arc::clone(provider)).build().map_err(|_| {
-        RepositoryError::invalid(
-            "/ca_cert_path",
-            format!("{from} hold no certificate authority: name the file with the server's"),
-        )
-    })
+    store.add_parsable_certificates(roots.iter().cloned());
+    let chain = WebPkiServerVerifier::builder_with_provider(Arc::new(store), Arc::clone(provider))
+        .build()
+        .map_err(|_| {
+            RepositoryError::invalid(
+                "/ca_cert_path",
+                format!("{from} hold no certificate authority: name the file with the server's"),
+            )
+        })?;
+    let given = if config.ca_cert_path.is_some() { roots } else { Vec::new() };
+    Ok(Trusted { chain, given, checks_name })
 }
 
-/// Checks the chain and not the name: `verify-ca`.
+/// Checks the chain, and in `verify-full` the name.
 #[derive(Debug)]
-struct AnyName(Arc<WebPkiServerVerifier>);
+struct Trusted {
+    chain: Arc<WebPkiServerVerifier>,
+    /// The certificates of the configuration. A server that shows one of them needs no chain: libpq takes a
+    /// self-signed one that is its own authority, which the verifier of chains does not.
+    given: Vec<CertificateDer<'static>>,
+    checks_name: bool,
+}
 
-impl ServerCertVerifier for AnyName {
+impl ServerCertVerifier for Trusted {
     fn verify_server_cert(
         &self,
         end_entity: &CertificateDer<'_>,
@@ -82,11 +94,20 @@ impl ServerCertVerifier for AnyName {
         ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        // The name is looked at last: who fails at it has a chain that holds.
-        match self.0.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now) {
+        match self.chain.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now) {
+            // The name is looked at last: who fails at it has a chain that holds.
             Err(Error::InvalidCertificate(
                 CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
-            )) => Ok(ServerCertVerified::assertion()),
+            )) if !self.checks_name => Ok(ServerCertVerified::assertion()),
+            // The dates are looked at first: who fails at what has no name of its own is within them.
+            Err(Error::InvalidCertificate(CertificateError::Other(_) | CertificateError::UnknownIssuer))
+                if self.given.iter().any(|given| given == end_entity) =>
+            {
+                if self.checks_name {
+                    verify_server_name(&ParsedCertificate::try_from(end_entity)?, server_name)?;
+                }
+                Ok(ServerCertVerified::assertion())
+            }
             verdict => verdict,
         }
     }
@@ -97,7 +118,7 @@ impl ServerCertVerifier for AnyName {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.0.verify_tls12_signature(message, certificate, signature)
+        self.chain.verify_tls12_signature(message, certificate, signature)
     }
 
     fn verify_tls13_signature(
@@ -106,11 +127,11 @@ impl ServerCertVerifier for AnyName {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.0.verify_tls13_signature(message, certificate, signature)
+        self.chain.verify_tls13_signature(message, certificate, signature)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.supported_verify_schemes()
+        self.chain.supported_verify_schemes()
     }
 }
 
