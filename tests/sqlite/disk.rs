@@ -163,8 +163,8 @@ async fn a_damaged_file_says_so_and_never_panics() {
         .unwrap_err();
     assert!(error.to_string().ends_with("is damaged: restore it from a backup"), "{error}");
     let findings = store.diagnose().await.unwrap();
-    let indexes = findings.iter().find(|finding| finding.check == "indexes").unwrap();
-    assert_eq!(indexes.severity, diagnostic::Severity::Error, "{findings:?}");
+    let integrity = findings.iter().find(|finding| finding.check == "integrity").unwrap();
+    assert_eq!(integrity.severity, diagnostic::Severity::Error, "{findings:?}");
 }
 
 /// What a user who is not above the modes of files hears from `sqlite-worker migrate`.
