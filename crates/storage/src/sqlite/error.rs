@@ -36,11 +36,11 @@ impl Failure {
     pub(super) fn into_repository(self, file: &str) -> RepositoryError {
         match self {
             Self::Database(error) if may_lack_room(&error) && file::lacks_room(file) => storage_full(file),
-            failure => failure.as_said(file),
+            failure => failure.into_said(file),
         }
     }
 
-    fn as_said(self, file: &str) -> RepositoryError {
+    fn into_said(self, file: &str) -> RepositoryError {
         match self {
             Self::Refused(error) => error,
             Self::Database(error) => translate(error, file),
@@ -53,7 +53,7 @@ impl Failure {
     /// the record may be in the log, and a restart would find it there; also where the disk is full, if
     /// SQLite only says that it gave an error.
     pub(super) fn into_commit_failure(self, file: &str, key: &str) -> RepositoryError {
-        match self.as_said(file) {
+        match self.into_said(file) {
             error @ (RepositoryError::StorageFull { .. } | RepositoryError::Overloaded { .. }) => error,
             _ => RepositoryError::OutcomeUnknown { key: key.to_owned() },
         }

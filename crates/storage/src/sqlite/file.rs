@@ -10,7 +10,7 @@ use lcs_domain::RepositoryError;
 use super::error;
 
 /// What SQLite makes beside the file when it opens it: the index of the log is 32 KiB.
-const ROOM: [u8; 64 * 1024] = [0; 64 * 1024];
+static ROOM: [u8; 64 * 1024] = [0; 64 * 1024];
 
 /// The URI by which SQLite opens `path`, whatever characters stand in it.
 pub(super) fn uri(path: &Path) -> String {
