@@ -14,6 +14,9 @@ use tokio::task::spawn_blocking;
 
 use super::error;
 
+/// Why work that was not begun never will be.
+pub(super) const SHUTTING_DOWN: &str = "the program is shutting down";
+
 /// The settings of a connection, in SQLite's words.
 ///
 /// `busy_timeout` comes first, so that the others wait where they have to. FULL syncs the log with each
@@ -59,7 +62,7 @@ impl ManageConnection for Manager {
         let manager = self.clone();
         let connection = spawn_blocking(move || manager.open())
             .await
-            .map_err(|_| RepositoryError::unavailable("the program is shutting down"))??;
+            .map_err(|_| RepositoryError::unavailable(SHUTTING_DOWN))??;
         self.last_error.clear();
         Ok(connection)
     }
@@ -90,6 +93,11 @@ impl LastError {
 
 impl ErrorSink<RepositoryError> for LastError {
     fn sink(&self, error: RepositoryError) {
+        if matches!(&error, RepositoryError::Unavailable { reason, .. } if reason == SHUTTING_DOWN) {
+            // A pool fills up behind whom it serves; what ends soon after never needed that connection.
+            tracing::debug!(%error, "a connection to the database file is no longer needed");
+            return;
+        }
         tracing::warn!(%error, "a connection to the database file could not be made");
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.to_string());
     }
@@ -116,5 +124,19 @@ pub(super) fn log_ahead(connection: &mut SqliteConnection, file: &str) -> Result
             source: None,
         }),
         Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shutdown_is_no_reason_why_connections_cannot_be_made() {
+        let last_error = LastError::default();
+        last_error.sink(RepositoryError::unavailable(SHUTTING_DOWN));
+        assert_eq!(last_error.get(), None);
+        last_error.sink(RepositoryError::unavailable("the disk is gone"));
+        assert_eq!(last_error.get().as_deref(), Some("the database is unavailable: the disk is gone"));
     }
 }

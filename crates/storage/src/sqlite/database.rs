@@ -219,7 +219,7 @@ async fn blocking<R: Send + 'static>(
                 source: None,
             }
         } else {
-            RepositoryError::unavailable("the program is shutting down")
+            RepositoryError::unavailable(connection::SHUTTING_DOWN)
         })
     })
 }
