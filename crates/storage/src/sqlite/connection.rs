@@ -12,7 +12,7 @@ use diesel::sqlite::SqliteConnection;
 use lcs_domain::RepositoryError;
 use tokio::task::spawn_blocking;
 
-use super::error;
+use super::{error, migration};
 
 /// Why work that was not begun never will be.
 pub(super) const SHUTTING_DOWN: &str = "the program is shutting down";
@@ -107,13 +107,15 @@ impl ErrorSink<RepositoryError> for LastError {
     }
 }
 
-/// Switches the file to a write-ahead log, so that readers and the writer never wait for each other.
+/// Switches the file to a write-ahead log, so that readers and the writer never wait for each other: a file
+/// of this program, or one without tables.
 pub(super) fn log_ahead(connection: &mut SqliteConnection, file: &str) -> Result<(), RepositoryError> {
     #[derive(QueryableByName)]
     struct Mode {
         #[diesel(sql_type = Text)]
         journal_mode: String,
     }
+    migration::expect_ours(connection, file).map_err(|failure| failure.into_repository(file))?;
     let mode: Result<Mode, _> = diesel::sql_query("PRAGMA journal_mode=WAL").get_result(connection);
     match mode.map_err(|error| error::Failure::from(error).into_repository(file)) {
         Ok(mode) if mode.journal_mode == "wal" => Ok(()),
