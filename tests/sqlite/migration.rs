@@ -3,6 +3,7 @@
 use diesel::connection::SimpleConnection;
 use lcs_domain::{ConversationRepository, RepositoryError};
 use lcs_storage::migration::Migrations;
+use lcs_storage::sqlite::Sqlite;
 
 use crate::process::worker;
 use crate::support::*;
@@ -78,4 +79,23 @@ async fn a_store_that_was_never_migrated_says_so() {
     assert!(
         matches!(&error, RepositoryError::SchemaSkew { remedy, .. } if remedy == "run `lcs-persistence migrate run`")
     );
+}
+
+#[tokio::test]
+async fn another_programs_file_is_refused_and_kept_as_it_is() {
+    let place = Place::new();
+    place.raw().batch_execute("CREATE TABLE notes (note TEXT); INSERT INTO notes VALUES ('a')").unwrap();
+    let before = std::fs::read(place.file()).unwrap();
+    let error = Sqlite::open(place.config(), clock()).await.unwrap_err();
+    let reason = format!("{} holds another program's tables: name another file", place.file().display());
+    assert!(matches!(&error, RepositoryError::Backend { reason: said, .. } if *said == reason), "{error}");
+    assert_eq!(std::fs::read(place.file()).unwrap(), before);
+
+    // Also where the tables come after the file was opened.
+    let place = Place::new();
+    let store = open(place.config()).await;
+    place.raw().batch_execute("CREATE TABLE notes (note TEXT)").unwrap();
+    let error = store.run_pending().await.unwrap_err();
+    assert!(error.to_string().ends_with("another program's tables: name another file"), "{error}");
+    assert_eq!(ask(&mut place.raw(), "SELECT group_concat(name) AS answer FROM sqlite_schema"), "notes");
 }

@@ -123,6 +123,10 @@ async fn an_append_to_a_damaged_conversation_is_refused_whole() {
     assert_eq!(ask(&mut place.raw(), "SELECT CAST(count(*) AS TEXT) AS answer FROM conversation_turns"), "0");
 }
 
+async fn finding(store: &lcs_storage::sqlite::Sqlite, check: &str) -> diagnostic::Finding {
+    store.diagnose().await.unwrap().into_iter().find(|finding| finding.check == check).unwrap()
+}
+
 #[tokio::test]
 async fn doctor_finds_what_disagrees() {
     let place = Place::new();
@@ -142,6 +146,8 @@ async fn doctor_finds_what_disagrees() {
     let mut raw = place.raw();
     raw.batch_execute("UPDATE conversations SET turn_count = 7").unwrap();
     assert_eq!(wrong(&store).await, ["turn_heads"]);
+    let heads = finding(&store, "turn_heads").await;
+    assert_eq!(heads.detail, "1 conversation whose turn count disagrees with its turns");
     raw.batch_execute("UPDATE conversations SET turn_count = 1, state_revision = 0").unwrap();
     assert_eq!(wrong(&store).await, ["agent_states"]);
     raw.batch_execute("PRAGMA foreign_keys=OFF; DELETE FROM agent_states; DELETE FROM conversations")
@@ -149,6 +155,15 @@ async fn doctor_finds_what_disagrees() {
     assert_eq!(wrong(&store).await, ["orphaned_turns"]);
     raw.batch_execute("DELETE FROM conversation_turns; DROP INDEX conversations_user_id_idx").unwrap();
     assert_eq!(wrong(&store).await, ["indexes"]);
+    let indexes = finding(&store, "indexes").await;
+    assert_eq!(indexes.detail, "missing: conversations_user_id_idx");
+    let remedy = indexes.remedy.unwrap();
+    let (_, statements) = remedy.split_once(": ").unwrap();
+    raw.batch_execute(statements).unwrap();
+    assert_eq!(wrong(&store).await, Vec::<&str>::new(), "the remedy cures");
+
+    raw.batch_execute("DROP TRIGGER conversations_refuse_tombstoned").unwrap();
     raw.batch_execute("DELETE FROM __diesel_schema_migrations").unwrap();
     assert_eq!(wrong(&store).await, ["schema", "indexes"]);
+    assert_eq!(finding(&store, "schema").await.detail, "1 migration is pending");
 }

@@ -82,7 +82,7 @@ impl Sqlite {
     ///
     /// # Errors
     /// `Unavailable` where the file cannot be opened or made; `ReadOnly` where it would have to be made
-    /// where nothing may be written; `Backend` where it is no SQLite database.
+    /// where nothing may be written; `Backend` where it is no SQLite database, or another program's.
     pub async fn open(config: SqliteConfig, clock: Arc<dyn Clock>) -> RepositoryResult<Self> {
         Ok(Self { database: Database::open(config, clock).await? })
     }

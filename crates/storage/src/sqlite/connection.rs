@@ -12,7 +12,10 @@ use diesel::sqlite::SqliteConnection;
 use lcs_domain::RepositoryError;
 use tokio::task::spawn_blocking;
 
-use super::error;
+use super::{error, migration};
+
+/// Why work that was not begun never will be.
+pub(super) const SHUTTING_DOWN: &str = "the program is shutting down";
 
 /// The settings of a connection, in SQLite's words.
 ///
@@ -59,7 +62,7 @@ impl ManageConnection for Manager {
         let manager = self.clone();
         let connection = spawn_blocking(move || manager.open())
             .await
-            .map_err(|_| RepositoryError::unavailable("the program is shutting down"))??;
+            .map_err(|_| RepositoryError::unavailable(SHUTTING_DOWN))??;
         self.last_error.clear();
         Ok(connection)
     }
@@ -90,6 +93,11 @@ impl LastError {
 
 impl ErrorSink<RepositoryError> for LastError {
     fn sink(&self, error: RepositoryError) {
+        if matches!(&error, RepositoryError::Unavailable { reason, .. } if reason == SHUTTING_DOWN) {
+            // A pool fills up behind whom it serves; what ends soon after never needed that connection.
+            tracing::debug!(%error, "a connection to the database file is no longer needed");
+            return;
+        }
         tracing::warn!(%error, "a connection to the database file could not be made");
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.to_string());
     }
@@ -99,13 +107,15 @@ impl ErrorSink<RepositoryError> for LastError {
     }
 }
 
-/// Switches the file to a write-ahead log, so that readers and the writer never wait for each other.
+/// Switches the file to a write-ahead log, so that readers and the writer never wait for each other: a file
+/// of this program, or one without tables.
 pub(super) fn log_ahead(connection: &mut SqliteConnection, file: &str) -> Result<(), RepositoryError> {
     #[derive(QueryableByName)]
     struct Mode {
         #[diesel(sql_type = Text)]
         journal_mode: String,
     }
+    migration::expect_ours(connection, file).map_err(|failure| failure.into_repository(file))?;
     let mode: Result<Mode, _> = diesel::sql_query("PRAGMA journal_mode=WAL").get_result(connection);
     match mode.map_err(|error| error::Failure::from(error).into_repository(file)) {
         Ok(mode) if mode.journal_mode == "wal" => Ok(()),
@@ -116,5 +126,19 @@ pub(super) fn log_ahead(connection: &mut SqliteConnection, file: &str) -> Result
             source: None,
         }),
         Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shutdown_is_no_reason_why_connections_cannot_be_made() {
+        let last_error = LastError::default();
+        last_error.sink(RepositoryError::unavailable(SHUTTING_DOWN));
+        assert_eq!(last_error.get(), None);
+        last_error.sink(RepositoryError::unavailable("the disk is gone"));
+        assert_eq!(last_error.get().as_deref(), Some("the database is unavailable: the disk is gone"));
     }
 }

@@ -19,6 +19,7 @@ use tokio::task::{JoinError, spawn_blocking};
 use tokio::time::{Instant, sleep};
 
 use super::connection::{self, LastError, Manager};
+use super::diagnostic::counted;
 use super::error::{self, Failure};
 use super::{SqliteConfig, SqliteFile, file};
 
@@ -158,15 +159,16 @@ impl Database {
     pub(super) fn pool_finding(&self) -> Finding {
         let (readers, writer) = (self.readers.state().statistics, self.writer.state().statistics);
         let timed_out = readers.get_timed_out + writer.get_timed_out;
-        if timed_out == 0 {
-            let waited = readers.get_waited + writer.get_waited;
-            return Finding::ok(
+        let pools =
+            format!("1 writer and {}", counted(self.readers.config().max_size.into(), ("reader", "readers")));
+        match i64::try_from(timed_out).unwrap_or(i64::MAX) {
+            0 => Finding::ok("pool", format!("{pools}; no operation has waited in vain")),
+            vain => Finding::warning(
                 "pool",
-                format!("{waited} operations have waited for a connection, none in vain"),
-            );
+                format!("{pools}; {} waited in vain", counted(vain, ("operation has", "operations have"))),
+                "look for slow disks and for other processes that hold the file",
+            ),
         }
-        let detail = format!("{timed_out} operations have waited for a connection in vain");
-        Finding::warning("pool", detail, "look for slow disks and for other processes that hold the file")
     }
 
     async fn checkout(
@@ -217,7 +219,7 @@ async fn blocking<R: Send + 'static>(
                 source: None,
             }
         } else {
-            RepositoryError::unavailable("the program is shutting down")
+            RepositoryError::unavailable(connection::SHUTTING_DOWN)
         })
     })
 }
@@ -314,6 +316,8 @@ mod tests {
         let held = store.database.checkout(&store.database.writer).await.unwrap();
         let error = create(&store, 1).await.unwrap_err();
         assert!(matches!(error, RepositoryError::Overloaded { .. }), "{error}");
+        let pool = store.database.pool_finding();
+        assert_eq!(pool.detail, "1 writer and 4 readers; 1 operation has waited in vain");
         drop(held);
         create(&store, 1).await.unwrap();
     }

@@ -8,7 +8,7 @@ use diesel::ConnectionError;
 use diesel::result::{DatabaseErrorKind, Error};
 use lcs_domain::{Entity, RepositoryError};
 
-use super::migration;
+use super::{file, migration};
 
 /// Why work inside a closure came to nothing.
 #[derive(Debug)]
@@ -32,8 +32,15 @@ impl From<RepositoryError> for Failure {
 }
 
 impl Failure {
-    /// The failure of work on `file` that was definitely not applied.
+    /// The failure of work on `file` that was definitely not applied. It may look at the disk.
     pub(super) fn into_repository(self, file: &str) -> RepositoryError {
+        match self {
+            Self::Database(error) if may_lack_room(&error) && file::lacks_room(file) => storage_full(file),
+            failure => failure.into_said(file),
+        }
+    }
+
+    fn into_said(self, file: &str) -> RepositoryError {
         match self {
             Self::Refused(error) => error,
             Self::Database(error) => translate(error, file),
@@ -43,9 +50,10 @@ impl Failure {
     /// The failure of the COMMIT of the write with this key.
     ///
     /// What is known to come before the commit record is whole was not applied. After any other failure
-    /// the record may be in the log, and a restart would find it there.
+    /// the record may be in the log, and a restart would find it there; also where the disk is full, if
+    /// SQLite only says that it gave an error.
     pub(super) fn into_commit_failure(self, file: &str, key: &str) -> RepositoryError {
-        match self.into_repository(file) {
+        match self.into_said(file) {
             error @ (RepositoryError::StorageFull { .. } | RepositoryError::Overloaded { .. }) => error,
             _ => RepositoryError::OutcomeUnknown { key: key.to_owned() },
         }
@@ -55,7 +63,8 @@ impl Failure {
 /// The failure to open `file`.
 pub(super) fn of_connection(error: ConnectionError, file: &str) -> RepositoryError {
     match error {
-        ConnectionError::CouldntSetupConfiguration(error) => translate(error, file),
+        ConnectionError::CouldntSetupConfiguration(error) => Failure::from(error).into_repository(file),
+        ConnectionError::BadConnection(_) if file::lacks_room(file) => storage_full(file),
         ConnectionError::BadConnection(_) => RepositoryError::unavailable(format!(
             "{file} cannot be opened: check the path and who may write there"
         )),
@@ -63,6 +72,18 @@ pub(super) fn of_connection(error: ConnectionError, file: &str) -> RepositoryErr
             reason: format!("{file} cannot be opened"),
             source: Some(error.into()),
         },
+    }
+}
+
+/// Whether SQLite may say this where the disk is full: of its log's index it does.
+fn may_lack_room(error: &Error) -> bool {
+    match error {
+        Error::RollbackErrorOnCommit { commit_error, .. } => may_lack_room(commit_error),
+        Error::DatabaseError(_, information) => {
+            let message = information.message();
+            message.starts_with("disk I/O error") || message == "unable to open database file"
+        }
+        _ => false,
     }
 }
 
@@ -91,9 +112,7 @@ fn backend(error: Error, file: &str) -> RepositoryError {
 
 fn of_message(message: &str, file: &str) -> Option<RepositoryError> {
     Some(match message {
-        "database or disk is full" => RepositoryError::StorageFull {
-            reason: format!("no room for {file}: free some space on its disk"),
-        },
+        "database or disk is full" => storage_full(file),
         "attempt to write a readonly database" => read_only(file),
         "database is locked" | "locking protocol" => {
             RepositoryError::Overloaded { reason: format!("another process holds the write lock of {file}") }
@@ -122,6 +141,11 @@ fn of_message(message: &str, file: &str) -> Option<RepositoryError> {
         }
         _ => return None,
     })
+}
+
+/// The refusal of what needs room on the file's disk.
+pub(super) fn storage_full(file: &str) -> RepositoryError {
+    RepositoryError::StorageFull { reason: format!("no room for {file}: free some space on its disk") }
 }
 
 /// The refusal of a write to a file that may only be read.

@@ -1,11 +1,16 @@
-//! The file itself: made with its rights, or refused with the reason.
+//! The file itself: made with its rights, or refused with the reason; and whether its disk has room.
 
-use std::fmt::Write;
+use std::fmt::Write as _;
 use std::fs::{DirBuilder, File, OpenOptions};
-use std::io::{self, ErrorKind};
+use std::io::{self, ErrorKind, Write as _};
 use std::path::Path;
 
 use lcs_domain::RepositoryError;
+
+use super::error;
+
+/// What SQLite makes beside the file when it opens it: the index of the log is 32 KiB.
+static ROOM: [u8; 64 * 1024] = [0; 64 * 1024];
 
 /// The URI by which SQLite opens `path`, whatever characters stand in it.
 pub(super) fn uri(path: &Path) -> String {
@@ -44,6 +49,9 @@ pub(super) fn prepare(path: &Path) -> Result<bool, RepositoryError> {
 }
 
 fn refusal(path: &Path, error: &io::Error) -> RepositoryError {
+    if is_full(error) {
+        return error::storage_full(&path.display().to_string());
+    }
     let file = path.display();
     RepositoryError::unavailable(match error.kind() {
         ErrorKind::IsADirectory => format!("{file} is a folder: write the path of a file"),
@@ -56,6 +64,26 @@ fn refusal(path: &Path, error: &io::Error) -> RepositoryError {
         }
         _ => format!("{file} cannot be opened: {error}"),
     })
+}
+
+/// Whether the disk under `file` has no room for what SQLite makes beside it, which SQLite calls an I/O
+/// error. It is tried out: what is free says nothing of quotas and of what is reserved for others.
+pub(super) fn lacks_room(file: &str) -> bool {
+    let path = Path::new(file);
+    let try_out = || -> io::Result<()> {
+        let mut name = path.file_name().unwrap_or_default().to_owned();
+        name.push(format!("-room-{}", std::process::id()));
+        let probe = path.with_file_name(name);
+        let mut opened = private(OpenOptions::new().write(true).create_new(true)).open(&probe)?;
+        // First, so that it is gone whatever becomes of this process.
+        std::fs::remove_file(&probe)?;
+        opened.write_all(&ROOM)
+    };
+    path.is_file() && try_out().is_err_and(|error| is_full(&error))
+}
+
+fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded)
 }
 
 fn is_read_only(error: &io::Error) -> bool {

@@ -96,14 +96,34 @@ fn expect_known(applied: &[String], known: &[Known]) -> Result<(), Failure> {
     })
 }
 
+/// Refuses a file with tables of which none is ours, before anything in it is changed.
+pub(super) fn expect_ours(connection: &mut SqliteConnection, file: &str) -> Result<(), Failure> {
+    let foreign: bool = diesel::dsl::sql::<diesel::sql_types::Bool>(
+        "SELECT count(*) > 0 AND count(*) FILTER (WHERE name IN ('__diesel_schema_migrations', \
+         'conversations', 'conversation_turns', 'agent_states', 'conversation_tombstones')) = 0 \
+         FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'",
+    )
+    .get_result(connection)?;
+    if !foreign {
+        return Ok(());
+    }
+    Err(Failure::Refused(RepositoryError::Backend {
+        reason: format!("{file} holds another program's tables: name another file"),
+        source: None,
+    }))
+}
+
 #[async_trait]
 impl Migrations for Sqlite {
     /// All that is pending is applied in one transaction under the write lock: of any number of
     /// processes one does it, and the others find it done.
     #[tracing::instrument(name = "db.migration.run", skip_all)]
     async fn run_pending(&self) -> RepositoryResult<Vec<String>> {
+        let file = self.database.file();
         self.database
-            .write("migration", |connection, _| {
+            .write("migration", move |connection, _| {
+                // Again: another program may have made them since the file was opened.
+                expect_ours(connection, &file)?;
                 let (known, applied) = (known()?, applied_versions(connection)?);
                 expect_known(&applied, &known)?;
                 let mut names = Vec::new();
