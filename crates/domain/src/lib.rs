@@ -18,7 +18,7 @@
 //! # Adding a store
 //!
 //! Implement the traits of [`repository`], hand them out through
-//! [`Repositories`](repository::Repositories), and run `lcs_storage::conformance` on the result. A
+//! [`Repositories`], and run `lcs_storage::conformance` on the result. A
 //! store, or a decorator over one, is done when that suite passes on it and not before.
 
 pub mod agent;
