@@ -346,6 +346,18 @@ fn a_certificate_that_nothing_looks_at_is_a_problem() {
 }
 
 #[test]
+fn a_value_of_another_kind_is_found_by_its_key() {
+    for (yaml, place) in [
+        ("persistence:\n  type: [a]\n", "line 2, column 9 (type): "),
+        ("persistence: {database: {port: {a: 1}}}\n", "line 1, column 32 (port): "),
+        ("persistence:\n  database: x\n", "line 2, column 13 (database): "),
+    ] {
+        let problems = problems(yaml);
+        assert!(problems.concat().starts_with(place), "{problems:?}");
+    }
+}
+
+#[test]
 fn what_postgresql_keeps_for_itself_is_no_namespace() {
     for name in ["$user", "pg_x", "a-b"] {
         let problems = problems(&database_with(&[&format!("namespace: {name}")]));

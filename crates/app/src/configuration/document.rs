@@ -90,7 +90,7 @@ pub(super) fn parse(yaml: &str) -> Result<(Option<Persistence>, Vec<Problem>), P
     let file: Option<File> = serde_saphyr::with_deserializer_from_str_with_options(yaml, options, |reader| {
         serde_ignored::deserialize(reader, |path| unknown.push(keys(&path)))
     })
-    .map_err(|error| malformed(&error))?;
+    .map_err(|error| malformed(&error, yaml))?;
     let persistence = file.unwrap_or_default().persistence;
     let problems = unknown.iter().filter_map(|keys| unknown_key(keys, persistence.is_some())).collect();
     Ok((persistence, problems))
@@ -146,9 +146,9 @@ fn shown(key: &str) -> String {
     key.chars().filter(|c| !c.is_control()).take(64).collect()
 }
 
-/// What is wrong with a text that is no YAML, or not in this shape. The parser's own words are not
+/// What is wrong with a text that is not YAML, or not in this shape. The parser's own words are not
 /// shown: they quote the file, and so may quote a password.
-fn malformed(error: &serde_saphyr::Error) -> Problem {
+fn malformed(error: &serde_saphyr::Error, yaml: &str) -> Problem {
     use serde_saphyr::Error;
 
     let message = match error.without_snippet() {
@@ -163,7 +163,20 @@ fn malformed(error: &serde_saphyr::Error) -> Problem {
     };
     let place = error.location().filter(|location| location.line() > 0).map_or_else(
         || "the file".to_owned(),
-        |location| format!("line {}, column {}", location.line(), location.column()),
+        |location| {
+            let (line, column) = (location.line(), location.column());
+            let key = key_before(yaml, line, column).map(|key| format!(" ({key})")).unwrap_or_default();
+            format!("line {line}, column {column}{key}")
+        },
     );
     Problem::new(place, message)
+}
+
+/// The key whose value begins there, both counted from 1. Only one of ours: any other text may be a secret.
+fn key_before<N: TryInto<usize>>(yaml: &str, line: N, column: N) -> Option<&'static str> {
+    let line = yaml.lines().nth(line.try_into().ok()?.checked_sub(1)?)?;
+    let before: String = line.chars().take(column.try_into().ok()?.checked_sub(1)?).collect();
+    let before = before.trim_end().strip_suffix(':')?;
+    let key = before.rsplit(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).next()?;
+    SECTIONS.iter().flat_map(|(_, known)| known.iter()).copied().find(|known| *known == key)
 }

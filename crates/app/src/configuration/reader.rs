@@ -25,7 +25,7 @@ impl<'a> Reader<'a> {
         self.problems.push(Problem::new(key, message));
     }
 
-    /// The environment variable `name`; an empty one is as good as none.
+    /// The environment variable `name`; an empty one counts as none.
     pub(super) fn environment(&mut self, name: &str) -> Option<String> {
         match variable::get(name, self.environment) {
             Ok(value) => value.filter(|value| !value.is_empty()),
@@ -40,7 +40,7 @@ impl<'a> Reader<'a> {
         self.problems
     }
 
-    /// The text with its variables replaced; an empty one is as good as none.
+    /// The text with its variables replaced; an empty one counts as none.
     pub(super) fn text(&mut self, key: &str, value: &Value) -> Option<String> {
         match substitute(value.as_deref()?, self.environment) {
             Ok(text) => Some(text).filter(|text| !text.is_empty()),
