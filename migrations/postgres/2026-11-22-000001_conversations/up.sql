@@ -63,7 +63,7 @@ CREATE TABLE agent_states (
     created_at           timestamptz NOT NULL DEFAULT now(),
     updated_at           timestamptz NOT NULL DEFAULT now(),
     revision             bigint      NOT NULL,
-    -- How many turns the conversation had when this state was stored: what came later, it has not seen.
+    -- How many turns this state has seen: what came later, the agent is shown when it is made again.
     through_turn         integer     NOT NULL,
     CONSTRAINT agent_states_conversation_id_fkey FOREIGN KEY (conversation_id)
         REFERENCES conversations (conversation_id) ON DELETE CASCADE,

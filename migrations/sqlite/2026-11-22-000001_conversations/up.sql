@@ -70,7 +70,7 @@ CREATE TABLE agent_states (
     created_at           INTEGER NOT NULL DEFAULT (CAST(unixepoch('subsec') * 1000000 AS INTEGER)),
     updated_at           INTEGER NOT NULL DEFAULT (CAST(unixepoch('subsec') * 1000000 AS INTEGER)),
     revision             INTEGER NOT NULL,
-    -- How many turns the conversation had when this state was stored: what came later, it has not seen.
+    -- How many turns this state has seen: what came later, the agent is shown when it is made again.
     through_turn         INTEGER NOT NULL,
     CONSTRAINT agent_states_ids_check CHECK (
         length(agent_id) = 16 AND length(conversation_id) = 16 AND length(user_id) = 16),

@@ -57,10 +57,16 @@ pub async fn too_deep_and_too_large_are_refused(_: &dyn Harness) {
     }
 }
 
-/// Metadata and texts refuse U+0000, which not every store could keep in their columns.
+/// Metadata and texts refuse what only a sealed column could keep: U+0000, and in metadata 1e300.
 pub async fn metadata_and_texts_refuse_nul(_: &dyn Harness) {
-    for text in [r#"{"a":"\u0000"}"#, r#"{"\u0000":1}"#, r#"{"a":[{"b":"x\u0000"}]}"#, "[]", r#"{"lcs:a":1}"#]
-    {
+    for text in [
+        r#"{"a":"\u0000"}"#,
+        r#"{"\u0000":1}"#,
+        r#"{"a":[{"b":"x\u0000"}]}"#,
+        "[]",
+        r#"{"lcs:a":1}"#,
+        r#"{"a":[1e300]}"#,
+    ] {
         let refused = matches!(Metadata::parse(text), Err(RepositoryError::Invalid { .. }));
         assert!(refused, "{text} as metadata");
     }

@@ -153,7 +153,7 @@ pub async fn texts_and_metadata_come_back_as_they_were(harness: &dyn Harness) {
     let odd = "  \u{1f600}\u{10ffff} e\u{301} \"'`\\ $1 ?1 %s \r\n\t\u{1} ";
     let large = format!(r#"{{"a":"{}"}}"#, "x".repeat(limits::MAX_BYTES - 8));
     let noted = [
-        r#"{"n":[1,-0.0,1.10,1e300,5e-324,18446744073709551615],"\ud83d\ude00":{"a":null}}"#.to_owned(),
+        r#"{"n":[1,-0.0,1.10,1e22,1e-7,18446744073709551615],"\ud83d\ude00":{"a":null}}"#.to_owned(),
         r#"{"a":"\\u0000","a":"last"}"#.to_owned(),
         format!("{{\"a\":{}{}}}", "[".repeat(63), "]".repeat(63)),
         large,
