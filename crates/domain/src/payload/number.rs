@@ -58,7 +58,7 @@ impl<'a> Iterator for NumberTexts<'a> {
 }
 
 /// The number whose value is exactly that of the decimal `text`: an `i64` or `u64` where the value is
-/// one, otherwise the `f64` whose shortest decimal form it is. `None` where there is no such number.
+/// one, otherwise the `f64` of which it is a shortest decimal form. `None` where there is no such number.
 pub(super) fn exact(text: &str) -> Option<Number> {
     if let Ok(integer) = text.parse::<i64>() {
         return Some(integer.into());
@@ -71,7 +71,11 @@ pub(super) fn exact(text: &str) -> Option<Number> {
         return Some(integer);
     }
     let float: f64 = text.parse().ok().filter(|float: &f64| float.is_finite())?;
-    (Decimal::of(&format!("{float:e}"))? == sent).then(|| Number::from_f64(float)).flatten()
+    let number = Number::from_f64(float)?;
+    // A float half way between two shortest forms is written as either: `serde_json` takes the even one,
+    // Rust's own formatting the other.
+    let forms = [number.to_string(), format!("{float:e}")];
+    forms.iter().any(|form| Decimal::of(form).as_ref() == Some(&sent)).then_some(number)
 }
 
 /// Whether a store that writes floats out in full digits would need more than a few dozen of them.
@@ -150,6 +154,12 @@ mod tests {
         assert_eq!(exact("0e99999999999999999999"), Some(0.into()));
         assert_eq!(exact("0.1"), Number::from_f64(0.1));
         assert_eq!(exact("5e-324"), Number::from_f64(5e-324));
+        assert_eq!(exact("3e-324"), None);
+        // Half way between two shortest forms: both stand for it, and nothing else does.
+        let half_way = Number::from_f64(f64::from_bits(14_058_346_915_730_375_749));
+        assert_eq!(exact("-1779019583607057.2"), half_way);
+        assert_eq!(exact("-1779019583607057.3"), half_way);
+        assert_eq!(exact("-1779019583607057.21"), None);
         assert_eq!(exact("1e99999999999999999999"), None);
         assert_eq!(exact("0.30000000000000000000000000000000000001"), None);
     }

@@ -12,6 +12,6 @@ pub trait DiagnosticRepository: Send + Sync {
     ///
     /// The checks' names are the same on every store: `schema`, `pool`, `orphaned_turns`,
     /// `turn_heads` (a head that disagrees with its turns), `duplicate_conversations` (of one external
-    /// id), `agent_states` (a state that disagrees with its conversation), `indexes`.
+    /// id), `agent_states` (a state that disagrees with its conversation), `indexes`. A store may add its own.
     async fn diagnose(&self) -> RepositoryResult<Vec<Finding>>;
 }
