@@ -2,6 +2,7 @@
 //! with the agent's new state before the answer is given.
 
 mod error;
+mod hearing;
 mod live_agent;
 mod rehydration;
 
@@ -10,7 +11,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use lcs_agent_cache::{AgentCache, CacheConfig, CacheMetrics, CachedAgent, Version};
-use lcs_domain::agent::AgentRuntime;
+use lcs_domain::agent::{AgentAnswer, AgentRequest, AgentRuntime, AnswerOptions};
 use lcs_domain::metadata::Mark;
 use lcs_domain::repository::RepositoryResult;
 use lcs_domain::{
@@ -21,6 +22,8 @@ use lcs_domain::{
 use serde::Serialize;
 
 pub use self::error::AgentManagerError;
+pub use self::hearing::Hearing;
+use self::hearing::Recorder;
 use self::live_agent::{HeldAgent, LiveAgent, StateUpdate};
 use self::rehydration::{Rehydration, pause};
 use crate::retention_service::{CleanupReport, RetentionService};
@@ -73,6 +76,16 @@ pub struct TurnRequest {
     pub input_messages: Payload,
     /// What the caller notes beside the turn.
     pub metadata: Metadata,
+    /// What the caller wishes for this one answer. Not part of what makes the request that request.
+    pub options: AnswerOptions,
+}
+
+impl TurnRequest {
+    /// These messages, with nothing noted and nothing wished.
+    #[must_use]
+    pub fn new(turn_id: TurnId, input_messages: Payload) -> Self {
+        Self { turn_id, input_messages, metadata: Metadata::default(), options: AnswerOptions::default() }
+    }
 }
 
 /// A turn that was answered and stored.
@@ -86,6 +99,10 @@ pub struct TurnAnswer {
     pub turn_number: Option<u32>,
     /// What the agent answered.
     pub output_message: Payload,
+    /// What is noted beside the turn, by the caller and by the system.
+    pub metadata: Metadata,
+    /// Whether the answer was stopped before its end: it is what had been said by then.
+    pub interrupted: bool,
     /// Whether another turn was stored while the agent answered this one, without its having seen it.
     pub interleaved: bool,
     /// Whether this very request had been answered before: the agent was not asked now.
@@ -151,6 +168,20 @@ impl PersistentAgentManager {
         conversation_id: ConversationId,
         request: TurnRequest,
     ) -> Result<TurnAnswer, AgentManagerError> {
+        self.respond_heard(user_id, conversation_id, request, Hearing::default()).await
+    }
+
+    /// The same for a caller who listens while the answer is made, and may stop it.
+    ///
+    /// A stopped answer is stored as far as it had come, marked as interrupted, and given as the answer.
+    /// The errors are those of [`respond`](Self::respond).
+    pub async fn respond_heard(
+        &self,
+        user_id: UserId,
+        conversation_id: ConversationId,
+        request: TurnRequest,
+        hearing: Hearing,
+    ) -> Result<TurnAnswer, AgentManagerError> {
         let limits = self.parts.payload_limits;
         limits.check(&request.input_messages).map_err(|error| error.at("/input_messages"))?;
         if let Some(answer) = self.answered_before(user_id, conversation_id, &request).await? {
@@ -159,11 +190,37 @@ impl PersistentAgentManager {
         let (live, mut held) = self.hold_current(user_id, conversation_id).await?;
         held.settled = false;
         let started_at = self.parts.clock.now();
-        let output_message = held.agent.respond(&request.input_messages).await?;
+        let recorder = Recorder::new(hearing.listener);
+        let asked = AgentRequest {
+            input_messages: request.input_messages.clone(),
+            options: request.options.clone(),
+        };
+        let whole = tokio::select! {
+            biased;
+            answer = held.agent.respond(&asked, &recorder) => Some(answer?),
+            () = hearing.stop.cancelled() => None,
+        };
+        let interrupted = whole.is_none();
+        let AgentAnswer { output_message, usage } = match whole {
+            Some(answer) => answer,
+            None => AgentAnswer::new(recorder.said()?),
+        };
+        let mut metadata = request.metadata.noted(usage.notes())?;
+        if interrupted {
+            metadata = metadata.marked(Mark::Interrupted)?;
+        }
         let completed_at = self.parts.clock.now();
         let (turn_id, answer) = (request.turn_id, output_message.clone());
-        let answered =
-            Answered { user_id, conversation_id, request, output_message, started_at, completed_at };
+        let request = TurnRequest { metadata, ..request };
+        let answered = Answered {
+            user_id,
+            conversation_id,
+            request,
+            output_message,
+            interrupted,
+            started_at,
+            completed_at,
+        };
         let manager = self.clone();
         // A task of its own: a caller who goes away cannot cut the write in half.
         let stored = tokio::spawn(async move { manager.store(live, held, answered).await }).await;
@@ -252,13 +309,15 @@ impl PersistentAgentManager {
         let head = head.ok_or(RepositoryError::not_found(Entity::Conversation))?;
         let is_same = turn.input_messages == request.input_messages
             && turn.metadata.caller_json()? == request.metadata.caller_json()?;
-        let interleaved = turn.is_interleaved();
+        let (interleaved, interrupted) = (turn.is_interleaved(), turn.is_interrupted());
         match turn.output_message {
             Some(output_message) if is_same => Ok(Some(TurnAnswer {
                 turn_id,
                 conversation_id,
                 turn_number: Some(turn.turn_number),
                 output_message,
+                metadata: turn.metadata,
+                interrupted,
                 interleaved,
                 replayed: true,
                 durability: head.durability,
@@ -337,7 +396,12 @@ impl PersistentAgentManager {
             Ok(turn) => turn,
             Err(error) => return Err(answered.not_stored(error)),
         };
-        let update = held.update(self.parts.payload_limits);
+        let update = if answered.interrupted {
+            // It does not know how far it was heard: it is made again from the turns.
+            StateUpdate::Unknown
+        } else {
+            held.update(self.parts.payload_limits)
+        };
         let goes_on = !matches!(update, StateUpdate::Unknown);
         let append = AppendTurn {
             conversation_id: answered.conversation_id,
@@ -390,6 +454,7 @@ struct Answered {
     conversation_id: ConversationId,
     request: TurnRequest,
     output_message: Payload,
+    interrupted: bool,
     started_at: DateTime<Utc>,
     completed_at: DateTime<Utc>,
 }
@@ -412,6 +477,8 @@ impl Answered {
             conversation_id: self.conversation_id,
             turn_number: appended.turn_number,
             output_message: self.output_message,
+            metadata: self.request.metadata,
+            interrupted: self.interrupted,
             interleaved,
             replayed: false,
             durability: appended.durability,

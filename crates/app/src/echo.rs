@@ -6,10 +6,19 @@
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
-use lcs_domain::agent::{Agent, AgentError, AgentRuntime, StoredAgent};
-use lcs_domain::{Conversation, Payload};
+use lcs_domain::agent::{
+    Agent, AgentAnswer, AgentError, AgentFailure, AgentRequest, AgentRuntime, AnswerListener, AnswerPiece,
+    Model, StoredAgent, Usage,
+};
+use lcs_domain::{Conversation, Payload, Text};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+
+/// The name of the built-in model, and of its provider.
+pub const MODEL: &str = "echo";
+
+/// How many characters of the first question make a conversation's topic.
+const TOPIC_CHARACTERS: usize = 80;
 
 /// Makes echo agents.
 #[derive(Debug, Clone, Copy, Default)]
@@ -41,6 +50,20 @@ impl AgentRuntime for EchoRuntime {
         }
         Ok(Box::new(EchoAgent { memory }))
     }
+
+    async fn models(&self) -> Result<Vec<Model>, AgentError> {
+        Ok(vec![Model { name: MODEL.to_owned(), provider: MODEL.to_owned() }])
+    }
+
+    async fn topic(&self, _model_id: &Text, question: &str) -> Result<Option<String>, AgentError> {
+        let line = question.split_whitespace().collect::<Vec<_>>().join(" ");
+        Ok(Some(line.chars().take(TOPIC_CHARACTERS).collect()).filter(|line: &String| !line.is_empty()))
+    }
+}
+
+/// Its tokens are words.
+fn words(text: &str) -> u64 {
+    text.split_whitespace().count() as u64
 }
 
 /// An agent that answers from what it was told in this conversation.
@@ -90,9 +113,28 @@ fn fact(said: &str) -> Option<(String, String)> {
 
 #[async_trait]
 impl Agent for EchoAgent {
-    async fn respond(&mut self, input_messages: &Payload) -> Result<Payload, AgentError> {
-        let answer = self.memory.hear(&last_text(input_messages)?);
-        payload(&json!({ "role": "assistant", "content": answer }))
+    async fn respond(
+        &mut self,
+        request: &AgentRequest,
+        listener: &dyn AnswerListener,
+    ) -> Result<AgentAnswer, AgentError> {
+        let options = &request.options;
+        if [&options.model, &options.provider].into_iter().flatten().any(|name| name != MODEL) {
+            return Err(AgentError::of(AgentFailure::ModelNotFound, "the echo agent has one model: echo"));
+        }
+        let question = last_text(&request.input_messages)?;
+        let answer = self.memory.hear(&question);
+        for word in answer.split_inclusive(' ') {
+            listener.hear(AnswerPiece::Text(word.to_owned()));
+        }
+        let usage = Usage {
+            model: Some(MODEL.to_owned()),
+            provider: Some(MODEL.to_owned()),
+            input_tokens: Some(words(&question)),
+            output_tokens: Some(words(&answer)),
+        };
+        let output_message = payload(&json!({ "role": "assistant", "content": answer }))?;
+        Ok(AgentAnswer { output_message, usage })
     }
 
     fn snapshot(&self) -> Result<Payload, AgentError> {
@@ -102,8 +144,8 @@ impl Agent for EchoAgent {
 
 fn payload<T: Serialize>(value: &T) -> Result<Payload, AgentError> {
     Payload::from_serialize(value).map_err(|error| AgentError {
-        reason: "its answer cannot be stored".into(),
         source: Some(error.into()),
+        ..AgentError::new("its answer cannot be stored")
     })
 }
 
@@ -117,7 +159,10 @@ fn last_text(input_messages: &Payload) -> Result<String, AgentError> {
         .and_then(|message| message.get("content"))
         .and_then(Value::as_str)
         .map(str::to_owned)
-        .ok_or_else(|| AgentError::new("the input is no list of messages with a text in `content`"))
+        .ok_or_else(|| {
+            let reason = "the input is no list of messages with a text in `content`";
+            AgentError::of(AgentFailure::InvalidInput, reason)
+        })
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use crate::{AgentId, ConversationId, Durability, Metadata, RepositoryError, Text, UserId};
+use crate::{AgentId, ConversationCursor, ConversationId, Durability, Metadata, RepositoryError, Text, UserId};
 
 /// Whether a conversation takes turns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
@@ -184,6 +184,38 @@ impl From<OpenStatus> for ConversationStatus {
             OpenStatus::Archived => Self::Archived,
         }
     }
+}
+
+/// A conversation as a list shows it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ConversationSummary {
+    /// Its id.
+    pub conversation_id: ConversationId,
+    /// The id that another system knows it by.
+    pub external_id: Option<Text>,
+    /// When it was made, by the store's clock.
+    pub created_at: DateTime<Utc>,
+    /// When it was last changed, by the store's clock: what the list is ordered by.
+    pub updated_at: DateTime<Utc>,
+    /// Whether it takes turns.
+    pub status: ConversationStatus,
+    /// The model that it was begun with.
+    pub model_id: Text,
+    /// How many turns it has.
+    pub turn_count: u32,
+    /// The metadata of its last turn; `None` where it has no turn.
+    pub last_turn: Option<Metadata>,
+    /// What it is about, in a line.
+    pub topic_summary: Option<Text>,
+}
+
+/// Which of a user's conversations to summarise, newest first.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ListSummaries {
+    /// Go on behind this one; `None`: begin with the newest.
+    pub after: Option<ConversationCursor>,
+    /// How many at most; `None`: all of them.
+    pub limit: Option<u32>,
 }
 
 /// How far a conversation has come: one row read by its primary key, to check a cached agent against (P5).

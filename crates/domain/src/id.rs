@@ -96,6 +96,11 @@ id! {
     UserId, "user"
 }
 
+id! {
+    /// Names a request that is being answered: one attempt at it.
+    RequestId, "request"
+}
+
 impl UserId {
     /// The user that `text` names, whatever its form: a UUID in its usual form (lower case, with dashes)
     /// is taken as it is, any other text (a numeric org id, a JWT subject) becomes a version 5 UUID of our
@@ -109,6 +114,15 @@ impl UserId {
             Ok(uuid) if uuid.get_version_num() != 5 && uuid.hyphenated().to_string() == text => Self(uuid),
             _ => Self(Uuid::new_v5(&USER_NAMESPACE, text.as_bytes())),
         }
+    }
+}
+
+impl ConversationId {
+    /// The conversation that another system knows by `text`: a version 5 UUID of user and text, so that
+    /// nobody can learn from an id whether another user has that conversation (P9).
+    #[must_use]
+    pub fn from_external_id(user_id: UserId, text: &str) -> Self {
+        Self(Uuid::new_v5(user_id.as_uuid(), format!("conversation:{text}").as_bytes()))
     }
 }
 
@@ -183,6 +197,13 @@ mod tests {
         let ids: Vec<TurnId> = (0..100).map(|_| TurnId::generate()).collect();
         assert!(ids.is_sorted());
         assert_eq!(ids[0].as_uuid().get_version_num(), 7);
+    }
+
+    #[test]
+    fn p9_two_users_with_one_external_id_have_two_conversations() {
+        let (a, b) = (UserId::from_text("a"), UserId::from_text("b"));
+        assert_ne!(ConversationId::from_external_id(a, "x"), ConversationId::from_external_id(b, "x"));
+        assert_eq!(ConversationId::from_external_id(a, "x"), ConversationId::from_external_id(a, "x"));
     }
 
     #[test]

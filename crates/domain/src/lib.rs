@@ -9,6 +9,7 @@
 //! | [`clock`] | where time comes from |
 //! | [`payload`], [`metadata`], [`text`] | what can be stored exactly, and the refusal of what cannot |
 //! | [`conversation`], [`turn`], [`agent_state`] | the three entities and the commands that change them |
+//! | [`request`] | requests that are being answered |
 //! | [`page`] | keyset pages and their cursors |
 //! | [`retention`], [`diagnostic`] | what an operator asks for |
 //! | [`agent`] | the port behind which a live agent stands |
@@ -33,23 +34,27 @@ pub mod metadata;
 pub mod page;
 pub mod payload;
 pub mod repository;
+pub mod request;
 pub mod retention;
 pub mod text;
 pub mod turn;
 
 pub use agent_state::{AgentState, AgentStateUpdate, SaveAgentState, Saved};
 pub use clock::{Clock, ManualClock, SystemClock};
-pub use conversation::{Conversation, ConversationStatus, ConversationUpdate, Head, NewConversation};
+pub use conversation::{
+    Conversation, ConversationStatus, ConversationSummary, ConversationUpdate, Head, ListSummaries, NewConversation,
+};
 pub use durability::Durability;
 pub use error::{Entity, RepositoryError};
-pub use id::{AgentId, ConversationId, TurnId, UserId};
+pub use id::{AgentId, ConversationId, RequestId, TurnId, UserId};
 pub use metadata::Metadata;
 pub use page::{ConversationCursor, ConversationPage, ListConversations, PageLimit, TurnPage, TurnRange};
 pub use payload::{Payload, PayloadLimits};
 pub use repository::{
     AgentStateRepository, Capabilities, ConversationRepository, DiagnosticRepository, Repositories,
-    RetentionRepository, TurnRepository,
+    RequestRepository, RetentionRepository, TurnRepository,
 };
+pub use request::{BeginRequest, Begun, Interruption, RequestTarget};
 pub use retention::{PurgeReason, PurgeReport, PurgedConversation, RetentionPolicy};
 pub use text::Text;
 pub use turn::{AppendTurn, Appended, NewTurn, Turn};

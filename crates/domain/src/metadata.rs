@@ -20,6 +20,8 @@ pub const MAX_BYTES: usize = 64 * 1024;
 pub enum Mark {
     /// The turn was answered from a state that had meanwhile moved on: it is stored, its agent state is not.
     Interleaved,
+    /// The answer was stopped before its end: what had been said by then is stored.
+    Interrupted,
 }
 
 impl Mark {
@@ -28,6 +30,7 @@ impl Mark {
     pub const fn key(self) -> &'static str {
         match self {
             Self::Interleaved => "lcs:interleaved",
+            Self::Interrupted => "lcs:interrupted",
         }
     }
 }
@@ -91,8 +94,19 @@ impl Metadata {
 
     /// This metadata with `mark` set.
     pub fn marked(&self, mark: Mark) -> Result<Self, RepositoryError> {
+        self.noted([(mark.key(), Value::Bool(true))])
+    }
+
+    /// This metadata with what the system notes beside it. Each key begins with [`RESERVED_PREFIX`].
+    pub fn noted(
+        &self,
+        notes: impl IntoIterator<Item = (&'static str, Value)>,
+    ) -> Result<Self, RepositoryError> {
         let mut object = self.to_object()?;
-        object.insert(mark.key().to_owned(), Value::Bool(true));
+        for (key, value) in notes {
+            debug_assert!(key.starts_with(RESERVED_PREFIX), "{key} is the caller's to write");
+            object.insert(key.to_owned(), value);
+        }
         // Not parsed again as a caller's: a mark is what a caller may not write.
         Ok(Self(Payload::from_value(&Value::Object(object))?))
     }

@@ -9,6 +9,7 @@
 mod agent_state;
 mod conversation;
 mod diagnostic;
+mod request;
 mod retention;
 mod turn;
 
@@ -20,6 +21,7 @@ use serde::Serialize;
 pub use self::agent_state::AgentStateRepository;
 pub use self::conversation::ConversationRepository;
 pub use self::diagnostic::DiagnosticRepository;
+pub use self::request::RequestRepository;
 pub use self::retention::RetentionRepository;
 pub use self::turn::TurnRepository;
 #[cfg(doc)]

@@ -36,6 +36,12 @@ impl Turn {
     pub fn is_interleaved(&self) -> bool {
         self.metadata.has_mark(Mark::Interleaved)
     }
+
+    /// Whether the answer was stopped before its end.
+    #[must_use]
+    pub fn is_interrupted(&self) -> bool {
+        self.metadata.has_mark(Mark::Interrupted)
+    }
 }
 
 /// A turn to be stored. Its number is given by the store, never by a clock or a caller (P2).

@@ -161,7 +161,7 @@ impl Session {
     async fn turn(&mut self, input_messages: Payload) -> Result<Next> {
         let conversation_id = self.agent().await?;
         let turn_id = TurnId::generate();
-        let request = TurnRequest { turn_id, input_messages, metadata: Metadata::default() };
+        let request = TurnRequest::new(turn_id, input_messages);
         let turn = self.agents.respond(self.user_id, conversation_id, request);
         let (answer, next) = finished(turn, turn_id, &mut self.stop).await?;
         match answer {
