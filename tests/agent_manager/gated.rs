@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use lcs_app::echo::EchoRuntime;
-use lcs_domain::agent::{Agent, AgentError, AgentRuntime, StoredAgent};
+use lcs_domain::agent::{
+    Agent, AgentAnswer, AgentError, AgentRequest, AgentRuntime, AnswerListener, StoredAgent,
+};
 use lcs_domain::{Conversation, Payload};
 use tokio::sync::Semaphore;
 
@@ -52,9 +54,13 @@ struct Gated {
 
 #[async_trait]
 impl Agent for Gated {
-    async fn respond(&mut self, input_messages: &Payload) -> Result<Payload, AgentError> {
+    async fn respond(
+        &mut self,
+        request: &AgentRequest,
+        listener: &dyn AnswerListener,
+    ) -> Result<AgentAnswer, AgentError> {
         // It remembers first and answers later: a caller who gives up leaves it half changed.
-        let answer = self.agent.respond(input_messages).await?;
+        let answer = self.agent.respond(request, listener).await?;
         self.asked.add_permits(1);
         self.gate.acquire().await.map_err(|_| AgentError::new("the gate is gone"))?.forget();
         Ok(answer)

@@ -14,7 +14,7 @@ use lcs_app::PersistenceManager;
 use lcs_app::agent_manager::{AgentManagerError, TurnAnswer, TurnRequest};
 use lcs_app::configuration::{Configuration, StoreConfiguration};
 use lcs_domain::agent::AgentRuntime;
-use lcs_domain::{ConversationId, Metadata, Payload, Repositories, SystemClock, Text, TurnId, UserId};
+use lcs_domain::{ConversationId, Payload, Repositories, SystemClock, Text, TurnId, UserId};
 use lcs_storage::memory::Memory;
 use serde_json::{Value, json};
 
@@ -49,11 +49,8 @@ async fn begin(manager: &PersistenceManager, user: UserId) -> ConversationId {
 }
 
 fn request(text: &str) -> TurnRequest {
-    TurnRequest {
-        turn_id: TurnId::generate(),
-        input_messages: Payload::from_value(&json!([{ "role": "user", "content": text }])).unwrap(),
-        metadata: Metadata::default(),
-    }
+    let said = Payload::from_value(&json!([{ "role": "user", "content": text }])).unwrap();
+    TurnRequest::new(TurnId::generate(), said)
 }
 
 async fn say(

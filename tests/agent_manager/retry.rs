@@ -7,7 +7,9 @@ use async_trait::async_trait;
 use lcs_app::agent_manager::AgentManagerError;
 use lcs_app::configuration::{Configuration, StoreConfiguration};
 use lcs_app::echo::EchoRuntime;
-use lcs_domain::agent::{Agent, AgentError, AgentRuntime, StoredAgent};
+use lcs_domain::agent::{
+    Agent, AgentAnswer, AgentError, AgentRequest, AgentRuntime, AnswerListener, StoredAgent,
+};
 use lcs_domain::{Conversation, Metadata, Payload, PayloadLimits, RepositoryError, UserId};
 
 use super::gated::GatedRuntime;
@@ -110,8 +112,12 @@ struct Panicky {
 
 #[async_trait]
 impl Agent for Panicky {
-    async fn respond(&mut self, input_messages: &Payload) -> Result<Payload, AgentError> {
-        self.agent.respond(input_messages).await
+    async fn respond(
+        &mut self,
+        request: &AgentRequest,
+        listener: &dyn AnswerListener,
+    ) -> Result<AgentAnswer, AgentError> {
+        self.agent.respond(request, listener).await
     }
 
     fn snapshot(&self) -> Result<Payload, AgentError> {

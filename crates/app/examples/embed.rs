@@ -6,7 +6,7 @@
 use lcs_app::PersistenceManager;
 use lcs_app::agent_manager::TurnRequest;
 use lcs_app::configuration::{Configuration, StoreConfiguration};
-use lcs_domain::{Metadata, Payload, Text, TurnId, UserId};
+use lcs_domain::{Payload, Text, TurnId, UserId};
 use lcs_storage::sqlite::SqliteConfig;
 use serde_json::json;
 
@@ -36,9 +36,6 @@ async fn main() -> anyhow::Result<()> {
 
 /// One user message, under a new turn id. Send the same id again to retry: it is stored once.
 fn say(text: &str) -> anyhow::Result<TurnRequest> {
-    Ok(TurnRequest {
-        turn_id: TurnId::generate(),
-        input_messages: Payload::from_value(&json!([{ "role": "user", "content": text }]))?,
-        metadata: Metadata::default(),
-    })
+    let said = Payload::from_value(&json!([{ "role": "user", "content": text }]))?;
+    Ok(TurnRequest::new(TurnId::generate(), said))
 }

@@ -8,8 +8,10 @@ use async_trait::async_trait;
 use lcs_app::PersistenceManager;
 use lcs_app::agent_manager::TurnRequest;
 use lcs_app::configuration::{Configuration, StoreConfiguration};
-use lcs_domain::agent::{Agent, AgentError, AgentRuntime, StoredAgent};
-use lcs_domain::{Conversation, Metadata, Payload, Text, TurnId, UserId};
+use lcs_domain::agent::{
+    Agent, AgentAnswer, AgentError, AgentRequest, AgentRuntime, AnswerListener, StoredAgent,
+};
+use lcs_domain::{Conversation, Payload, Text, TurnId, UserId};
 use serde_json::json;
 
 /// Counts how often it was asked.
@@ -19,9 +21,14 @@ struct Counter {
 
 #[async_trait]
 impl Agent for Counter {
-    async fn respond(&mut self, _input_messages: &Payload) -> Result<Payload, AgentError> {
+    async fn respond(
+        &mut self,
+        _request: &AgentRequest,
+        _listener: &dyn AnswerListener,
+    ) -> Result<AgentAnswer, AgentError> {
         self.asked += 1;
-        to_payload(&json!({ "role": "assistant", "content": format!("that was question {}", self.asked) }))
+        let answer = format!("that was question {}", self.asked);
+        Ok(AgentAnswer::new(to_payload(&json!({ "role": "assistant", "content": answer }))?))
     }
 
     fn snapshot(&self) -> Result<Payload, AgentError> {
@@ -65,11 +72,8 @@ async fn main() -> anyhow::Result<()> {
     let model = Text::name("counter", "/model_id")?;
     let agent = manager.agent_manager().get_or_create_agent(user, None, model, None).await?;
     for asked in 1..=3 {
-        let request = TurnRequest {
-            turn_id: TurnId::generate(),
-            input_messages: Payload::from_value(&json!([{ "role": "user", "content": "again" }]))?,
-            metadata: Metadata::default(),
-        };
+        let said = Payload::from_value(&json!([{ "role": "user", "content": "again" }]))?;
+        let request = TurnRequest::new(TurnId::generate(), said);
         let answer = manager.agent_manager().respond(user, agent.conversation_id, request).await?;
         assert!(answer.output_message.as_json().contains(&format!("question {asked}")));
     }

@@ -191,10 +191,8 @@ impl PersistentAgentManager {
         held.settled = false;
         let started_at = self.parts.clock.now();
         let recorder = Recorder::new(hearing.listener);
-        let asked = AgentRequest {
-            input_messages: request.input_messages.clone(),
-            options: request.options.clone(),
-        };
+        let asked =
+            AgentRequest { input_messages: request.input_messages.clone(), options: request.options.clone() };
         let whole = tokio::select! {
             biased;
             answer = held.agent.respond(&asked, &recorder) => Some(answer?),

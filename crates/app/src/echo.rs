@@ -168,6 +168,17 @@ fn last_text(input_messages: &Payload) -> Result<String, AgentError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use lcs_domain::agent::AnswerOptions;
+
+    struct Silence;
+
+    impl AnswerListener for Silence {
+        fn hear(&self, _piece: AnswerPiece) {}
+    }
+
+    fn asked(json: &str) -> AgentRequest {
+        AgentRequest { input_messages: Payload::parse(json).unwrap(), options: AnswerOptions::default() }
+    }
 
     #[test]
     fn it_remembers_what_it_is_told() {
@@ -194,9 +205,9 @@ mod tests {
 
     #[tokio::test]
     async fn a_rehydrated_agent_is_the_same_agent() {
-        let say = |text: &str| Payload::from_value(&json!([{ "role": "user", "content": text }])).unwrap();
+        let say = |text: &str| asked(&json!([{ "role": "user", "content": text }]).to_string());
         let mut agent = EchoAgent::default();
-        agent.respond(&say("my name is Ada")).await.unwrap();
+        agent.respond(&say("my name is Ada"), &Silence).await.unwrap();
         let stored = StoredAgent {
             agent_config: Payload::parse("{}").unwrap(),
             current_state: Some(agent.snapshot().unwrap()),
@@ -204,14 +215,14 @@ mod tests {
             recent_turns: Vec::new(),
         };
         let mut again = EchoRuntime.rehydrate(stored).await.unwrap();
-        let answer = again.respond(&say("what is my name?")).await.unwrap();
+        let answer = again.respond(&say("what is my name?"), &Silence).await.unwrap().output_message;
         assert!(answer.as_json().contains("Your name is Ada."), "{}", answer.as_json());
     }
 
     #[tokio::test]
     async fn an_input_without_text_is_an_error_not_a_guess() {
         for json in ["{}", "[]", "[1]", r#"[{"content":1}]"#, "null"] {
-            let error = EchoAgent::default().respond(&Payload::parse(json).unwrap()).await.unwrap_err();
+            let error = EchoAgent::default().respond(&asked(json), &Silence).await.unwrap_err();
             assert!(error.to_string().contains("list of messages"), "{json}: {error}");
         }
     }

@@ -200,8 +200,13 @@ pub trait AgentRuntime: Send + Sync {
     async fn rehydrate(&self, stored: StoredAgent) -> Result<Box<dyn Agent>, AgentError>;
 
     /// The models that its agents can answer with; the first is the one that a new conversation begins with.
-    async fn models(&self) -> Result<Vec<Model>, AgentError>;
+    /// By default it names none, and takes what it is asked for.
+    async fn models(&self) -> Result<Vec<Model>, AgentError> {
+        Ok(Vec::new())
+    }
 
-    /// What a conversation that begins with `question` is about, in a line; `None` where nothing is to be said.
-    async fn topic(&self, model_id: &Text, question: &str) -> Result<Option<String>, AgentError>;
+    /// What a conversation that begins with `question` is about, in a line; by default nothing is said of it.
+    async fn topic(&self, _model_id: &Text, _question: &str) -> Result<Option<String>, AgentError> {
+        Ok(None)
+    }
 }

@@ -6,7 +6,9 @@ use std::str::FromStr;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use crate::{AgentId, ConversationCursor, ConversationId, Durability, Metadata, RepositoryError, Text, UserId};
+use crate::{
+    AgentId, ConversationCursor, ConversationId, Durability, Metadata, RepositoryError, Text, UserId,
+};
 
 /// Whether a conversation takes turns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]

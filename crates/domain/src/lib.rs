@@ -42,7 +42,8 @@ pub mod turn;
 pub use agent_state::{AgentState, AgentStateUpdate, SaveAgentState, Saved};
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use conversation::{
-    Conversation, ConversationStatus, ConversationSummary, ConversationUpdate, Head, ListSummaries, NewConversation,
+    Conversation, ConversationStatus, ConversationSummary, ConversationUpdate, Head, ListSummaries,
+    NewConversation,
 };
 pub use durability::Durability;
 pub use error::{Entity, RepositoryError};

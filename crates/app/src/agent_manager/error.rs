@@ -47,6 +47,21 @@ impl AgentManagerError {
     }
 }
 
+impl AgentManagerError {
+    /// The agent's failure behind this one, where there is one.
+    #[must_use]
+    pub fn agent_error(&self) -> Option<&AgentError> {
+        match self {
+            Self::Agent(error) => Some(error),
+            Self::Load(error) => match &**error {
+                LoadError::Failed(error) => error.agent_error(),
+                _ => None,
+            },
+            Self::Repository(_) | Self::NotStored { .. } => None,
+        }
+    }
+}
+
 impl From<LoadError<AgentManagerError>> for AgentManagerError {
     fn from(error: LoadError<AgentManagerError>) -> Self {
         Self::Load(Box::new(error))

@@ -9,7 +9,7 @@ use clap::Args;
 use lcs_app::agent_manager::{AgentManagerError, TurnAnswer, TurnRequest};
 use lcs_app::configuration::StoreConfiguration;
 use lcs_app::{PersistenceManager, PersistentAgentManager};
-use lcs_domain::{ConversationId, Durability, Metadata, Payload, PayloadLimits, Text, TurnId, UserId};
+use lcs_domain::{ConversationId, Durability, Payload, PayloadLimits, Text, TurnId, UserId};
 use serde::Serialize;
 use tokio::sync::mpsc;
 
