@@ -17,6 +17,7 @@ pub mod configuration;
 mod conversation_service;
 mod database_service;
 pub mod echo;
+pub mod http;
 mod persistence_manager;
 mod retention_service;
 

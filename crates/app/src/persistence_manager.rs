@@ -8,7 +8,7 @@ use lcs_agent_cache::fallback::FallbackStatus;
 use lcs_agent_cache::{CacheConfig, Fallback};
 use lcs_domain::agent::AgentRuntime;
 use lcs_domain::repository::RepositoryResult;
-use lcs_domain::{Clock, Repositories, RetentionPolicy, SystemClock};
+use lcs_domain::{Clock, PayloadLimits, Repositories, RetentionPolicy, SystemClock};
 use lcs_storage::memory::Memory;
 
 use crate::agent_manager::Parts;
@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// All services over one store.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct PersistenceManager {
     database: DatabaseService,
     conversations: ConversationPersistenceService,
@@ -28,6 +28,19 @@ pub struct PersistenceManager {
     agents: PersistentAgentManager,
     retention: RetentionService,
     fallback: Arc<Fallback>,
+    runtime: Arc<dyn AgentRuntime>,
+    clock: Arc<dyn Clock>,
+    payload_limits: PayloadLimits,
+}
+
+impl fmt::Debug for PersistenceManager {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PersistenceManager")
+            .field("database", &self.database)
+            .field("agents", &self.agents)
+            .field("fallback", &self.fallback)
+            .finish_non_exhaustive()
+    }
 }
 
 impl PersistenceManager {
@@ -80,6 +93,30 @@ impl PersistenceManager {
     #[must_use]
     pub const fn retention(&self) -> &RetentionService {
         &self.retention
+    }
+
+    /// The repositories that the services work on: the store, with the fallback before it.
+    #[must_use]
+    pub fn repositories(&self) -> Arc<dyn Repositories> {
+        self.fallback.clone()
+    }
+
+    /// What makes the agents.
+    #[must_use]
+    pub const fn runtime(&self) -> &Arc<dyn AgentRuntime> {
+        &self.runtime
+    }
+
+    /// Where time comes from.
+    #[must_use]
+    pub const fn clock(&self) -> &Arc<dyn Clock> {
+        &self.clock
+    }
+
+    /// The limits on one document.
+    #[must_use]
+    pub const fn payload_limits(&self) -> PayloadLimits {
+        self.payload_limits
     }
 
     /// Whether the services reach the store, or what stands in for it meanwhile.
@@ -158,9 +195,9 @@ fn compose(
     let retention = RetentionService::new(Arc::clone(&repositories), policy);
     let agents = PersistentAgentManager::new(Parts {
         repositories: Arc::clone(&repositories),
-        runtime,
+        runtime: Arc::clone(&runtime),
         cache: CacheConfig::new(configuration.agent_cache_max_size, configuration.agent_cache_ttl),
-        clock,
+        clock: Arc::clone(&clock),
         retention: retention.clone(),
         enable_rehydration: configuration.enable_rehydration,
         recent_turns: configuration.recent_turns,
@@ -173,5 +210,8 @@ fn compose(
         agents,
         retention,
         fallback,
+        runtime,
+        clock,
+        payload_limits: configuration.payload_limits,
     })
 }

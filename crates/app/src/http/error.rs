@@ -66,11 +66,9 @@ impl ApiError {
     /// A refusal with this status, what it means, and why.
     pub fn new(status: StatusCode, response: impl Into<String>, cause: impl Into<String>) -> Self {
         let detail = Detail { response: response.into(), cause: cause.into() };
-        let retry_after_seconds = matches!(
-            status,
-            StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE
-        )
-        .then_some(RETRY_AFTER_SECONDS);
+        let retry_after_seconds =
+            matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE)
+                .then_some(RETRY_AFTER_SECONDS);
         Self { status, body: Body::Detail(detail), retry_after_seconds }
     }
 
@@ -91,11 +89,7 @@ impl ApiError {
 
     /// 401, for `cause`.
     pub fn unauthorized(cause: impl Into<String>) -> Self {
-        Self::new(
-            StatusCode::UNAUTHORIZED,
-            "Missing or invalid credentials provided by client",
-            cause,
-        )
+        Self::new(StatusCode::UNAUTHORIZED, "Missing or invalid credentials provided by client", cause)
     }
 
     /// 404: the conversation, as the caller names it, is absent or another user's (P9).
@@ -155,11 +149,15 @@ impl ApiError {
             },
             RepositoryError::AlreadyExists { .. } => Self::new(StatusCode::CONFLICT, "Already exists", cause),
             RepositoryError::Conflict { .. } => Self::new(StatusCode::CONFLICT, "Conflict", cause),
-            RepositoryError::Closed { .. } => Self::new(StatusCode::CONFLICT, "Conversation is archived", cause),
+            RepositoryError::Closed { .. } => {
+                Self::new(StatusCode::CONFLICT, "Conversation is archived", cause)
+            }
             RepositoryError::IdempotencyMismatch { .. } => {
                 Self::new(StatusCode::UNPROCESSABLE_ENTITY, "Idempotency key reused", cause)
             }
-            RepositoryError::Invalid { .. } => Self::new(StatusCode::UNPROCESSABLE_ENTITY, "Invalid value", cause),
+            RepositoryError::Invalid { .. } => {
+                Self::new(StatusCode::UNPROCESSABLE_ENTITY, "Invalid value", cause)
+            }
             RepositoryError::TooLarge { .. } => Self::new(StatusCode::PAYLOAD_TOO_LARGE, "Too large", cause),
             RepositoryError::Overloaded { .. } => {
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, "Too busy", cause)

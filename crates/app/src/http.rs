@@ -1,0 +1,43 @@
+//! The HTTP API: LCS's conversations, queries and their streams, and what hosts with models of their own need.
+//!
+//! [`router`] gives its endpoints over a [`Service`]; the OpenAPI document is made of the same code.
+
+mod agent_state;
+mod answer;
+mod answering;
+pub mod authentication;
+mod conversation;
+mod conversation_id;
+mod conversation_list;
+mod error;
+mod event;
+mod health;
+mod history;
+mod idempotency;
+mod in_flight;
+mod info;
+mod json_stream;
+mod llama_stack;
+mod new_conversation;
+mod openapi;
+mod parameter;
+mod payload;
+mod query;
+mod query_request;
+mod refusal;
+mod service;
+mod streaming_query;
+mod turn;
+mod validation;
+
+use axum::Router;
+
+pub use self::error::ApiError;
+pub use self::openapi::openapi;
+pub use self::service::Service;
+
+/// The endpoints, without what is put around them: limits, request ids, security headers.
+pub fn router(service: Service) -> Router {
+    let (router, document) = openapi::documented().split_for_parts();
+    router.merge(openapi::pages(&document)).with_state(service)
+}

@@ -1,0 +1,103 @@
+//! What every endpoint works with: the services, and who may ask them.
+
+use std::fmt;
+use std::sync::Arc;
+
+use axum::extract::FromRequestParts;
+use http::request::Parts as RequestParts;
+use lcs_domain::agent::AgentRuntime;
+use lcs_domain::{Clock, Repositories, UserId};
+use tokio_util::task::TaskTracker;
+
+use super::authentication::{Authenticator, Identity};
+use super::error::ApiError;
+use super::health::Readiness;
+use super::in_flight::InFlight;
+use crate::PersistenceManager;
+
+/// The service behind the HTTP API. Cheap to clone.
+#[derive(Clone)]
+pub struct Service {
+    parts: Arc<Parts>,
+}
+
+struct Parts {
+    manager: PersistenceManager,
+    authenticator: Arc<dyn Authenticator>,
+    in_flight: InFlight,
+    tasks: TaskTracker,
+    readiness: Readiness,
+}
+
+impl fmt::Debug for Service {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Service").field("manager", &self.parts.manager).finish_non_exhaustive()
+    }
+}
+
+impl Service {
+    /// The service over `manager`, for those whom `authenticator` knows. It has to be made inside a Tokio runtime.
+    #[must_use]
+    pub fn new(manager: PersistenceManager, authenticator: Arc<dyn Authenticator>) -> Self {
+        let in_flight = InFlight::new(manager.repositories());
+        let (tasks, readiness) = (TaskTracker::new(), Readiness::default());
+        Self { parts: Arc::new(Parts { manager, authenticator, in_flight, tasks, readiness }) }
+    }
+
+    /// All services over the store.
+    #[must_use]
+    pub fn manager(&self) -> &PersistenceManager {
+        &self.parts.manager
+    }
+
+    pub(super) fn repositories(&self) -> Arc<dyn Repositories> {
+        self.parts.manager.repositories()
+    }
+
+    pub(super) fn runtime(&self) -> &Arc<dyn AgentRuntime> {
+        self.parts.manager.runtime()
+    }
+
+    pub(super) fn clock(&self) -> &Arc<dyn Clock> {
+        self.parts.manager.clock()
+    }
+
+    pub(super) fn in_flight(&self) -> &InFlight {
+        &self.parts.in_flight
+    }
+
+    pub(super) fn last_readiness(&self) -> &Readiness {
+        &self.parts.readiness
+    }
+
+    /// The tasks that run on when their caller goes away: they are finished before the process ends.
+    pub(super) fn tasks(&self) -> &TaskTracker {
+        &self.parts.tasks
+    }
+
+    /// Waits for what has been accepted, and takes nothing more.
+    pub async fn finish(&self) {
+        self.parts.tasks.close();
+        self.parts.tasks.wait().await;
+    }
+}
+
+/// Who asks: an endpoint that takes one answers only those who have shown who they are.
+#[derive(Debug, Clone)]
+pub struct Caller(pub Identity);
+
+impl Caller {
+    /// Whose conversations may be seen.
+    #[must_use]
+    pub const fn user_id(&self) -> UserId {
+        self.0.user_id
+    }
+}
+
+impl FromRequestParts<Service> for Caller {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut RequestParts, service: &Service) -> Result<Self, ApiError> {
+        service.parts.authenticator.authenticate(parts).await.map(Self)
+    }
+}
