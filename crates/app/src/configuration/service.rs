@@ -60,9 +60,10 @@ impl ServiceConfig {
 /// Whether only this machine reaches `host`. A name other than localhost may be anything.
 fn is_loopback(host: &str) -> bool {
     let address = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
-    address
-        .parse::<IpAddr>()
-        .map_or_else(|_| host.eq_ignore_ascii_case("localhost"), |address| address.to_canonical().is_loopback())
+    address.parse::<IpAddr>().map_or_else(
+        |_| host.eq_ignore_ascii_case("localhost"),
+        |address| address.to_canonical().is_loopback(),
+    )
 }
 
 /// Reads the sections `service` and `authentication`.
@@ -79,22 +80,12 @@ pub(super) fn read(reader: &mut Reader<'_>, persistence: &Persistence) -> Servic
         number("max_body_bytes", &section.max_body_bytes, 1_048_576..=268_435_456, "bytes", 8_388_608);
     let max_header =
         number("max_header_bytes", &section.max_header_bytes, 8_192..=1_048_576, "bytes", 16_384);
-    let max_concurrent = number(
-        "max_concurrent_requests",
-        &section.max_concurrent_requests,
-        1..=100_000,
-        "requests",
-        512,
-    );
+    let max_concurrent =
+        number("max_concurrent_requests", &section.max_concurrent_requests, 1..=100_000, "requests", 512);
     let request =
         number("request_timeout_seconds", &section.request_timeout_seconds, 1..=3_600, "seconds", 120);
-    let header_read = number(
-        "header_read_timeout_seconds",
-        &section.header_read_timeout_seconds,
-        1..=300,
-        "seconds",
-        10,
-    );
+    let header_read =
+        number("header_read_timeout_seconds", &section.header_read_timeout_seconds, 1..=300, "seconds", 10);
     let shutdown =
         number("shutdown_timeout_seconds", &section.shutdown_timeout_seconds, 1..=3_600, "seconds", 30);
     let retention = number(
