@@ -5,11 +5,14 @@
 //! and else a SQLite file in the platform's data folder. A password is held as a secret: neither
 //! `Debug` nor any error shows it, and it never goes through a URL on its way to the server.
 
+mod authentication;
 mod database;
 mod database_url;
 mod document;
 mod problem;
 mod reader;
+mod secret;
+mod service;
 mod variable;
 
 use std::fs;
@@ -25,11 +28,15 @@ use lcs_storage::postgres::PostgresConfig;
 use lcs_storage::sqlite::SqliteConfig;
 use secrecy::{ExposeSecret, SecretString};
 
+pub use self::authentication::{
+    AuthenticationConfig, AuthenticationModule, JwkSource, JwkTokenConfig, TrustedProxyConfig,
+};
 pub use self::database::PASSWORD_VARIABLE;
 pub use self::database_url::{DatabaseUrl, PostgresqlUrl};
 use self::document::{Database, Fallback, Persistence, Value};
 pub use self::problem::{ConfigurationError, Problem};
 use self::reader::Reader;
+pub use self::service::ServiceConfig;
 pub use self::variable::Environment;
 
 /// The environment variable that says which store to use, after `--database-url` and before the file.
@@ -54,6 +61,8 @@ pub struct Configuration {
     pub payload_limits: PayloadLimits,
     /// How many of the newest turns an agent sees again when it is made again.
     pub recent_turns: PageLimit,
+    /// How the service is reached, what it takes, and who is let in.
+    pub service: ServiceConfig,
 }
 
 /// Where the conversations are.
@@ -175,6 +184,7 @@ impl Configuration {
             payload_limits: PayloadLimits { max_bytes: size(max_bytes) },
             // Within the range above there is nothing that it refuses.
             recent_turns: PageLimit::new(recent_turns).unwrap_or_default(),
+            service: service::read(reader, persistence),
         }
     }
 }

@@ -1,8 +1,6 @@
 //! The PostgreSQL part of the configuration: the keys under `persistence.database`, or a URL over them.
 
 use std::fs;
-use std::io;
-use std::path::Path;
 use std::time::Duration;
 
 use lcs_storage::postgres::{PostgresConfig, SslMode, UnknownSslMode};
@@ -12,6 +10,7 @@ use super::database_url::PostgresqlUrl;
 use super::document::{Database, Value};
 use super::reader::Reader;
 use super::reason;
+use super::secret;
 
 /// The environment variable that holds the password where neither the file nor the URL does.
 pub const PASSWORD_VARIABLE: &str = "LCS_PERSISTENCE_PASSWORD";
@@ -104,42 +103,9 @@ fn host(reader: &mut Reader<'_>, section: &Database) -> String {
 }
 
 fn password(reader: &mut Reader<'_>, section: &Database) -> Option<SecretString> {
-    const FILE: &str = "persistence.database.password_file";
-    let password = reader.text("persistence.database.password", &section.password).map(SecretString::from);
-    let file = reader.path(FILE, &section.password_file);
-    match (password, file) {
-        (Some(_), Some(_)) => {
-            reader.problem(FILE, "password is set too: keep one of password and password_file");
-            None
-        }
-        (None, Some(file)) => match read_password(&file) {
-            Ok(password) => Some(password),
-            Err(message) => {
-                reader.problem(FILE, message);
-                None
-            }
-        },
-        (password, None) => password,
-    }
-}
-
-/// The file's content but for one newline at its end, which an editor or `echo` leaves there.
-fn read_password(file: &Path) -> Result<SecretString, String> {
-    let text = fs::read_to_string(file).map_err(|error| match error.kind() {
-        io::ErrorKind::InvalidData => {
-            format!("{} is not UTF-8 text: write the password alone", file.display())
-        }
-        kind => {
-            let reason = reason(kind);
-            format!("{} cannot be read ({reason}): write a file that this process may read", file.display())
-        }
-    })?;
-    let password = text.strip_suffix('\n').unwrap_or(&text);
-    let password = password.strip_suffix('\r').unwrap_or(password);
-    if password.is_empty() {
-        return Err(format!("{} is empty: write the password into it", file.display()));
-    }
-    Ok(SecretString::from(password))
+    let written = ("persistence.database.password", &section.password);
+    let file = ("persistence.database.password_file", &section.password_file);
+    secret::read(reader, "password", written, file)
 }
 
 fn check_ca_certificate(reader: &mut Reader<'_>, key: &str, config: &PostgresConfig) {

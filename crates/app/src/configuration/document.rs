@@ -39,6 +39,8 @@ section!(Persistence {
     fallback: Option<Fallback> = "fallback",
     max_document_bytes: Value = "max_document_bytes",
     recent_turns: Value = "recent_turns",
+    service: Option<Service> = "service",
+    authentication: Option<Authentication> = "authentication",
 });
 
 section!(Database {
@@ -65,6 +67,34 @@ section!(Fallback {
     probe_interval_seconds: Value = "probe_interval_seconds",
 });
 
+section!(Service {
+    host: Value = "host",
+    port: Value = "port",
+    max_body_bytes: Value = "max_body_bytes",
+    max_header_bytes: Value = "max_header_bytes",
+    max_concurrent_requests: Value = "max_concurrent_requests",
+    request_timeout_seconds: Value = "request_timeout_seconds",
+    header_read_timeout_seconds: Value = "header_read_timeout_seconds",
+    shutdown_timeout_seconds: Value = "shutdown_timeout_seconds",
+    retention_interval_seconds: Value = "retention_interval_seconds",
+});
+
+section!(Authentication {
+    module: Value = "module",
+    allow_noop_beyond_loopback: Value = "allow_noop_beyond_loopback",
+    api_key: Value = "api_key",
+    api_key_file: Value = "api_key_file",
+    jwk_url: Value = "jwk_url",
+    jwk_file: Value = "jwk_file",
+    issuer: Value = "issuer",
+    audience: Value = "audience",
+    user_id_claim: Value = "user_id_claim",
+    username_claim: Value = "username_claim",
+    user_header: Value = "user_header",
+    username_header: Value = "username_header",
+    trusted_proxies: Value = "trusted_proxies",
+});
+
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct File {
@@ -72,16 +102,26 @@ struct File {
 }
 
 /// The sections that have known keys, the innermost first.
-const SECTIONS: [(&[&str], &[&str]); 4] = [
+const SECTIONS: [(&[&str], &[&str]); 6] = [
     (&["persistence", "database"], Database::KEYS),
     (&["persistence", "sqlite"], Sqlite::KEYS),
     (&["persistence", "fallback"], Fallback::KEYS),
+    (&["persistence", "service"], Service::KEYS),
+    (&["persistence", "authentication"], Authentication::KEYS),
     (&["persistence"], Persistence::KEYS),
 ];
 
 /// What LCS calls these keys elsewhere: too far from our names to be found by their spelling.
-const SYNONYMS: [(&str, &str); 4] =
-    [("db", "name"), ("user", "username"), ("db_path", "path"), ("max_entries", "agent_cache_max_size")];
+const SYNONYMS: [(&str, &str); 8] = [
+    ("db", "name"),
+    ("user", "username"),
+    ("db_path", "path"),
+    ("max_entries", "agent_cache_max_size"),
+    ("api_key_config", "api_key"),
+    ("jwk_config", "jwk_url"),
+    ("jwt_configuration", "user_id_claim"),
+    ("trusted_proxy_config", "user_header"),
+];
 
 /// The file's `persistence:` section, if it has one, and what is wrong with its keys. Other sections are LCS's.
 pub(super) fn parse(yaml: &str) -> Result<(Option<Persistence>, Vec<Problem>), Problem> {

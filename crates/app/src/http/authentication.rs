@@ -1,13 +1,26 @@
 //! Who is asking.
 
+mod api_key;
+pub(crate) mod bearer;
+mod jwk_token;
+mod noop;
+mod trusted_proxy;
+mod user;
+
 use std::fmt;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use http::request::Parts;
 use lcs_domain::UserId;
 use secrecy::SecretString;
 
+use self::api_key::ApiKey;
+use self::jwk_token::JwkToken;
+use self::noop::Noop;
+use self::trusted_proxy::TrustedProxy;
 use super::error::ApiError;
+use crate::configuration::{AuthenticationConfig, AuthenticationModule};
 
 /// Who asks, as an authentication module has found out.
 #[derive(Debug, Clone)]
@@ -32,4 +45,18 @@ pub trait Authenticator: fmt::Debug + Send + Sync {
     /// # Errors
     /// 401 where that is not shown, 400 or 403 where it cannot be taken.
     async fn authenticate(&self, request: &Parts) -> Result<Identity, ApiError>;
+}
+
+/// The module that is configured.
+///
+/// # Errors
+/// A sentence that says what to do, where the keys that tokens are checked with cannot be read.
+pub fn authenticator(config: &AuthenticationConfig) -> Result<Arc<dyn Authenticator>, String> {
+    Ok(match &config.module {
+        AuthenticationModule::Noop => Arc::new(Noop { needs_token: false }),
+        AuthenticationModule::NoopWithToken => Arc::new(Noop { needs_token: true }),
+        AuthenticationModule::ApiKeyToken { api_key } => Arc::new(ApiKey::new(api_key)),
+        AuthenticationModule::JwkToken(config) => Arc::new(JwkToken::new(config)?),
+        AuthenticationModule::TrustedProxy(config) => Arc::new(TrustedProxy(config.clone())),
+    })
 }
