@@ -17,7 +17,9 @@ pub mod configuration;
 mod conversation_service;
 mod database_service;
 pub mod echo;
+mod endpoint;
 mod persistence_manager;
+pub mod responses;
 mod retention_service;
 
 pub use agent_manager::PersistentAgentManager;
