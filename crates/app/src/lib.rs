@@ -18,7 +18,9 @@ mod conversation_service;
 mod database_service;
 pub mod echo;
 pub mod http;
+mod endpoint;
 mod persistence_manager;
+pub mod responses;
 mod retention_service;
 
 pub use agent_manager::PersistentAgentManager;
