@@ -8,15 +8,16 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use lcs_domain::{
-    AgentStateRepository, ConversationRepository, NewConversation, PageLimit, Payload, RepositoryError,
-    RetentionPolicy, RetentionRepository, SaveAgentState, Text, TurnRange, TurnRepository, UserId,
+    AgentStateRepository, Begun, ConversationRepository, Interruption, NewConversation, PageLimit, Payload,
+    RepositoryError, RequestRepository, RequestTarget, RetentionPolicy, RetentionRepository, SaveAgentState,
+    Text, TurnRange, TurnRepository, UserId,
 };
 use lcs_storage::postgres::{Postgres, PostgresConfig, SslMode};
 use lcs_storage::testing::TestPostgres;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::support::{append, begin, config, saying, saying_with_state, single};
+use crate::support::{append, asking, begin, config, saying, saying_with_state, single};
 
 /// How the proxy takes an answer away.
 #[derive(Clone, Copy)]
@@ -149,6 +150,42 @@ async fn every_other_write_whose_answer_is_lost_is_told_truly() {
 
     assert!(ConversationRepository::delete(behind.lose(1), user, id).await.unwrap());
     assert!(!ConversationRepository::delete(&behind.store, user, id).await.unwrap());
+}
+
+#[tokio::test]
+async fn p1_a_request_whose_answer_is_lost_comes_to_the_same() {
+    let behind = Behind::new(Loss::Cut).await;
+    let user = UserId::generate();
+    for key in [Some("key"), None] {
+        let begin = asking(key);
+        let target = RequestTarget { conversation_id: begin.conversation_id, turn_id: begin.turn_id };
+        assert_eq!(behind.lose(1).begin(user, begin.clone()).await.unwrap(), Begun::Started(target));
+        let requested = behind.lose(1).interrupt(user, begin.request_id).await.unwrap();
+        assert_eq!(requested, Some(Interruption::Requested));
+        let leases = [(user, begin.request_id)];
+        assert_eq!(behind.lose(1).renew(&leases, begin.lease).await.unwrap(), [begin.request_id]);
+
+        // Its lease runs out, another attempt takes over, and that answer is lost.
+        behind.store.renew(&leases, Duration::ZERO).await.unwrap();
+        let heir = asking(key);
+        if key.is_some() {
+            assert_eq!(behind.lose(1).begin(user, heir.clone()).await.unwrap(), Begun::Started(target));
+            behind.lose(1).finish(user, heir.request_id).await.unwrap();
+            behind.lose(1).abandon(user, heir.request_id).await.unwrap();
+            let retry = behind.lose(1).begin(user, asking(key)).await.unwrap();
+            assert_eq!(retry, Begun::Finished(target));
+        } else {
+            behind.lose(1).abandon(user, begin.request_id).await.unwrap();
+            behind.lose(1).finish(user, begin.request_id).await.unwrap();
+            assert_eq!(behind.lose(0).interrupt(user, begin.request_id).await.unwrap(), None);
+        }
+        behind.lose(0);
+    }
+    let begin = asking(Some("unknown"));
+    let error = behind.lose(2).begin(user, begin.clone()).await.unwrap_err();
+    let id = begin.request_id.to_string();
+    assert!(matches!(&error, RepositoryError::OutcomeUnknown { key } if *key == id), "{error:?}");
+    assert!(matches!(behind.store.begin(user, begin).await.unwrap(), Begun::Started(_)));
 }
 
 #[tokio::test]

@@ -6,13 +6,13 @@
 
 use lcs_domain::{
     AgentStateRepository, Conversation, ConversationRepository, ListConversations, PageLimit, Payload,
-    SaveAgentState, TurnRange, TurnRepository,
+    RequestRepository, SaveAgentState, TurnRange, TurnRepository,
 };
 use lcs_storage::testing::PrivateCluster;
 
-use crate::support::{append, begin, saying_with_state, single};
+use crate::support::{append, asking, begin, saying_with_state, single};
 
-/// 5,000 conversations of 250 users, with five turns and a state each.
+/// 5,000 conversations of 250 users, with five turns, their requests and a state each.
 const FILL: &str = "
     INSERT INTO conversations (conversation_id, user_id, agent_id, model_id, turn_count, state_revision)
     SELECT gen_random_uuid(), md5((n % 250)::text)::uuid, gen_random_uuid(), 'model', 5, 1
@@ -23,6 +23,9 @@ const FILL: &str = "
       FROM conversations, generate_series(1, 5) turn;
     INSERT INTO agent_states (agent_id, conversation_id, user_id, agent_config, revision, through_turn)
     SELECT agent_id, conversation_id, user_id, '{}', 1, 5 FROM conversations;
+    INSERT INTO requests (request_id, user_id, idempotency_key, request_hash, conversation_id, turn_id)
+    SELECT gen_random_uuid(), user_id, turn_id::text, sha256('1'), conversation_id, turn_id
+      FROM conversation_turns;
     ANALYZE;";
 
 #[tokio::test]
@@ -46,10 +49,12 @@ async fn hot_statements_use_indexes_only() {
         .skip(1)
         .filter(|entry| entry.contains("plan:") && !entry.contains("Query Text: SET "))
         .collect();
-    assert_eq!(plans.len(), 8 * 12, "one plan for each call");
+    assert_eq!(plans.len(), 8 * 17, "one plan for each call");
     for plan in plans {
         assert!(!plan.contains("Seq Scan"), "a sequential scan:\n{plan}");
-        assert!(plan.contains("Index Scan") || plan.contains("Insert on conversations"), "no index:\n{plan}");
+        let inserts =
+            plan.contains("Insert on conversations") || plan.contains("Conflict Arbiter Indexes: requests_");
+        assert!(plan.contains("Index Scan") || inserts, "no index:\n{plan}");
     }
 }
 
@@ -76,5 +81,11 @@ async fn call_everything(store: &lcs_storage::postgres::Postgres, conversation: 
         through_turn: 1,
     };
     store.save(user, save).await.unwrap();
+    let begin = asking(Some("key"));
+    store.begin(user, begin.clone()).await.unwrap();
+    store.renew(&[(user, begin.request_id)], begin.lease).await.unwrap();
+    store.interrupt(user, begin.request_id).await.unwrap().unwrap();
+    store.finish(user, begin.request_id).await.unwrap();
+    store.abandon(user, begin.request_id).await.unwrap();
     assert!(ConversationRepository::delete(store, user, id).await.unwrap());
 }

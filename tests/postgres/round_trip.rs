@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 
 use lcs_domain::{
-    AgentStateRepository, ConversationRepository, ConversationUpdate, ListConversations, PageLimit, Payload,
-    Repositories, SaveAgentState, Text, TurnRange, TurnRepository,
+    AgentStateRepository, BeginRequest, ConversationRepository, ConversationUpdate, ListConversations,
+    PageLimit, Payload, Repositories, RequestId, RequestRepository, SaveAgentState, Text, TurnRange,
+    TurnRepository,
 };
 use lcs_storage::testing::PrivateCluster;
 
-use crate::support::{append, begin, saying, saying_with_state, single};
+use crate::support::{append, asking, begin, saying, saying_with_state, single};
 
 /// Every message of the extended protocol is logged with its duration, and who sent it.
 const LOG: [&str; 2] = ["log_min_duration_statement = 0", "log_line_prefix = '%a|'"];
@@ -84,6 +85,16 @@ async fn every_method_is_one_statement_that_is_parsed_once() {
         AgentStateRepository::get(&store, user, agent).await.unwrap().unwrap();
         store.get_by_conversation(user, id).await.unwrap().unwrap();
         assert!(AgentStateRepository::delete(&store, user, agent).await.unwrap());
+        let request = asking(Some("key"));
+        store.begin(user, request.clone()).await.unwrap();
+        store
+            .begin(user, BeginRequest { request_id: RequestId::generate(), ..request.clone() })
+            .await
+            .unwrap();
+        store.renew(&[(user, request.request_id)], request.lease).await.unwrap();
+        store.interrupt(user, request.request_id).await.unwrap().unwrap();
+        store.finish(user, request.request_id).await.unwrap();
+        store.abandon(user, request.request_id).await.unwrap();
         assert!(ConversationRepository::delete(&store, user, id).await.unwrap());
     }
     let mut parsed = 0;
@@ -99,6 +110,6 @@ async fn every_method_is_one_statement_that_is_parsed_once() {
             other => panic!("{count} times something else: {other} {name}"),
         }
     }
-    // Thirteen statements (the three pages are one) and fifteen calls.
-    assert_eq!((parsed, executed), (13, 15 * CALLS));
+    // Eighteen statements (the three pages are one) and twenty-one calls.
+    assert_eq!((parsed, executed), (18, 21 * CALLS));
 }

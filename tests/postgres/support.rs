@@ -1,9 +1,12 @@
 //! Stores, conversations and turns for the tests of this folder.
 
+use std::time::Duration;
+
 use lcs_domain::Clock;
 use lcs_domain::{
-    AgentStateUpdate, AppendTurn, Appended, Conversation, ConversationRepository, Metadata, NewConversation,
-    NewTurn, Payload, RepositoryError, SystemClock, Text, TurnId, TurnRepository, UserId,
+    AgentStateUpdate, AppendTurn, Appended, BeginRequest, Conversation, ConversationId,
+    ConversationRepository, Metadata, NewConversation, NewTurn, Payload, RepositoryError, RequestId,
+    SystemClock, Text, TurnId, TurnRepository, UserId,
 };
 use lcs_storage::migration::Migrations;
 use lcs_storage::postgres::{Postgres, PostgresConfig};
@@ -69,4 +72,16 @@ pub(crate) async fn append(
     command: AppendTurn,
 ) -> Result<Appended, RepositoryError> {
     TurnRepository::append(store, conversation.user_id, command).await
+}
+
+/// A new request under `key`.
+pub(crate) fn asking(key: Option<&str>) -> BeginRequest {
+    BeginRequest {
+        request_id: RequestId::generate(),
+        idempotency_key: key.map(str::to_owned),
+        request_hash: [7; 32],
+        conversation_id: ConversationId::generate(),
+        turn_id: TurnId::generate(),
+        lease: Duration::from_mins(1),
+    }
 }

@@ -65,6 +65,20 @@ pub(crate) const TABLES: &[(&str, Columns)] = &[
             ("external_id", "text", "TEXT", true, None),
         ],
     ),
+    (
+        "requests",
+        &[
+            ("request_id", "uuid", "BLOB", false, None),
+            ("user_id", "uuid", "BLOB", false, None),
+            ("idempotency_key", "text", "TEXT", true, None),
+            ("request_hash", "bytea", "BLOB", false, None),
+            ("conversation_id", "uuid", "BLOB", false, None),
+            ("turn_id", "uuid", "BLOB", false, None),
+            ("lease_until", "timestamptz", "INTEGER", true, None),
+            ("interrupted_at", "timestamptz", "INTEGER", true, None),
+            ("created_at", "timestamptz", "INTEGER", false, Some("now()")),
+        ],
+    ),
 ];
 
 /// Keys and checks in PostgreSQL: table, name, definition.
@@ -131,9 +145,18 @@ pub(crate) const CONSTRAINTS: &[(&str, &str, &str)] = &[
     ),
     ("conversations", "conversations_turn_count_check", "CHECK ((turn_count >= 0))"),
     ("conversations", "conversations_user_id_external_id_key", "UNIQUE (user_id, external_id)"),
+    (
+        "requests",
+        "requests_idempotency_key_check",
+        "CHECK (((octet_length(idempotency_key) >= 1) AND (octet_length(idempotency_key) <= 255)))",
+    ),
+    ("requests", "requests_pkey", "PRIMARY KEY (request_id)"),
+    ("requests", "requests_request_hash_check", "CHECK ((octet_length(request_hash) = 32))"),
+    ("requests", "requests_user_id_idempotency_key_key", "UNIQUE (user_id, idempotency_key)"),
 ];
 
-/// Indexes in both databases: table, columns, whether it is unique.
+/// Indexes in both databases: table, columns, whether it is unique. Of the requests' leases, only those that
+/// are not null are in theirs.
 pub(crate) const INDEXES: &[(&str, &str, bool)] = &[
     ("agent_states", "agent_id", true),
     ("agent_states", "conversation_id", true),
@@ -145,4 +168,11 @@ pub(crate) const INDEXES: &[(&str, &str, bool)] = &[
     ("conversations", "status", false),
     ("conversations", "user_id", false),
     ("conversations", "user_id, external_id", true),
+    ("requests", "conversation_id", false),
+    ("requests", "lease_until", false),
+    ("requests", "request_id", true),
+    ("requests", "user_id, idempotency_key", true),
 ];
+
+/// The indexes of them that are partial.
+pub(crate) const PARTIAL_INDEXES: &[&str] = &["requests_lease_until_idx"];

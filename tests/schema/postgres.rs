@@ -4,7 +4,7 @@ use lcs_storage::migration::Migrations;
 use lcs_storage::postgres::{Postgres, PostgresConfig};
 use lcs_storage::testing::TestPostgres;
 
-use crate::expected::{CONSTRAINTS, INDEXES, TABLES};
+use crate::expected::{CONSTRAINTS, INDEXES, PARTIAL_INDEXES, TABLES};
 
 /// A store on `database`, as it is.
 pub(crate) async fn store(database: &TestPostgres) -> Postgres {
@@ -72,11 +72,13 @@ async fn every_index_is_there_and_no_other() {
                 CASE WHEN i.indisunique THEN 'true' ELSE 'false' END
          FROM pg_index i JOIN pg_class c ON c.oid = i.indrelid
          WHERE c.relnamespace = 'public'::regnamespace AND c.relname <> '__diesel_schema_migrations'
-           AND i.indisvalid AND i.indpred IS NULL",
+           AND i.indisvalid",
     )
     .await;
     indexes.sort();
     assert_eq!(indexes, expected);
+    let partial = "SELECT indexrelid::regclass FROM pg_index WHERE indpred IS NOT NULL AND indrelid >= 16384";
+    assert_eq!(rows(&database, partial).await, PARTIAL_INDEXES);
 }
 
 #[tokio::test]

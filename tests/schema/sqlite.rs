@@ -9,7 +9,7 @@ use lcs_domain::SystemClock;
 use lcs_storage::migration::Migrations;
 use lcs_storage::sqlite::{Sqlite, SqliteConfig};
 
-use crate::expected::{INDEXES, TABLES};
+use crate::expected::{INDEXES, PARTIAL_INDEXES, TABLES};
 
 #[derive(QueryableByName)]
 struct Line {
@@ -75,10 +75,13 @@ async fn every_index_is_there_and_no_other() {
         "SELECT t.name || ' | ' || (SELECT group_concat(c.name, ', ') FROM pragma_index_info(i.name) c)
                 || ' | ' || i.\"unique\" AS line
          FROM pragma_table_list t JOIN pragma_index_list(t.name) i
-         WHERE t.name NOT LIKE 'sqlite_%' AND t.name <> '__diesel_schema_migrations' AND NOT i.partial",
+         WHERE t.name NOT LIKE 'sqlite_%' AND t.name <> '__diesel_schema_migrations'",
     );
     indexes.sort();
     assert_eq!(indexes, expected);
+    let partial =
+        "SELECT i.name AS line FROM pragma_table_list t JOIN pragma_index_list(t.name) i WHERE i.partial";
+    assert_eq!(database.lines(partial), PARTIAL_INDEXES);
 }
 
 #[tokio::test]

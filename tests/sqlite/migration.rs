@@ -8,7 +8,7 @@ use lcs_storage::sqlite::Sqlite;
 use crate::process::worker;
 use crate::support::*;
 
-const FIRST: &str = "2026-11-22-000001_conversations";
+const ALL: [&str; 2] = ["2026-11-22-000001_conversations", "2026-11-22-000002_requests"];
 const SCHEMA: &str = "SELECT coalesce(group_concat(type || ' ' || name || ' ' || coalesce(sql, ''), char(10)), '') \
                       AS answer FROM (SELECT * FROM sqlite_schema ORDER BY type, name)";
 
@@ -17,19 +17,21 @@ async fn migrations_go_up_down_and_up_to_the_same_schema() {
     let place = Place::new();
     let store = open(place.config()).await;
     let status = store.status().await.unwrap();
-    assert!(status.iter().all(|migration| !migration.applied) && status[0].name == FIRST);
+    assert!(status.iter().all(|migration| !migration.applied) && status[0].name == ALL[0]);
     assert_eq!(ask(&mut place.raw(), SCHEMA), "", "a look at the status changes nothing");
 
-    assert_eq!(store.run_pending().await.unwrap(), [FIRST]);
+    assert_eq!(store.run_pending().await.unwrap(), ALL);
     let schema = ask(&mut place.raw(), SCHEMA);
     assert!(schema.contains("conversation_turns") && schema.contains("STRICT"));
     assert!(store.status().await.unwrap().iter().all(|migration| migration.applied));
     begin(&store).await;
 
-    assert_eq!(store.revert_last().await.unwrap().as_deref(), Some(FIRST));
+    for name in ALL.into_iter().rev() {
+        assert_eq!(store.revert_last().await.unwrap().as_deref(), Some(name));
+    }
     assert!(!ask(&mut place.raw(), SCHEMA).contains("conversation"));
     assert_eq!(store.revert_last().await.unwrap(), None);
-    assert_eq!(store.run_pending().await.unwrap(), [FIRST]);
+    assert_eq!(store.run_pending().await.unwrap(), ALL);
     assert_eq!(ask(&mut place.raw(), SCHEMA), schema);
     begin(&store).await;
 }
@@ -46,7 +48,7 @@ async fn eight_processes_at_once_apply_each_migration_once() {
             assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
             applied.extend(String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned));
         }
-        assert_eq!(applied, [FIRST]);
+        assert_eq!(applied, ALL);
         begin(&open(place.config()).await).await;
     }
 }

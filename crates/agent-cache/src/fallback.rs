@@ -10,6 +10,8 @@
 //! | begin a conversation | `Unavailable` | made in memory, and said to be volatile |
 //! | anything on a conversation that its user began in this outage | `Unavailable` | from memory, and said to be volatile |
 //! | anything on another conversation or agent | `Unavailable` | `Unavailable`: what it holds cannot be known |
+//! | begin a request | `Unavailable` | kept in memory: a retry in another process, or after the outage, is not known |
+//! | interrupt a request that was not begun in this outage | `Unavailable` | `Unavailable`: whether it runs cannot be known |
 //! | list, delete, retention | `Unavailable` | `Unavailable`: a partial list would be a lie, a deletion one too |
 //! | [`ping`](Repositories::ping), diagnostics | the primary | the primary |
 //!
@@ -24,6 +26,7 @@ mod circuit;
 mod conversation;
 mod outage;
 mod probe;
+mod request;
 mod retention;
 mod status;
 mod turn;
@@ -44,7 +47,7 @@ use async_trait::async_trait;
 use lcs_domain::repository::RepositoryResult;
 use lcs_domain::{
     AgentStateRepository, Capabilities, ConversationRepository, DiagnosticRepository, Repositories,
-    RetentionRepository, TurnRepository,
+    RequestRepository, RetentionRepository, TurnRepository,
 };
 
 pub use self::status::{CircuitState, FallbackStatus, VolatileCount};
@@ -145,6 +148,10 @@ impl Repositories for Fallback {
     }
 
     fn agent_states(&self) -> &dyn AgentStateRepository {
+        self
+    }
+
+    fn requests(&self) -> &dyn RequestRepository {
         self
     }
 

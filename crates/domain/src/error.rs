@@ -16,6 +16,8 @@ pub enum Entity {
     Turn,
     /// The state of an agent.
     AgentState,
+    /// A request that is being answered.
+    Request,
 }
 
 impl fmt::Display for Entity {
@@ -24,6 +26,7 @@ impl fmt::Display for Entity {
             Self::Conversation => "conversation",
             Self::Turn => "turn",
             Self::AgentState => "agent state",
+            Self::Request => "request",
         })
     }
 }

@@ -51,6 +51,8 @@ pub trait Repositories: Send + Sync {
     fn turns(&self) -> &dyn TurnRepository;
     /// The agent states.
     fn agent_states(&self) -> &dyn AgentStateRepository;
+    /// The requests that are being answered.
+    fn requests(&self) -> &dyn RequestRepository;
     /// What retention does.
     fn retention(&self) -> &dyn RetentionRepository;
     /// What `doctor` asks.
@@ -75,6 +77,10 @@ impl<T: Repositories + ?Sized> Repositories for Arc<T> {
 
     fn agent_states(&self) -> &dyn AgentStateRepository {
         (**self).agent_states()
+    }
+
+    fn requests(&self) -> &dyn RequestRepository {
+        (**self).requests()
     }
 
     fn retention(&self) -> &dyn RetentionRepository {

@@ -3,10 +3,13 @@
 
 use std::time::Duration;
 
-use crate::{ConversationId, RequestId, TurnId};
+use crate::{ConversationId, RepositoryError, RequestId, TurnId};
 
 /// The longest idempotency key, in bytes.
 pub const MAX_IDEMPOTENCY_KEY_BYTES: usize = 255;
+
+/// The longest lease. One that is asked for longer is cut to it.
+pub const MAX_LEASE: Duration = Duration::from_hours(24);
 
 /// A SHA-256 over what makes a request that request: the same key with another hash is refused.
 pub type RequestHash = [u8; 32];
@@ -14,7 +17,7 @@ pub type RequestHash = [u8; 32];
 /// Begins a request, or finds the one that its key names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BeginRequest {
-    /// Names this attempt; what is interrupted.
+    /// Names this attempt; what is interrupted. Made by the server.
     pub request_id: RequestId,
     /// The caller's retry key, 1 to [`MAX_IDEMPOTENCY_KEY_BYTES`] bytes without U+0000; `None`: it is never retried.
     pub idempotency_key: Option<String>,
@@ -24,8 +27,30 @@ pub struct BeginRequest {
     pub conversation_id: ConversationId,
     /// The turn that will answer it.
     pub turn_id: TurnId,
-    /// How long it is known to be worked on, unless it is renewed. By the store's clock.
+    /// How long it is known to be worked on, unless it is renewed: at most [`MAX_LEASE`], by the store's clock.
     pub lease: Duration,
+}
+
+impl BeginRequest {
+    /// Refuses a key that no store can keep (P10).
+    ///
+    /// Every store calls it before anything else.
+    pub fn validate(&self) -> Result<(), RepositoryError> {
+        const POINTER: &str = "/idempotency_key";
+        let Some(key) = &self.idempotency_key else { return Ok(()) };
+        if key.is_empty() {
+            return Err(RepositoryError::invalid(POINTER, "it is empty: write a key, or send none"));
+        }
+        if key.len() > MAX_IDEMPOTENCY_KEY_BYTES {
+            let reason =
+                format!("it is {} bytes long: write a key of at most {MAX_IDEMPOTENCY_KEY_BYTES}", key.len());
+            return Err(RepositoryError::invalid(POINTER, reason));
+        }
+        if key.contains('\0') {
+            return Err(RepositoryError::invalid(POINTER, "it contains U+0000: remove that character"));
+        }
+        Ok(())
+    }
 }
 
 /// What a begun request is.
@@ -59,4 +84,29 @@ pub enum Interruption {
     Requested,
     /// It is not being answered any more.
     NotRunning,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn p10_a_key_that_cannot_be_kept_is_refused_with_a_pointer() {
+        let with = |key: Option<&str>| BeginRequest {
+            request_id: RequestId::generate(),
+            idempotency_key: key.map(str::to_owned),
+            request_hash: [0; 32],
+            conversation_id: ConversationId::generate(),
+            turn_id: TurnId::generate(),
+            lease: Duration::ZERO,
+        };
+        for key in [None, Some("k"), Some(&*"k".repeat(MAX_IDEMPOTENCY_KEY_BYTES))] {
+            assert!(with(key).validate().is_ok(), "{key:?}");
+        }
+        for key in ["", "a\0b", &"k".repeat(MAX_IDEMPOTENCY_KEY_BYTES + 1)] {
+            let error = with(Some(key)).validate().unwrap_err().to_string();
+            assert!(error.starts_with("invalid value at /idempotency_key: it "), "{error}");
+            assert!(key.is_empty() || !error.contains(key), "{error}");
+        }
+    }
 }

@@ -58,6 +58,7 @@ pub mod p7_retention;
 pub mod p9_isolation;
 pub mod page;
 pub mod payload;
+pub mod request;
 pub mod turn;
 
 use std::sync::Arc;
@@ -141,6 +142,20 @@ macro_rules! conformance_suite {
                 four_mebibytes_come_back_as_they_were
                 a_state_may_change_its_form
                 texts_and_metadata_come_back_as_they_were
+            }
+            request {
+                p1_of_many_attempts_at_once_one_is_started
+                p1_of_many_that_take_over_at_once_one_is_started
+                p1_a_retry_is_told_what_became_of_the_first
+                p1_a_key_used_for_another_request_is_refused
+                p1_a_request_sent_twice_is_started_twice
+                p1_an_attempt_whose_lease_ran_out_is_taken_over
+                a_request_without_a_key_is_forgotten_when_it_is_finished
+                an_abandoned_request_begins_anew
+                a_request_is_interrupted_while_it_is_answered
+                a_lease_is_renewed_and_says_who_is_interrupted
+                p9_another_users_request_is_an_absent_one
+                p10_a_key_that_cannot_be_kept_is_refused
             }
             diagnostic {
                 a_healthy_store_finds_nothing_wrong
@@ -254,6 +269,7 @@ mod tests {
             ("p9_isolation", include_str!("conformance/p9_isolation.rs")),
             ("page", include_str!("conformance/page.rs")),
             ("payload", include_str!("conformance/payload.rs")),
+            ("request", include_str!("conformance/request.rs")),
             ("turn", include_str!("conformance/turn.rs")),
         ];
         let list = include_str!("conformance.rs");

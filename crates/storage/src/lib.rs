@@ -1,7 +1,7 @@
 //! The stores behind the ports of [`lcs_domain`]: PostgreSQL, SQLite and memory.
 //!
 //! Each adapter mirrors the domain file for file: `conversation.rs`, `turn.rs`, `agent_state.rs`,
-//! `retention.rs`, `diagnostic.rs`. They share what must not differ: rows and their conversion
+//! `request.rs`, `retention.rs`, `diagnostic.rs`. They share what must not differ: rows and their conversion
 //! (`row`), the sealed form of payloads (`sealed`), and the suite that each of them passes
 //! (`conformance`, behind the feature of that name). What is different stays different: two plain
 //! adapters read better than one that is generic over both databases.

@@ -7,6 +7,7 @@
 mod agent_state;
 mod conversation;
 mod diagnostic;
+mod request;
 mod retention;
 mod turn;
 
@@ -16,11 +17,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use lcs_domain::repository::RepositoryResult;
+use lcs_domain::request::RequestHash;
 use lcs_domain::turn::ContentHash;
 use lcs_domain::{
     AgentId, AgentState, AgentStateRepository, Capabilities, Clock, Conversation, ConversationId,
     ConversationRepository, ConversationStatus, DiagnosticRepository, Durability, Entity, Payload,
-    Repositories, RepositoryError, RetentionRepository, Turn, TurnId, TurnRepository, UserId,
+    Repositories, RepositoryError, RequestId, RequestRepository, RequestTarget, RetentionRepository, Turn,
+    TurnId, TurnRepository, UserId,
 };
 
 /// A store that ends with this value. A fresh one costs nothing to make.
@@ -40,6 +43,9 @@ struct Tables {
     turns: HashMap<TurnId, ConversationId>,
     /// The conversations that were purged.
     tombstones: HashSet<ConversationId>,
+    requests: HashMap<RequestId, Request>,
+    /// The request that a user's key names.
+    keys: HashMap<(UserId, String), RequestId>,
 }
 
 /// A conversation with all that belongs to it.
@@ -48,6 +54,18 @@ struct Row {
     conversation: Conversation,
     turns: Vec<StoredTurn>,
     state: Option<AgentState>,
+}
+
+/// A request that is being answered, or was answered under a key.
+#[derive(Debug)]
+struct Request {
+    user_id: UserId,
+    idempotency_key: Option<String>,
+    hash: RequestHash,
+    target: RequestTarget,
+    /// `None`: it is answered.
+    lease_until: Option<DateTime<Utc>>,
+    is_interrupted: bool,
 }
 
 #[derive(Debug)]
@@ -166,6 +184,10 @@ impl Repositories for Memory {
     }
 
     fn agent_states(&self) -> &dyn AgentStateRepository {
+        self
+    }
+
+    fn requests(&self) -> &dyn RequestRepository {
         self
     }
 

@@ -11,7 +11,7 @@
 //! | `pool`, `operation` | connections, and running one statement on them |
 //! | `statement`, `json`, `schema`, `row` | how statements and rows are written and read |
 //! | `error` | what PostgreSQL's refusals mean to the domain |
-//! | `conversation`, `turn`, `agent_state`, `retention`, `diagnostic`, `migration` | the ports |
+//! | `conversation`, `turn`, `agent_state`, `request`, `retention`, `diagnostic`, `migration` | the ports |
 
 mod agent_state;
 mod config;
@@ -23,6 +23,7 @@ mod json;
 mod migration;
 mod operation;
 mod pool;
+mod request;
 mod retention;
 mod row;
 mod schema;
@@ -38,7 +39,7 @@ use diesel::sql_types::Integer;
 use lcs_domain::repository::RepositoryResult;
 use lcs_domain::{
     AgentStateRepository, Capabilities, ConversationRepository, DiagnosticRepository, Durability,
-    Repositories, RetentionRepository, TurnRepository,
+    Repositories, RequestRepository, RetentionRepository, TurnRepository,
 };
 
 pub use self::config::{PostgresConfig, SslMode, UnknownSslMode};
@@ -91,6 +92,10 @@ impl Repositories for Postgres {
     }
 
     fn agent_states(&self) -> &dyn AgentStateRepository {
+        self
+    }
+
+    fn requests(&self) -> &dyn RequestRepository {
         self
     }
 

@@ -12,6 +12,7 @@ mod diagnostic;
 mod error;
 mod file;
 mod migration;
+mod request;
 mod retention;
 mod row;
 mod schema;
@@ -26,7 +27,7 @@ use diesel::prelude::*;
 use lcs_domain::repository::RepositoryResult;
 use lcs_domain::{
     AgentStateRepository, Capabilities, Clock, ConversationRepository, DiagnosticRepository, Durability,
-    Repositories, RetentionRepository, TurnRepository,
+    Repositories, RequestRepository, RetentionRepository, TurnRepository,
 };
 
 use self::database::Database;
@@ -99,6 +100,10 @@ impl Repositories for Sqlite {
     }
 
     fn agent_states(&self) -> &dyn AgentStateRepository {
+        self
+    }
+
+    fn requests(&self) -> &dyn RequestRepository {
         self
     }
 

@@ -3,17 +3,19 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use lcs_domain::diagnostic::Finding;
 use lcs_domain::repository::RepositoryResult;
 use lcs_domain::{
-    AgentId, AgentState, AgentStateRepository, AppendTurn, Appended, Capabilities, Conversation,
-    ConversationId, ConversationPage, ConversationRepository, ConversationStatus, ConversationUpdate,
-    DiagnosticRepository, Durability, Entity, Head, ListConversations, NewConversation, PageLimit,
-    PurgeReport, Repositories, RepositoryError, RetentionPolicy, RetentionRepository, SaveAgentState, Saved,
-    Turn, TurnId, TurnPage, TurnRange, TurnRepository, UserId,
+    AgentId, AgentState, AgentStateRepository, AppendTurn, Appended, BeginRequest, Begun, Capabilities,
+    Conversation, ConversationId, ConversationPage, ConversationRepository, ConversationStatus,
+    ConversationUpdate, DiagnosticRepository, Durability, Entity, Head, Interruption, ListConversations,
+    NewConversation, PageLimit, PurgeReport, Repositories, RepositoryError, RequestId, RequestRepository,
+    RequestTarget, RetentionPolicy, RetentionRepository, SaveAgentState, Saved, Turn, TurnId, TurnPage,
+    TurnRange, TurnRepository, UserId,
 };
 use tokio::sync::Semaphore;
 
@@ -268,6 +270,31 @@ impl AgentStateRepository for Fake {
 }
 
 #[async_trait]
+impl RequestRepository for Fake {
+    async fn begin(&self, _: UserId, begin: BeginRequest) -> RepositoryResult<Begun> {
+        let target = RequestTarget { conversation_id: begin.conversation_id, turn_id: begin.turn_id };
+        self.enter().await.map(|_| Begun::Started(target))
+    }
+
+    async fn renew(&self, _: &[(UserId, RequestId)], _: Duration) -> RepositoryResult<Vec<RequestId>> {
+        self.enter().await.map(|_| Vec::new())
+    }
+
+    async fn finish(&self, _: UserId, _: RequestId) -> RepositoryResult<()> {
+        self.enter().await.map(drop)
+    }
+
+    async fn abandon(&self, _: UserId, _: RequestId) -> RepositoryResult<()> {
+        self.enter().await.map(drop)
+    }
+
+    /// It knows none.
+    async fn interrupt(&self, _: UserId, _: RequestId) -> RepositoryResult<Option<Interruption>> {
+        self.enter().await.map(|_| None)
+    }
+}
+
+#[async_trait]
 impl RetentionRepository for Fake {
     async fn count_due(&self, _: RetentionPolicy) -> RepositoryResult<u64> {
         self.enter().await.map(|_| 0)
@@ -296,6 +323,10 @@ impl Repositories for Fake {
     }
 
     fn agent_states(&self) -> &dyn AgentStateRepository {
+        self
+    }
+
+    fn requests(&self) -> &dyn RequestRepository {
         self
     }
 

@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use lcs_domain::{
-    AgentId, AppendTurn, Conversation, ConversationId, ConversationUpdate, ListConversations, Metadata,
-    NewConversation, NewTurn, PageLimit, Payload, Repositories, RepositoryError, RetentionPolicy,
-    SaveAgentState, Text, TurnId, TurnRange, UserId,
+    AgentId, AppendTurn, BeginRequest, Conversation, ConversationId, ConversationUpdate, ListConversations,
+    Metadata, NewConversation, NewTurn, PageLimit, Payload, Repositories, RepositoryError, RequestId,
+    RetentionPolicy, SaveAgentState, Text, TurnId, TurnRange, UserId,
 };
 
 use super::fake::{Fake, unavailable};
@@ -96,12 +96,25 @@ impl Stage {
         ]
     }
 
+    /// Every answer about a request of ours, by the method's name.
+    async fn asks(&self) -> Vec<(&'static str, Result<(), RepositoryError>)> {
+        let (user_id, requests, begin) = (self.user_id, self.fallback.requests(), asking());
+        let id = begin.request_id;
+        vec![
+            ("begin", requests.begin(user_id, begin).await.map(drop)),
+            ("renew", requests.renew(&[(user_id, id)], Duration::ZERO).await.map(drop)),
+            ("abandon", requests.abandon(user_id, id).await),
+            ("finish", requests.finish(user_id, id).await),
+        ]
+    }
+
     /// Every answer that no outage has, by the method's name.
     async fn never(&self, made: &Conversation) -> Vec<(&'static str, Result<(), RepositoryError>)> {
         let policy = RetentionPolicy::idle_longer_than(Duration::ZERO).unwrap();
         let (user_id, retention) = (self.user_id, self.fallback.retention());
         vec![
             ("list", self.list().await),
+            ("interrupt", self.fallback.requests().interrupt(user_id, RequestId::generate()).await.map(drop)),
             ("delete", self.fallback.conversations().delete(user_id, made.conversation_id).await.map(drop)),
             ("delete state", self.fallback.agent_states().delete(user_id, made.agent_id).await.map(drop)),
             ("count due", retention.count_due(policy).await.map(drop)),
@@ -112,6 +125,17 @@ impl Stage {
 
 fn new_conversation() -> NewConversation {
     NewConversation::begin(Text::name("a-model", "/model_id").unwrap())
+}
+
+fn asking() -> BeginRequest {
+    BeginRequest {
+        request_id: RequestId::generate(),
+        idempotency_key: None,
+        request_hash: [0; 32],
+        conversation_id: ConversationId::generate(),
+        turn_id: TurnId::generate(),
+        lease: Duration::ZERO,
+    }
 }
 
 fn json(text: &str) -> Payload {

@@ -12,7 +12,7 @@ use super::{MakeMemory, VolatileCount};
 /// The store of one outage's conversations.
 pub(super) struct Volatile {
     make: MakeMemory,
-    /// Made when the first conversation is begun: most outages have none.
+    /// Made when the first conversation or request is begun: most outages have none.
     store: OnceLock<Arc<dyn Repositories>>,
     ledger: Mutex<Ledger>,
 }

@@ -15,7 +15,7 @@ use super::statement::statement;
 use crate::migration::{MigrationStatus, Migrations};
 
 /// The indexes that promises and plans rest on.
-const INDEXES: [&str; 10] = [
+const INDEXES: [&str; 14] = [
     "agent_states_conversation_id_key",
     "agent_states_pkey",
     "conversation_tombstones_pkey",
@@ -26,6 +26,10 @@ const INDEXES: [&str; 10] = [
     "conversations_status_idx",
     "conversations_user_id_external_id_key",
     "conversations_user_id_idx",
+    "requests_conversation_id_idx",
+    "requests_lease_until_idx",
+    "requests_pkey",
+    "requests_user_id_idempotency_key_key",
 ];
 
 const MIGRATE: &str = "run `lcs-persistence migrate run`";

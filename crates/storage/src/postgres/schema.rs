@@ -60,6 +60,20 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    requests (request_id) {
+        request_id -> Uuid,
+        user_id -> Uuid,
+        idempotency_key -> Nullable<Text>,
+        request_hash -> Bytea,
+        conversation_id -> Uuid,
+        turn_id -> Uuid,
+        lease_until -> Nullable<Timestamptz>,
+        interrupted_at -> Nullable<Timestamptz>,
+        created_at -> Timestamptz,
+    }
+}
+
 diesel::joinable!(agent_states -> conversations (conversation_id));
 diesel::joinable!(conversation_turns -> conversations (conversation_id));
 
@@ -68,4 +82,5 @@ diesel::allow_tables_to_appear_in_same_query!(
     conversation_tombstones,
     conversation_turns,
     conversations,
+    requests,
 );

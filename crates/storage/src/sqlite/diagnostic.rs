@@ -26,11 +26,19 @@ struct Check {
 const RESTORE: &str = "restore the file from a backup";
 const MIGRATE: &str = "run `lcs-persistence migrate run`";
 
-/// The indexes that have names of their own, and the trigger, as the migration makes them. The others are
+/// The indexes that have names of their own, and the trigger, as the migrations make them. The others are
 /// part of their tables.
-const STATEMENTS: [(&str, &str); 3] = [
+const STATEMENTS: [(&str, &str); 5] = [
     ("conversations_user_id_idx", "CREATE INDEX conversations_user_id_idx ON conversations (user_id);"),
     ("conversations_status_idx", "CREATE INDEX conversations_status_idx ON conversations (status);"),
+    (
+        "requests_conversation_id_idx",
+        "CREATE INDEX requests_conversation_id_idx ON requests (conversation_id);",
+    ),
+    (
+        "requests_lease_until_idx",
+        "CREATE INDEX requests_lease_until_idx ON requests (lease_until) WHERE lease_until IS NOT NULL;",
+    ),
     (
         "conversations_refuse_tombstoned",
         "CREATE TRIGGER conversations_refuse_tombstoned BEFORE INSERT ON conversations \
@@ -192,7 +200,10 @@ mod tests {
 
     #[test]
     fn the_statements_are_the_migrations() {
-        let migration = include_str!("../../../../migrations/sqlite/2026-11-22-000001_conversations/up.sql");
+        let migration = concat!(
+            include_str!("../../../../migrations/sqlite/2026-11-22-000001_conversations/up.sql"),
+            include_str!("../../../../migrations/sqlite/2026-11-22-000002_requests/up.sql"),
+        );
         let words = |sql: &str| sql.split_whitespace().collect::<Vec<_>>().join(" ");
         let made =
             migration.matches("\nCREATE INDEX ").count() + migration.matches("\nCREATE TRIGGER ").count();

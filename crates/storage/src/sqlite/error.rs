@@ -95,6 +95,7 @@ fn translate(error: Error, file: &str) -> RepositoryError {
             let entity = match information.message() {
                 message if message.contains(": conversation_turns.") => Entity::Turn,
                 message if message.contains(": agent_states.") => Entity::AgentState,
+                message if message.contains(": requests.") => Entity::Request,
                 _ => Entity::Conversation,
             };
             RepositoryError::AlreadyExists { entity }
@@ -269,7 +270,7 @@ mod tests {
             let error = refusal(&mut empty, sql);
             assert_eq!(
                 error.to_string(),
-                "the database schema is at an older version or none, this program knows 20261122000001: \
+                "the database schema is at an older version or none, this program knows 20261122000002: \
                  run `lcs-persistence migrate run`"
             );
         }

@@ -146,7 +146,11 @@ impl Reader {
         self.take(column, cell, Ok)
     }
 
-    fn time(&self, column: &'static str, cell: Cell<i64>) -> Result<DateTime<Utc>, RepositoryError> {
+    pub(super) fn time(
+        &self,
+        column: &'static str,
+        cell: Cell<i64>,
+    ) -> Result<DateTime<Utc>, RepositoryError> {
         self.take(column, cell, |micros| {
             DateTime::from_timestamp_micros(micros).ok_or("not a time that this program knows")
         })

@@ -62,6 +62,20 @@ diesel::table! {
 }
 
 diesel::table! {
+    requests (request_id) {
+        request_id -> Binary,
+        user_id -> Binary,
+        idempotency_key -> Nullable<Text>,
+        request_hash -> Binary,
+        conversation_id -> Binary,
+        turn_id -> Binary,
+        lease_until -> Nullable<BigInt>,
+        interrupted_at -> Nullable<BigInt>,
+        created_at -> BigInt,
+    }
+}
+
+diesel::table! {
     __diesel_schema_migrations (version) {
         version -> Text,
     }

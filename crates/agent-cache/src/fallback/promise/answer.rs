@@ -20,6 +20,9 @@ async fn p8_refuse_refuses_everything_at_once() {
     for (name, result) in stage.never(&made).await {
         assert!(is_unavailable(&result), "{name}: {result:?}");
     }
+    for (name, result) in stage.asks().await {
+        assert!(is_unavailable(&result), "{name}: {result:?}");
+    }
     assert_eq!(stage.primary.called(), calls);
     assert!(stage.memories.lock().unwrap().is_empty());
 }
@@ -123,6 +126,25 @@ async fn p8_the_begin_that_opens_the_circuit_is_served_from_memory() {
         assert!(is_unavailable(&refused), "the circuit is still closed");
     }
     assert_eq!(stage.begin().await.durability, Durability::Volatile);
+}
+
+#[tokio::test(start_paused = true)]
+async fn p8_requests_of_an_outage_are_kept_in_memory() {
+    let stage = Stage::new(FallbackMode::Memory);
+    stage.primary.fail_with(Some(unavailable));
+    for _ in 0..2 {
+        stage.fallback.requests().begin(stage.user_id, asking()).await.unwrap_err();
+    }
+    stage.fallback.requests().begin(stage.user_id, asking()).await.unwrap();
+    let calls = stage.primary.called();
+    for (name, result) in stage.asks().await {
+        assert!(result.is_ok(), "{name}: {result:?}");
+    }
+    assert_eq!((stage.primary.called(), stage.memory().called()), (calls, 5));
+    assert_eq!(stage.fallback.status().volatile, VolatileCount::default(), "a request is no conversation");
+    stage.recovery().await;
+    stage.fallback.requests().finish(stage.user_id, RequestId::generate()).await.unwrap();
+    assert_eq!(stage.primary.called(), calls + 1);
 }
 
 #[tokio::test(start_paused = true)]
