@@ -59,6 +59,7 @@ pub mod p9_isolation;
 pub mod page;
 pub mod payload;
 pub mod request;
+pub mod summary;
 pub mod turn;
 
 use std::sync::Arc;
@@ -142,6 +143,12 @@ macro_rules! conformance_suite {
                 four_mebibytes_come_back_as_they_were
                 a_state_may_change_its_form
                 texts_and_metadata_come_back_as_they_were
+            }
+            summary {
+                what_is_there_is_summarised
+                a_list_is_whole_or_in_pages
+                a_list_is_of_one_snapshot
+                a_list_that_is_left_holds_nothing_back
             }
             request {
                 p1_of_many_attempts_at_once_one_is_started
@@ -270,6 +277,7 @@ mod tests {
             ("page", include_str!("conformance/page.rs")),
             ("payload", include_str!("conformance/payload.rs")),
             ("request", include_str!("conformance/request.rs")),
+            ("summary", include_str!("conformance/summary.rs")),
             ("turn", include_str!("conformance/turn.rs")),
         ];
         let list = include_str!("conformance.rs");
