@@ -8,6 +8,8 @@
 mod database;
 mod database_url;
 mod document;
+mod file;
+mod model;
 mod problem;
 mod reader;
 mod variable;
@@ -25,9 +27,12 @@ use lcs_storage::postgres::PostgresConfig;
 use lcs_storage::sqlite::SqliteConfig;
 use secrecy::{ExposeSecret, SecretString};
 
+use crate::llama_stack::LlamaStackConfig;
+
 pub use self::database::PASSWORD_VARIABLE;
 pub use self::database_url::{DatabaseUrl, PostgresqlUrl};
-use self::document::{Database, Fallback, Persistence, Value};
+use self::document::{Database, Fallback, Model, Persistence, Value};
+pub use self::model::ModelConfiguration;
 pub use self::problem::{ConfigurationError, Problem};
 use self::reader::Reader;
 pub use self::variable::Environment;
@@ -54,6 +59,10 @@ pub struct Configuration {
     pub payload_limits: PayloadLimits,
     /// How many of the newest turns an agent sees again when it is made again.
     pub recent_turns: PageLimit,
+    /// Who answers.
+    pub model: ModelConfiguration,
+    /// The Llama Stack that conversations may still be in.
+    pub llama_stack: Option<LlamaStackConfig>,
 }
 
 /// Where the conversations are.
@@ -175,6 +184,12 @@ impl Configuration {
             payload_limits: PayloadLimits { max_bytes: size(max_bytes) },
             // Within the range above there is nothing that it refuses.
             recent_turns: PageLimit::new(recent_turns).unwrap_or_default(),
+            model: model::read(
+                reader,
+                persistence.model.as_ref().unwrap_or(&Model::default()),
+                size(max_bytes),
+            ),
+            llama_stack: persistence.llama_stack.as_ref().map(|section| model::llama_stack(reader, section)),
         }
     }
 }

@@ -18,6 +18,7 @@ mod conversation_service;
 mod database_service;
 pub mod echo;
 mod endpoint;
+pub mod llama_stack;
 mod persistence_manager;
 pub mod responses;
 mod retention_service;

@@ -1,8 +1,5 @@
 //! The PostgreSQL part of the configuration: the keys under `persistence.database`, or a URL over them.
 
-use std::fs;
-use std::io;
-use std::path::Path;
 use std::time::Duration;
 
 use lcs_storage::postgres::{PostgresConfig, SslMode, UnknownSslMode};
@@ -10,8 +7,8 @@ use secrecy::SecretString;
 
 use super::database_url::PostgresqlUrl;
 use super::document::{Database, Value};
+use super::file::{check_certificates, secret};
 use super::reader::Reader;
-use super::reason;
 
 /// The environment variable that holds the password where neither the file nor the URL does.
 pub const PASSWORD_VARIABLE: &str = "LCS_PERSISTENCE_PASSWORD";
@@ -75,7 +72,13 @@ fn server(reader: &mut Reader<'_>, section: &Database) -> PostgresConfig {
         port: reader.number("persistence.database.port", &section.port, 1..=65_535, "", 5432),
         database: name(reader, "persistence.database.name", &section.name, defaults.database),
         user: name(reader, "persistence.database.username", &section.username, defaults.user),
-        password: password(reader, section),
+        password: secret(
+            reader,
+            "persistence.database",
+            "password",
+            &section.password,
+            &section.password_file,
+        ),
         ..PostgresConfig::default()
     }
 }
@@ -103,47 +106,7 @@ fn host(reader: &mut Reader<'_>, section: &Database) -> String {
     host
 }
 
-fn password(reader: &mut Reader<'_>, section: &Database) -> Option<SecretString> {
-    const FILE: &str = "persistence.database.password_file";
-    let password = reader.text("persistence.database.password", &section.password).map(SecretString::from);
-    let file = reader.path(FILE, &section.password_file);
-    match (password, file) {
-        (Some(_), Some(_)) => {
-            reader.problem(FILE, "password is set too: keep one of password and password_file");
-            None
-        }
-        (None, Some(file)) => match read_password(&file) {
-            Ok(password) => Some(password),
-            Err(message) => {
-                reader.problem(FILE, message);
-                None
-            }
-        },
-        (password, None) => password,
-    }
-}
-
-/// The file's content but for one newline at its end, which an editor or `echo` leaves there.
-fn read_password(file: &Path) -> Result<SecretString, String> {
-    let text = fs::read_to_string(file).map_err(|error| match error.kind() {
-        io::ErrorKind::InvalidData => {
-            format!("{} is not UTF-8 text: write the password alone", file.display())
-        }
-        kind => {
-            let reason = reason(kind);
-            format!("{} cannot be read ({reason}): write a file that this process may read", file.display())
-        }
-    })?;
-    let password = text.strip_suffix('\n').unwrap_or(&text);
-    let password = password.strip_suffix('\r').unwrap_or(password);
-    if password.is_empty() {
-        return Err(format!("{} is empty: write the password into it", file.display()));
-    }
-    Ok(SecretString::from(password))
-}
-
 fn check_ca_certificate(reader: &mut Reader<'_>, key: &str, config: &PostgresConfig) {
-    const WRITE: &str = "write the path of a file with certificates in PEM form";
     let Some(file) = &config.ca_cert_path else { return };
     if let SslMode::Disable | SslMode::Allow | SslMode::Prefer = config.ssl_mode {
         let mode = config.ssl_mode;
@@ -153,14 +116,7 @@ fn check_ca_certificate(reader: &mut Reader<'_>, key: &str, config: &PostgresCon
         );
         return;
     }
-    let shown = file.display();
-    match fs::File::open(file).and_then(|opened| opened.metadata()) {
-        Ok(metadata) if metadata.is_file() => {}
-        Ok(_) => reader.problem(key, format!("{shown} is not a file: {WRITE}")),
-        Err(error) => {
-            reader.problem(key, format!("{shown} cannot be read ({}): {WRITE}", reason(error.kind())));
-        }
-    }
+    check_certificates(reader, key, file);
 }
 
 /// The rule for a schema's name is LCS's, but for what PostgreSQL keeps for itself: a prefix, and `$user`,

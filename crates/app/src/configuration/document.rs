@@ -39,6 +39,8 @@ section!(Persistence {
     fallback: Option<Fallback> = "fallback",
     max_document_bytes: Value = "max_document_bytes",
     recent_turns: Value = "recent_turns",
+    model: Option<Model> = "model",
+    llama_stack: Option<LlamaStack> = "llama_stack",
 });
 
 section!(Database {
@@ -65,6 +67,30 @@ section!(Fallback {
     probe_interval_seconds: Value = "probe_interval_seconds",
 });
 
+section!(Model {
+    kind: Value = "type",
+    base_url: Value = "base_url",
+    api_key: Value = "api_key",
+    api_key_file: Value = "api_key_file",
+    model: Value = "model",
+    provider: Value = "provider",
+    ca_cert_path: Value = "ca_cert_path",
+    connect_timeout: Value = "connect_timeout",
+    idle_timeout: Value = "idle_timeout",
+    request_timeout: Value = "request_timeout",
+    history_turns: Value = "history_turns",
+    history_max_bytes: Value = "history_max_bytes",
+});
+
+section!(LlamaStack {
+    url: Value = "url",
+    api_key: Value = "api_key",
+    api_key_file: Value = "api_key_file",
+    ca_cert_path: Value = "ca_cert_path",
+    history_fallback: Value = "history_fallback",
+    timeout: Value = "timeout",
+});
+
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct File {
@@ -72,10 +98,12 @@ struct File {
 }
 
 /// The sections that have known keys, the innermost first.
-const SECTIONS: [(&[&str], &[&str]); 4] = [
+const SECTIONS: [(&[&str], &[&str]); 6] = [
     (&["persistence", "database"], Database::KEYS),
     (&["persistence", "sqlite"], Sqlite::KEYS),
     (&["persistence", "fallback"], Fallback::KEYS),
+    (&["persistence", "model"], Model::KEYS),
+    (&["persistence", "llama_stack"], LlamaStack::KEYS),
     (&["persistence"], Persistence::KEYS),
 ];
 
