@@ -168,6 +168,7 @@ macro_rules! conformance_suite {
                 a_healthy_store_finds_nothing_wrong
                 a_diagnosis_changes_nothing
                 capabilities_say_how_durable_it_is
+                a_pool_keeps_its_size
             }
             p1_exactly_once {
                 the_same_turn_five_times_at_once_is_one_turn

@@ -15,9 +15,9 @@ use lcs_domain::{
     AgentId, AgentState, AgentStateRepository, AppendTurn, Appended, BeginRequest, Begun, Capabilities,
     Conversation, ConversationId, ConversationPage, ConversationRepository, ConversationStatus,
     ConversationSummary, ConversationUpdate, DiagnosticRepository, Durability, Entity, Head, Interruption,
-    ListConversations, ListSummaries, NewConversation, PageLimit, PurgeReport, Repositories, RepositoryError,
-    RequestId, RequestRepository, RequestTarget, RetentionPolicy, RetentionRepository, SaveAgentState, Saved,
-    Turn, TurnId, TurnPage, TurnRange, TurnRepository, UserId,
+    ListConversations, ListSummaries, NewConversation, PageLimit, PoolStatus, PurgeReport, Repositories,
+    RepositoryError, RequestId, RequestRepository, RequestTarget, RetentionPolicy, RetentionRepository,
+    SaveAgentState, Saved, Turn, TurnId, TurnPage, TurnRange, TurnRepository, UserId,
 };
 use tokio::sync::Semaphore;
 
@@ -358,5 +358,9 @@ impl Repositories for Fake {
 
     fn capabilities(&self) -> Capabilities {
         Capabilities { backend: "fake", durability: Durability::Durable, shared: true }
+    }
+
+    fn pool_status(&self) -> Option<PoolStatus> {
+        None
     }
 }
