@@ -4,8 +4,10 @@
 #![cfg(test)]
 
 mod answer;
+mod configured;
 mod failure;
 mod history;
+mod llama_stack;
 mod stop;
 
 use std::sync::Arc;
