@@ -113,7 +113,7 @@ fn address(reader: &mut Reader<'_>, key: &str, value: &Value) -> String {
     match address.as_deref().map(base_url) {
         Some(Err(message)) => reader.problem(key, message),
         None if value.is_none() => {
-            reader.problem(key, "there is none: write one like http://localhost:8321/v1")
+            reader.problem(key, "there is none: write one like http://localhost:8321/v1");
         }
         _ => {}
     }
