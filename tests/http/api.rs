@@ -66,7 +66,7 @@ impl Api {
 
     /// Over these services.
     pub(crate) fn of(manager: PersistenceManager, authentication: &AuthenticationConfig) -> Self {
-        let service = Service::new(manager, authenticator(authentication).unwrap());
+        let service = Service::new(manager, authenticator(authentication).unwrap(), None);
         let config = Configuration::new(StoreConfiguration::Memory).service;
         Self { router: guarded(router(service.clone()), &config), service }
     }

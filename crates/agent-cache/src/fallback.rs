@@ -12,7 +12,7 @@
 //! | anything on another conversation or agent | `Unavailable` | `Unavailable`: what it holds cannot be known |
 //! | begin a request | `Unavailable` | kept in memory: a retry in another process, or after the outage, is not known |
 //! | interrupt a request that was not begun in this outage | `Unavailable` | `Unavailable`: whether it runs cannot be known |
-//! | list, delete, retention | `Unavailable` | `Unavailable`: a partial list would be a lie, a deletion one too |
+//! | list, adopt, delete, retention | `Unavailable` | `Unavailable`: a partial list would be a lie, a deletion one too |
 //! | [`ping`](Repositories::ping), diagnostics | the primary | the primary |
 //!
 //! When the circuit closes, what was volatile is discarded, counted and logged. From then on such a
@@ -46,8 +46,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use lcs_domain::repository::RepositoryResult;
 use lcs_domain::{
-    AgentStateRepository, Capabilities, ConversationRepository, DiagnosticRepository, Repositories,
-    RequestRepository, RetentionRepository, TurnRepository,
+    AgentStateRepository, Capabilities, ConversationRepository, DiagnosticRepository, PoolStatus,
+    Repositories, RequestRepository, RetentionRepository, TurnRepository,
 };
 
 pub use self::status::{CircuitState, FallbackStatus, VolatileCount};
@@ -174,5 +174,10 @@ impl Repositories for Fallback {
     /// The primary's. How durable an answer given while the circuit is open is, that answer says.
     fn capabilities(&self) -> Capabilities {
         self.primary.capabilities()
+    }
+
+    /// The primary's.
+    fn pool_status(&self) -> Option<PoolStatus> {
+        self.primary.pool_status()
     }
 }

@@ -8,6 +8,7 @@ use lcs_app::PersistenceManager;
 use lcs_app::configuration::StoreConfiguration;
 use lcs_app::http::authentication::authenticator;
 use lcs_app::http::{Service, guarded, router, serve};
+use lcs_app::llama_stack::LlamaStack;
 use lcs_storage::sqlite::{SqliteConfig, SqliteFile};
 use serde::Serialize;
 use tokio::net::TcpListener;
@@ -35,13 +36,15 @@ struct Listening {
 
 impl Serve {
     pub(super) async fn run(self, context: Context) -> Result<ExitCode> {
-        let Context { mut configuration, output, .. } = context;
+        let Context { mut configuration, mut output, .. } = context;
         let mut config = configuration.service.clone();
         config.host = self.host.unwrap_or(config.host);
         config.port = self.port.unwrap_or(config.port);
         config.check().map_err(|problem| anyhow!(problem))?;
         configuration.service = config.clone();
         let authenticator = authenticator(&config.authentication).map_err(|problem| anyhow!(problem))?;
+        let llama_stack = configuration.llama_stack.as_ref().filter(|config| config.history_fallback);
+        let llama_stack = llama_stack.map(LlamaStack::new).transpose()?;
         let mut stop = Stop::listen();
         let address = (config.host.as_str(), config.port);
         let listener = TcpListener::bind(address)
@@ -53,7 +56,7 @@ impl Serve {
             started = PersistenceManager::builder(configuration).start() => started,
             () = stop.requested() => return Ok(ExitCode::SUCCESS),
         };
-        let service = Service::new(started?, authenticator);
+        let service = Service::new(started?, authenticator, llama_stack);
         let url = format!("http://{address}");
         if output.is_json() {
             output.json(&Listening { url: url.clone() })?;
@@ -91,7 +94,9 @@ impl Serve {
 fn described(store: &StoreConfiguration) -> String {
     match store {
         StoreConfiguration::Postgresql(_) => "PostgreSQL".to_owned(),
-        StoreConfiguration::Sqlite(SqliteConfig { file: SqliteFile::Path(path), .. }) => path.display().to_string(),
+        StoreConfiguration::Sqlite(SqliteConfig { file: SqliteFile::Path(path), .. }) => {
+            path.display().to_string()
+        }
         StoreConfiguration::Sqlite(_) | StoreConfiguration::Memory => "memory only".to_owned(),
     }
 }
