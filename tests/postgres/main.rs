@@ -10,4 +10,5 @@ mod resilience;
 mod retention;
 mod round_trip;
 mod ssl;
+mod summary;
 mod support;

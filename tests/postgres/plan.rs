@@ -4,9 +4,10 @@
 //! five runs on a connection, then whichever PostgreSQL thinks cheaper. Sequential scans are not
 //! forbidden; the tables are large enough that they would be the worse choice.
 
+use futures_util::TryStreamExt as _;
 use lcs_domain::{
-    AgentStateRepository, Conversation, ConversationRepository, ListConversations, PageLimit, Payload,
-    RequestRepository, SaveAgentState, TurnRange, TurnRepository,
+    AgentStateRepository, Conversation, ConversationRepository, ListConversations, ListSummaries, PageLimit,
+    Payload, RequestRepository, SaveAgentState, TurnRange, TurnRepository,
 };
 use lcs_storage::testing::PrivateCluster;
 
@@ -49,7 +50,7 @@ async fn hot_statements_use_indexes_only() {
         .skip(1)
         .filter(|entry| entry.contains("plan:") && !entry.contains("Query Text: SET "))
         .collect();
-    assert_eq!(plans.len(), 8 * 17, "one plan for each call");
+    assert_eq!(plans.len(), 8 * 18, "one plan for each call");
     for plan in plans {
         assert!(!plan.contains("Seq Scan"), "a sequential scan:\n{plan}");
         let inserts =
@@ -67,6 +68,8 @@ async fn call_everything(store: &lcs_storage::postgres::Postgres, conversation: 
     ConversationRepository::get(store, user, id).await.unwrap().unwrap();
     store.head(user, id).await.unwrap().unwrap();
     store.list(user, ListConversations::default()).await.unwrap();
+    let summaries: Vec<_> = store.summaries(user, ListSummaries::default()).try_collect().await.unwrap();
+    assert_eq!(summaries.len(), 1);
     for range in [TurnRange::Newest, TurnRange::After(0)] {
         store.page(user, id, range, PageLimit::default()).await.unwrap().unwrap();
     }

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use futures_util::TryStreamExt as _;
 use lcs_domain::{
     AgentStateRepository, BeginRequest, ConversationRepository, ConversationUpdate, ListConversations,
-    PageLimit, Payload, Repositories, RequestId, RequestRepository, SaveAgentState, Text, TurnRange,
-    TurnRepository,
+    ListSummaries, PageLimit, Payload, Repositories, RequestId, RequestRepository, SaveAgentState, Text,
+    TurnRange, TurnRepository,
 };
 use lcs_storage::testing::PrivateCluster;
 
@@ -67,6 +68,8 @@ async fn every_method_is_one_statement_that_is_parsed_once() {
         ConversationRepository::get(&store, user, id).await.unwrap().unwrap();
         store.head(user, id).await.unwrap().unwrap();
         store.list(user, ListConversations::default()).await.unwrap();
+        let summaries: Vec<_> = store.summaries(user, ListSummaries::default()).try_collect().await.unwrap();
+        assert_eq!(summaries.len(), 1);
         store.page(user, id, TurnRange::Newest, limit).await.unwrap().unwrap();
         store.page(user, id, TurnRange::After(0), limit).await.unwrap().unwrap();
         store.page(user, id, TurnRange::Before(9), limit).await.unwrap().unwrap();
@@ -110,6 +113,6 @@ async fn every_method_is_one_statement_that_is_parsed_once() {
             other => panic!("{count} times something else: {other} {name}"),
         }
     }
-    // Eighteen statements (the three pages are one) and twenty-one calls.
-    assert_eq!((parsed, executed), (18, 21 * CALLS));
+    // Nineteen statements (the three pages are one) and twenty-two calls.
+    assert_eq!((parsed, executed), (19, 22 * CALLS));
 }

@@ -46,8 +46,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use lcs_domain::repository::RepositoryResult;
 use lcs_domain::{
-    AgentStateRepository, Capabilities, ConversationRepository, DiagnosticRepository, Repositories,
-    RequestRepository, RetentionRepository, TurnRepository,
+    AgentStateRepository, Capabilities, ConversationRepository, DiagnosticRepository, PoolStatus,
+    Repositories, RequestRepository, RetentionRepository, TurnRepository,
 };
 
 pub use self::status::{CircuitState, FallbackStatus, VolatileCount};
@@ -174,5 +174,10 @@ impl Repositories for Fallback {
     /// The primary's. How durable an answer given while the circuit is open is, that answer says.
     fn capabilities(&self) -> Capabilities {
         self.primary.capabilities()
+    }
+
+    /// The primary's.
+    fn pool_status(&self) -> Option<PoolStatus> {
+        self.primary.pool_status()
     }
 }

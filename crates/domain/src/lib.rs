@@ -11,7 +11,7 @@
 //! | [`conversation`], [`turn`], [`agent_state`] | the three entities and the commands that change them |
 //! | [`request`] | requests that are being answered |
 //! | [`page`] | keyset pages and their cursors |
-//! | [`retention`], [`diagnostic`] | what an operator asks for |
+//! | [`retention`], [`diagnostic`], [`pool`] | what an operator asks for |
 //! | [`agent`] | the port behind which a live agent stands |
 //! | [`repository`] | the ports that every store implements, and the promises they make |
 //! | [`error`] | what a store may answer instead |
@@ -33,6 +33,7 @@ pub mod id;
 pub mod metadata;
 pub mod page;
 pub mod payload;
+pub mod pool;
 pub mod repository;
 pub mod request;
 pub mod retention;
@@ -51,6 +52,7 @@ pub use id::{AgentId, ConversationId, RequestId, TurnId, UserId};
 pub use metadata::Metadata;
 pub use page::{ConversationCursor, ConversationPage, ListConversations, PageLimit, TurnPage, TurnRange};
 pub use payload::{Payload, PayloadLimits};
+pub use pool::PoolStatus;
 pub use repository::{
     AgentStateRepository, Capabilities, ConversationRepository, DiagnosticRepository, Repositories,
     RequestRepository, RetentionRepository, TurnRepository,

@@ -26,7 +26,7 @@ pub use self::retention::RetentionRepository;
 pub use self::turn::TurnRepository;
 #[cfg(doc)]
 use crate::UserId;
-use crate::{Durability, RepositoryError};
+use crate::{Durability, PoolStatus, RepositoryError};
 
 /// The result of a repository's method.
 pub type RepositoryResult<T> = Result<T, RepositoryError>;
@@ -63,6 +63,9 @@ pub trait Repositories: Send + Sync {
 
     /// What this store can do.
     fn capabilities(&self) -> Capabilities;
+
+    /// How its connections are doing; `None` where it has none.
+    fn pool_status(&self) -> Option<PoolStatus>;
 }
 
 #[async_trait]
@@ -97,5 +100,9 @@ impl<T: Repositories + ?Sized> Repositories for Arc<T> {
 
     fn capabilities(&self) -> Capabilities {
         (**self).capabilities()
+    }
+
+    fn pool_status(&self) -> Option<PoolStatus> {
+        (**self).pool_status()
     }
 }

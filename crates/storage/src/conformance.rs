@@ -59,6 +59,7 @@ pub mod p9_isolation;
 pub mod page;
 pub mod payload;
 pub mod request;
+pub mod summary;
 pub mod turn;
 
 use std::sync::Arc;
@@ -143,6 +144,12 @@ macro_rules! conformance_suite {
                 a_state_may_change_its_form
                 texts_and_metadata_come_back_as_they_were
             }
+            summary {
+                what_is_there_is_summarised
+                a_list_is_whole_or_in_pages
+                a_list_is_of_one_snapshot
+                a_list_that_is_left_holds_nothing_back
+            }
             request {
                 p1_of_many_attempts_at_once_one_is_started
                 p1_of_many_that_take_over_at_once_one_is_started
@@ -161,6 +168,7 @@ macro_rules! conformance_suite {
                 a_healthy_store_finds_nothing_wrong
                 a_diagnosis_changes_nothing
                 capabilities_say_how_durable_it_is
+                a_pool_keeps_its_size
             }
             p1_exactly_once {
                 the_same_turn_five_times_at_once_is_one_turn
@@ -270,6 +278,7 @@ mod tests {
             ("page", include_str!("conformance/page.rs")),
             ("payload", include_str!("conformance/payload.rs")),
             ("request", include_str!("conformance/request.rs")),
+            ("summary", include_str!("conformance/summary.rs")),
             ("turn", include_str!("conformance/turn.rs")),
         ];
         let list = include_str!("conformance.rs");

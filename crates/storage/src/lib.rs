@@ -2,7 +2,7 @@
 //!
 //! Each adapter mirrors the domain file for file: `conversation.rs`, `turn.rs`, `agent_state.rs`,
 //! `request.rs`, `retention.rs`, `diagnostic.rs`. They share what must not differ: rows and their conversion
-//! (`row`), the sealed form of payloads (`sealed`), and the suite that each of them passes
+//! (`row`), what a pool tells (`pool`), the sealed form of payloads (`sealed`), lists that are handed on row by row (`stream`), and the suite that each of them passes
 //! (`conformance`, behind the feature of that name). What is different stays different: two plain
 //! adapters read better than one that is generic over both databases.
 
@@ -10,10 +10,12 @@
 pub mod conformance;
 pub mod memory;
 pub mod migration;
+mod pool;
 pub mod postgres;
 mod row;
 mod sealed;
 pub mod sqlite;
+mod stream;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod tombstone;

@@ -22,8 +22,8 @@ use lcs_domain::turn::ContentHash;
 use lcs_domain::{
     AgentId, AgentState, AgentStateRepository, Capabilities, Clock, Conversation, ConversationId,
     ConversationRepository, ConversationStatus, DiagnosticRepository, Durability, Entity, Payload,
-    Repositories, RepositoryError, RequestId, RequestRepository, RequestTarget, RetentionRepository, Turn,
-    TurnId, TurnRepository, UserId,
+    PoolStatus, Repositories, RepositoryError, RequestId, RequestRepository, RequestTarget,
+    RetentionRepository, Turn, TurnId, TurnRepository, UserId,
 };
 
 /// A store that ends with this value. A fresh one costs nothing to make.
@@ -205,6 +205,10 @@ impl Repositories for Memory {
 
     fn capabilities(&self) -> Capabilities {
         Capabilities { backend: "memory", durability: Durability::Volatile, shared: false }
+    }
+
+    fn pool_status(&self) -> Option<PoolStatus> {
+        None
     }
 }
 

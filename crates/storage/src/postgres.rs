@@ -38,7 +38,7 @@ use async_trait::async_trait;
 use diesel::sql_types::Integer;
 use lcs_domain::repository::RepositoryResult;
 use lcs_domain::{
-    AgentStateRepository, Capabilities, ConversationRepository, DiagnosticRepository, Durability,
+    AgentStateRepository, Capabilities, ConversationRepository, DiagnosticRepository, Durability, PoolStatus,
     Repositories, RequestRepository, RetentionRepository, TurnRepository,
 };
 
@@ -114,5 +114,9 @@ impl Repositories for Postgres {
 
     fn capabilities(&self) -> Capabilities {
         Capabilities { backend: "postgresql", durability: Durability::Durable, shared: true }
+    }
+
+    fn pool_status(&self) -> Option<PoolStatus> {
+        Some(self.pool().status())
     }
 }

@@ -5,8 +5,8 @@
 
 use chrono::{DateTime, Utc};
 use lcs_domain::{
-    AgentId, AgentState, Conversation, ConversationId, Durability, Metadata, RepositoryError, Text, Turn,
-    TurnId, UserId,
+    AgentId, AgentState, Conversation, ConversationId, ConversationSummary, Durability, Metadata,
+    RepositoryError, Text, Turn, TurnId, UserId,
 };
 use uuid::Uuid;
 
@@ -50,6 +50,39 @@ impl TryFrom<ConversationRecord> for Conversation {
             topic_summary: record.topic_summary.map(Text::from_stored),
             external_id: record.external_id.map(Text::from_stored),
             durability: Durability::Durable,
+        })
+    }
+}
+
+/// A row of a list of conversations.
+#[derive(Debug)]
+pub(crate) struct SummaryRecord {
+    pub(crate) conversation_id: Uuid,
+    pub(crate) external_id: Option<String>,
+    pub(crate) created_at: DateTime<Utc>,
+    pub(crate) updated_at: DateTime<Utc>,
+    pub(crate) status: String,
+    pub(crate) model_id: String,
+    pub(crate) turn_count: i32,
+    pub(crate) last_turn: Option<String>,
+    pub(crate) topic_summary: Option<String>,
+}
+
+impl TryFrom<SummaryRecord> for ConversationSummary {
+    type Error = RepositoryError;
+
+    fn try_from(record: SummaryRecord) -> Result<Self, RepositoryError> {
+        let row = Row { table: "conversations", key: record.conversation_id };
+        Ok(Self {
+            conversation_id: ConversationId::from_uuid(record.conversation_id),
+            external_id: record.external_id.map(Text::from_stored),
+            created_at: record.created_at,
+            updated_at: record.updated_at,
+            status: record.status.parse().map_err(|_| row.inconsistent("status", "not a known status"))?,
+            model_id: Text::from_stored(record.model_id),
+            turn_count: row.count("turn_count", record.turn_count)?,
+            last_turn: record.last_turn.map(Metadata::from_stored),
+            topic_summary: record.topic_summary.map(Text::from_stored),
         })
     }
 }

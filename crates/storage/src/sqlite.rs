@@ -27,7 +27,7 @@ use diesel::prelude::*;
 use lcs_domain::repository::RepositoryResult;
 use lcs_domain::{
     AgentStateRepository, Capabilities, Clock, ConversationRepository, DiagnosticRepository, Durability,
-    Repositories, RequestRepository, RetentionRepository, TurnRepository,
+    PoolStatus, Repositories, RequestRepository, RetentionRepository, TurnRepository,
 };
 
 use self::database::Database;
@@ -127,5 +127,10 @@ impl Repositories for Sqlite {
 
     fn capabilities(&self) -> Capabilities {
         Capabilities { backend: "sqlite", durability: Durability::Durable, shared: false }
+    }
+
+    /// That of the readers. There is one writer beside them.
+    fn pool_status(&self) -> Option<PoolStatus> {
+        Some(self.database.pool_status())
     }
 }

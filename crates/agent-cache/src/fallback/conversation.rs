@@ -2,11 +2,17 @@
 
 #![deny(clippy::missing_trait_methods)]
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
+use futures_util::StreamExt;
+use futures_util::future::ready;
+use futures_util::stream::{self, BoxStream};
 use lcs_domain::repository::RepositoryResult;
 use lcs_domain::{
-    Conversation, ConversationId, ConversationPage, ConversationRepository, ConversationUpdate, Durability,
-    Head, ListConversations, NewConversation, RepositoryError, UserId,
+    Conversation, ConversationId, ConversationPage, ConversationRepository, ConversationSummary,
+    ConversationUpdate, Durability, Head, ListConversations, ListSummaries, NewConversation, RepositoryError,
+    UserId,
 };
 
 use super::Fallback;
@@ -62,6 +68,33 @@ impl ConversationRepository for Fallback {
                 self.watched(epoch, self.primary.conversations().list(user_id, list)).await
             }
             Route::Outage(outage) => Err(outage.refusal("a list would be incomplete before, try again then")),
+        }
+    }
+
+    /// A list that was begun goes on, whatever becomes of the circuit.
+    fn summaries(
+        &self,
+        user_id: UserId,
+        list: ListSummaries,
+    ) -> BoxStream<'static, RepositoryResult<ConversationSummary>> {
+        match self.circuit.route() {
+            Route::Primary(epoch) => {
+                let circuit = Arc::clone(&self.circuit);
+                let mut is_observed = false;
+                let items = self.primary.conversations().summaries(user_id, list);
+                // The first row is a sign of life; those behind it say nothing more.
+                let observe = move |item: &RepositoryResult<ConversationSummary>| {
+                    if item.is_err() || !is_observed {
+                        circuit.observe(epoch, item.as_ref().err());
+                    }
+                    is_observed = true;
+                };
+                items.inspect(observe).boxed()
+            }
+            Route::Outage(outage) => {
+                let refusal = outage.refusal("a list would be incomplete before, try again then");
+                stream::once(ready(Err(refusal))).boxed()
+            }
         }
     }
 

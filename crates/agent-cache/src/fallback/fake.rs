@@ -7,15 +7,17 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
+use futures_util::StreamExt as _;
+use futures_util::stream::{self, BoxStream};
 use lcs_domain::diagnostic::Finding;
 use lcs_domain::repository::RepositoryResult;
 use lcs_domain::{
     AgentId, AgentState, AgentStateRepository, AppendTurn, Appended, BeginRequest, Begun, Capabilities,
     Conversation, ConversationId, ConversationPage, ConversationRepository, ConversationStatus,
-    ConversationUpdate, DiagnosticRepository, Durability, Entity, Head, Interruption, ListConversations,
-    NewConversation, PageLimit, PurgeReport, Repositories, RepositoryError, RequestId, RequestRepository,
-    RequestTarget, RetentionPolicy, RetentionRepository, SaveAgentState, Saved, Turn, TurnId, TurnPage,
-    TurnRange, TurnRepository, UserId,
+    ConversationSummary, ConversationUpdate, DiagnosticRepository, Durability, Entity, Head, Interruption,
+    ListConversations, ListSummaries, NewConversation, PageLimit, PoolStatus, PurgeReport, Repositories,
+    RepositoryError, RequestId, RequestRepository, RequestTarget, RetentionPolicy, RetentionRepository,
+    SaveAgentState, Saved, Turn, TurnId, TurnPage, TurnRange, TurnRepository, UserId,
 };
 use tokio::sync::Semaphore;
 
@@ -148,6 +150,17 @@ impl ConversationRepository for Fake {
         let own = held.values().filter(|held| held.conversation.user_id == user_id);
         let conversations = own.map(|held| held.conversation.clone()).collect();
         Ok(ConversationPage::cut(conversations, list.limit, Durability::Durable))
+    }
+
+    /// One item where it is to fail, none else.
+    fn summaries(
+        &self,
+        _: UserId,
+        _: ListSummaries,
+    ) -> BoxStream<'static, RepositoryResult<ConversationSummary>> {
+        self.calls.fetch_add(1, Ordering::SeqCst);
+        let fault = *self.fault.lock().unwrap();
+        stream::iter(fault.map(|fault| Err(fault()))).boxed()
     }
 
     async fn update(
@@ -345,5 +358,9 @@ impl Repositories for Fake {
 
     fn capabilities(&self) -> Capabilities {
         Capabilities { backend: "fake", durability: Durability::Durable, shared: true }
+    }
+
+    fn pool_status(&self) -> Option<PoolStatus> {
+        None
     }
 }

@@ -8,10 +8,12 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use futures_util::TryStreamExt as _;
+use futures_util::future::ready;
 use lcs_domain::{
     AgentId, AppendTurn, BeginRequest, Conversation, ConversationId, ConversationUpdate, ListConversations,
-    Metadata, NewConversation, NewTurn, PageLimit, Payload, Repositories, RepositoryError, RequestId,
-    RetentionPolicy, SaveAgentState, Text, TurnId, TurnRange, UserId,
+    ListSummaries, Metadata, NewConversation, NewTurn, PageLimit, Payload, Repositories, RepositoryError,
+    RequestId, RetentionPolicy, SaveAgentState, Text, TurnId, TurnRange, UserId,
 };
 
 use super::fake::{Fake, unavailable};
@@ -69,6 +71,12 @@ impl Stage {
         self.fallback.conversations().list(self.user_id, ListConversations::default()).await.map(drop)
     }
 
+    /// The first error of a list of summaries.
+    async fn summaries(&self) -> Result<(), RepositoryError> {
+        let items = self.fallback.conversations().summaries(self.user_id, ListSummaries::default());
+        items.try_for_each(|_| ready(Ok(()))).await
+    }
+
     async fn begin(&self) -> Conversation {
         self.fallback.conversations().create(self.user_id, new_conversation()).await.unwrap()
     }
@@ -114,6 +122,7 @@ impl Stage {
         let (user_id, retention) = (self.user_id, self.fallback.retention());
         vec![
             ("list", self.list().await),
+            ("summaries", self.summaries().await),
             ("interrupt", self.fallback.requests().interrupt(user_id, RequestId::generate()).await.map(drop)),
             ("delete", self.fallback.conversations().delete(user_id, made.conversation_id).await.map(drop)),
             ("delete state", self.fallback.agent_states().delete(user_id, made.agent_id).await.map(drop)),

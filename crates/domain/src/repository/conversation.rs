@@ -1,11 +1,12 @@
 //! The port for conversations.
 
 use async_trait::async_trait;
+use futures_core::stream::BoxStream;
 
 use super::RepositoryResult;
 use crate::{
-    Conversation, ConversationId, ConversationPage, ConversationUpdate, Head, ListConversations,
-    NewConversation, UserId,
+    Conversation, ConversationId, ConversationPage, ConversationSummary, ConversationUpdate, Head,
+    ListConversations, ListSummaries, NewConversation, UserId,
 };
 
 /// A user's conversations.
@@ -33,6 +34,17 @@ pub trait ConversationRepository: Send + Sync {
 
     /// A page of the user's conversations, newest first. Deleted ones are never in it.
     async fn list(&self, user_id: UserId, list: ListConversations) -> RepositoryResult<ConversationPage>;
+
+    /// The user's conversations with what a list shows of them, newest first: all of one snapshot, in
+    /// constant memory, however many they are. Deleted ones are never in it.
+    ///
+    /// Nothing is done before the stream is polled. An error is an item, and the last one: a stream that
+    /// ends without one was whole. A reader that stands still for long is given up with `Overloaded`.
+    fn summaries(
+        &self,
+        user_id: UserId,
+        list: ListSummaries,
+    ) -> BoxStream<'static, RepositoryResult<ConversationSummary>>;
 
     /// Changes the conversation and answers with it as it is now; it counts as activity. An empty
     /// update changes nothing.

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use lcs_domain::diagnostic::Severity;
 
 use super::Harness;
-use super::fixture::{Client, saying, with_state};
+use super::fixture::{Client, at_once, saying, with_state};
 
 /// A healthy store answers a ping and finds nothing wrong with itself, in checks of the same names.
 pub async fn a_healthy_store_finds_nothing_wrong(harness: &dyn Harness) {
@@ -51,4 +51,24 @@ pub async fn capabilities_say_how_durable_it_is(harness: &dyn Harness) {
     assert_eq!(capabilities.durability, harness.durability());
     assert!(!capabilities.backend.is_empty());
     assert_eq!(harness.open().await.capabilities(), capabilities, "from every handle");
+}
+
+/// A pool, where there is one, is never over its size, and adds up.
+pub async fn a_pool_keeps_its_size(harness: &dyn Harness) {
+    let client = Client::of(harness).await;
+    let conversation = client.begin().await;
+    let statuses = at_once((0..40).map(|_| {
+        let (client, conversation) = (client.clone(), conversation.clone());
+        async move {
+            client.get(&conversation).await;
+            client.store.pool_status()
+        }
+    }))
+    .await;
+    for status in statuses.into_iter().chain([client.store.pool_status()]).flatten() {
+        assert!(status.size >= 1 && status.size <= status.max_size, "{status:?}");
+        assert_eq!(status.size, status.idle + status.in_use, "{status:?}");
+        assert!(status.connections_created <= status.max_size.into(), "none was closed: {status:?}");
+        assert_eq!((status.get_timed_out, status.closed_broken), (0, 0), "{status:?}");
+    }
 }

@@ -1,11 +1,15 @@
 //! Conversations in memory.
 
+use std::cmp::Reverse;
+
 use async_trait::async_trait;
+use futures_util::StreamExt;
+use futures_util::stream::{self, BoxStream};
 use lcs_domain::repository::RepositoryResult;
 use lcs_domain::{
-    Conversation, ConversationId, ConversationPage, ConversationRepository, ConversationStatus,
-    ConversationUpdate, Durability, Entity, Head, ListConversations, NewConversation, RepositoryError,
-    UserId,
+    Conversation, ConversationCursor, ConversationId, ConversationPage, ConversationRepository,
+    ConversationStatus, ConversationSummary, ConversationUpdate, Durability, Entity, Head, ListConversations,
+    ListSummaries, NewConversation, RepositoryError, UserId,
 };
 
 use super::{Memory, Row, Tables};
@@ -20,6 +24,35 @@ impl Tables {
                 && self.conversations.values().any(|Row { conversation, .. }| {
                     conversation.user_id == user_id && conversation.external_id == new.external_id
                 })
+    }
+
+    /// The user's conversations behind `after`, newest first.
+    fn behind(&self, user_id: UserId, after: Option<ConversationCursor>) -> Vec<&Row> {
+        let is_behind = |found: &Conversation, cursor: ConversationCursor| {
+            found.updated_at < cursor.updated_at
+                || found.updated_at == cursor.updated_at && found.conversation_id > cursor.conversation_id
+        };
+        let own = self.conversations.values().filter(|row| row.is_open_to(user_id));
+        let behind = own.filter(|row| after.is_none_or(|cursor| is_behind(&row.conversation, cursor)));
+        let mut rows: Vec<&Row> = behind.collect();
+        rows.sort_by_key(|row| (Reverse(row.conversation.updated_at), row.conversation.conversation_id));
+        rows
+    }
+}
+
+/// What a list shows of the conversation.
+fn summary(row: &Row) -> ConversationSummary {
+    let conversation = row.conversation.clone();
+    ConversationSummary {
+        conversation_id: conversation.conversation_id,
+        external_id: conversation.external_id,
+        created_at: conversation.created_at,
+        updated_at: conversation.updated_at,
+        status: conversation.status,
+        model_id: conversation.model_id,
+        turn_count: conversation.turn_count,
+        last_turn: row.turns.last().map(|stored| stored.turn.metadata.clone()),
+        topic_summary: conversation.topic_summary,
     }
 }
 
@@ -82,25 +115,22 @@ impl ConversationRepository for Memory {
     #[tracing::instrument(name = "db.conversation.list", skip_all)]
     async fn list(&self, user_id: UserId, list: ListConversations) -> RepositoryResult<ConversationPage> {
         let tables = self.tables();
-        let mut behind: Vec<&Conversation> = tables
-            .conversations
-            .values()
-            .filter(|row| row.is_open_to(user_id))
-            .map(|row| &row.conversation)
-            .filter(|conversation| list.status.is_none_or(|status| conversation.status == status))
-            .filter(|conversation| {
-                list.after.is_none_or(|cursor| {
-                    conversation.updated_at < cursor.updated_at
-                        || conversation.updated_at == cursor.updated_at
-                            && conversation.conversation_id > cursor.conversation_id
-                })
-            })
-            .collect();
-        behind.sort_by(|a, b| {
-            b.updated_at.cmp(&a.updated_at).then_with(|| a.conversation_id.cmp(&b.conversation_id))
-        });
-        let read = behind.into_iter().take(list.limit.get() as usize + 1).cloned().collect();
+        let rows = tables.behind(user_id, list.after).into_iter().map(|row| &row.conversation);
+        let rows = rows.filter(|found| list.status.is_none_or(|status| found.status == status));
+        let read = rows.take(list.limit.get() as usize + 1).cloned().collect();
         Ok(ConversationPage::cut(read, list.limit, Durability::Volatile))
+    }
+
+    #[tracing::instrument(name = "db.conversation.summaries", skip_all)]
+    fn summaries(
+        &self,
+        user_id: UserId,
+        list: ListSummaries,
+    ) -> BoxStream<'static, RepositoryResult<ConversationSummary>> {
+        let limit = list.limit.map_or(usize::MAX, |limit| limit as usize);
+        let tables = self.tables();
+        let rows = tables.behind(user_id, list.after).into_iter().take(limit).map(summary);
+        stream::iter(rows.map(Ok).collect::<Vec<_>>()).boxed()
     }
 
     #[tracing::instrument(name = "db.conversation.update", skip_all, fields(%conversation_id))]

@@ -1,16 +1,19 @@
 //! Conversations in PostgreSQL.
 
+mod summary;
+
 use async_trait::async_trait;
 use chrono::{DateTime, Datelike, Utc};
 use diesel::prelude::*;
 use diesel::sql_types::{
     BigInt, Bool, Bytea, Jsonb, Nullable, Text as SqlText, Timestamptz, Uuid as SqlUuid,
 };
+use futures_util::stream::BoxStream;
 use lcs_domain::repository::RepositoryResult;
 use lcs_domain::{
     Conversation, ConversationId, ConversationPage, ConversationRepository, ConversationStatus,
-    ConversationUpdate, Durability, Entity, Head, ListConversations, NewConversation, RepositoryError, Text,
-    UserId,
+    ConversationSummary, ConversationUpdate, Durability, Entity, Head, ListConversations, ListSummaries,
+    NewConversation, RepositoryError, Text, UserId,
 };
 use uuid::Uuid;
 
@@ -131,6 +134,14 @@ impl ConversationRepository for Postgres {
         let rows: Vec<ConversationRow> = self.read(&query).await?;
         let rows = rows.into_iter().map(|row| ConversationRecord::from(row).try_into());
         Ok(ConversationPage::cut(rows.collect::<Result<_, _>>()?, list.limit, Durability::Durable))
+    }
+
+    fn summaries(
+        &self,
+        user_id: UserId,
+        list: ListSummaries,
+    ) -> BoxStream<'static, RepositoryResult<ConversationSummary>> {
+        self.stream_summaries(user_id, list)
     }
 
     #[tracing::instrument(name = "db.conversation.update", skip_all, fields(%user_id, %conversation_id))]

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bb8::{ErrorSink, ManageConnection, PooledConnection, QueueStrategy};
-use lcs_domain::RepositoryError;
 use lcs_domain::repository::RepositoryResult;
+use lcs_domain::{PoolStatus, RepositoryError};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
@@ -74,6 +74,10 @@ impl Pool {
 
     pub(super) fn state(&self) -> bb8::State {
         self.connections.state()
+    }
+
+    pub(super) fn status(&self) -> PoolStatus {
+        crate::pool::status(&self.connections)
     }
 
     /// A connection for `purpose`, made later than `newer_than`.

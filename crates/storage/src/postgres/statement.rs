@@ -14,14 +14,26 @@ use diesel::serialize::ToSql;
 use diesel::sql_types::HasSqlType;
 use diesel_async::{AsyncConnectionCore, AsyncPgConnection};
 use futures_util::future::BoxFuture;
+use futures_util::stream::BoxStream;
 use futures_util::{FutureExt, StreamExt, TryStreamExt};
 
 /// A statement that can be run any number of times, and gives rows of `U`.
 ///
 /// Diesel's own `load` consumes its query, and asks of a borrowed one what no async function can name.
 pub(super) trait Statement<U>: Sync {
+    /// Runs it: the answer's rows as they come.
+    fn rows<'a>(
+        &'a self,
+        connection: &'a mut AsyncPgConnection,
+    ) -> BoxFuture<'a, QueryResult<BoxStream<'static, QueryResult<U>>>>;
+
     /// Runs it and reads its answer to the end: a row may come before the commit, the end does not.
-    fn fetch<'a>(&'a self, connection: &'a mut AsyncPgConnection) -> BoxFuture<'a, QueryResult<Vec<U>>>;
+    fn fetch<'a>(&'a self, connection: &'a mut AsyncPgConnection) -> BoxFuture<'a, QueryResult<Vec<U>>>
+    where
+        U: Send + 'a,
+    {
+        async move { self.rows(connection).await?.try_collect().await }.boxed()
+    }
 }
 
 impl<Q, U, ST> Statement<U> for Q
@@ -30,11 +42,13 @@ where
     Q::SqlType: CompatibleType<U, Pg, SqlType = ST>,
     U: FromSqlRow<ST, Pg> + Send + 'static,
 {
-    fn fetch<'a>(&'a self, connection: &'a mut AsyncPgConnection) -> BoxFuture<'a, QueryResult<Vec<U>>> {
+    fn rows<'a>(
+        &'a self,
+        connection: &'a mut AsyncPgConnection,
+    ) -> BoxFuture<'a, QueryResult<BoxStream<'static, QueryResult<U>>>> {
         async move {
             let rows = AsyncConnectionCore::load(connection, self).await?;
-            let row = |row| U::build_from_row(&row?).map_err(Error::DeserializationError);
-            rows.map(row).try_collect().await
+            Ok(rows.map(|row| U::build_from_row(&row?).map_err(Error::DeserializationError)).boxed())
         }
         .boxed()
     }

@@ -1,13 +1,16 @@
 //! Conversations in SQLite.
 
+mod summary;
+
 use async_trait::async_trait;
 use diesel::prelude::*;
 use diesel::sqlite::{Sqlite as Backend, SqliteConnection};
+use futures_util::stream::BoxStream;
 use lcs_domain::repository::RepositoryResult;
 use lcs_domain::{
     AgentId, Conversation, ConversationCursor, ConversationId, ConversationPage, ConversationRepository,
-    ConversationStatus, ConversationUpdate, Durability, Entity, Head, ListConversations, NewConversation,
-    RepositoryError, Text, UserId,
+    ConversationStatus, ConversationSummary, ConversationUpdate, Durability, Entity, Head, ListConversations,
+    ListSummaries, NewConversation, RepositoryError, Text, UserId,
 };
 
 use super::Sqlite;
@@ -203,6 +206,14 @@ impl ConversationRepository for Sqlite {
             })
             .await?;
         Ok(ConversationPage::cut(conversations, list.limit, Durability::Durable))
+    }
+
+    fn summaries(
+        &self,
+        user_id: UserId,
+        list: ListSummaries,
+    ) -> BoxStream<'static, RepositoryResult<ConversationSummary>> {
+        self.stream_summaries(user_id, list)
     }
 
     #[tracing::instrument(name = "db.conversation.update", skip_all, fields(%user_id, %conversation_id))]

@@ -14,7 +14,7 @@ use diesel::prelude::*;
 use diesel::sqlite::SqliteConnection;
 use lcs_domain::diagnostic::Finding;
 use lcs_domain::repository::RepositoryResult;
-use lcs_domain::{Clock, RepositoryError};
+use lcs_domain::{Clock, PoolStatus, RepositoryError};
 use tokio::task::{JoinError, spawn_blocking};
 use tokio::time::{Instant, sleep};
 
@@ -153,6 +153,11 @@ impl Database {
     /// What the file is called in errors and findings.
     pub(super) fn file(&self) -> Arc<str> {
         Arc::clone(&self.file)
+    }
+
+    /// How the readers' pool is doing.
+    pub(super) fn pool_status(&self) -> PoolStatus {
+        crate::pool::status(&self.readers)
     }
 
     /// How the pools are doing.

@@ -160,7 +160,11 @@ impl Reader {
         self.take(column, cell, Ok)
     }
 
-    fn small_integer(&self, column: &'static str, cell: Cell<i64>) -> Result<i32, RepositoryError> {
+    pub(super) fn small_integer(
+        &self,
+        column: &'static str,
+        cell: Cell<i64>,
+    ) -> Result<i32, RepositoryError> {
         self.take(column, cell, |number| i32::try_from(number).map_err(|_| "too large a number"))
     }
 
@@ -181,11 +185,11 @@ impl Reader {
         self.take(column, cell, |text| text.parse().map_err(|_| "not a word that belongs here"))
     }
 
-    fn text(&self, column: &'static str, cell: Cell<String>) -> Result<String, RepositoryError> {
+    pub(super) fn text(&self, column: &'static str, cell: Cell<String>) -> Result<String, RepositoryError> {
         self.take(column, cell, Ok)
     }
 
-    fn optional_text(
+    pub(super) fn optional_text(
         &self,
         column: &'static str,
         cell: Option<Cell<String>>,
@@ -193,7 +197,7 @@ impl Reader {
         cell.map(|cell| self.text(column, cell)).transpose()
     }
 
-    fn object(&self, column: &'static str, cell: Cell<String>) -> Result<String, RepositoryError> {
+    pub(super) fn object(&self, column: &'static str, cell: Cell<String>) -> Result<String, RepositoryError> {
         self.take(column, cell, |json| match document(&json) {
             Some(document) if document.starts_with('{') => Ok(json),
             _ => Err("not a JSON object"),

@@ -25,7 +25,7 @@ async fn p8_a_closed_circuit_is_the_primary() {
     for (name, result) in stage.asks().await {
         assert!(result.is_ok(), "{name}: {result:?}");
     }
-    assert_eq!(stage.primary.called(), 20, "every method is one call");
+    assert_eq!(stage.primary.called(), 21, "every method is one call");
     assert!(stage.memories.lock().unwrap().is_empty());
     assert_eq!(stage.fallback.capabilities(), stage.primary.capabilities());
 }
@@ -50,6 +50,17 @@ async fn p8_it_opens_after_failures_in_a_row_and_then_the_primary_is_left_alone(
         }
         assert_eq!(stage.primary.called(), 3);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn p8_a_list_of_summaries_that_fails_counts_as_any_call() {
+    let stage = Stage::new(FallbackMode::Refuse);
+    stage.primary.fail_with(Some(unavailable));
+    for openings in [0, 0, 1, 1] {
+        assert!(is_unavailable(&stage.summaries().await));
+        assert_eq!(stage.fallback.status().openings, openings);
+    }
+    assert_eq!(stage.primary.called(), 3);
 }
 
 #[tokio::test(start_paused = true)]

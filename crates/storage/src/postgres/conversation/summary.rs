@@ -1,0 +1,105 @@
+//! A list of summaries: one statement, whose rows are handed on while they come.
+//!
+//! The statement's own time limit bounds how long a list may hold its connection, however it is read.
+
+use chrono::{DateTime, Utc};
+use diesel::prelude::*;
+use diesel::sql_types::{BigInt, Integer, Jsonb, Nullable, Text as SqlText, Timestamptz, Uuid as SqlUuid};
+use futures_util::stream::BoxStream;
+use lcs_domain::repository::RepositoryResult;
+use lcs_domain::{ConversationSummary, ListSummaries, UserId};
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use super::storable;
+use crate::postgres::Postgres;
+use crate::postgres::connect::Purpose;
+use crate::postgres::error::Fault;
+use crate::postgres::json::Json;
+use crate::postgres::statement::statement;
+use crate::row::SummaryRecord;
+use crate::stream::{Rows, streamed};
+
+statement! {
+    /// A user's conversations with their last turns' metadata.
+    Summaries(include_str!("summaries.sql")) -> (
+        SqlUuid,
+        Nullable<SqlText>,
+        Timestamptz,
+        Timestamptz,
+        SqlText,
+        SqlText,
+        Integer,
+        Nullable<Jsonb>,
+        Nullable<SqlText>,
+    ) {
+        user_id: Uuid as SqlUuid,
+        updated_at: Option<DateTime<Utc>> as Nullable<Timestamptz>,
+        conversation_id: Option<Uuid> as Nullable<SqlUuid>,
+        limit: Option<i64> as Nullable<BigInt>,
+    }
+}
+
+#[derive(Queryable)]
+struct SummaryRow {
+    conversation_id: Uuid,
+    external_id: Option<String>,
+    created_at: DateTime<Utc>,
+    updated_at: DateTime<Utc>,
+    status: String,
+    model_id: String,
+    turn_count: i32,
+    last_turn: Option<Json>,
+    topic_summary: Option<String>,
+}
+
+impl From<SummaryRow> for SummaryRecord {
+    fn from(row: SummaryRow) -> Self {
+        Self {
+            conversation_id: row.conversation_id,
+            external_id: row.external_id,
+            created_at: row.created_at,
+            updated_at: row.updated_at,
+            status: row.status,
+            model_id: row.model_id,
+            turn_count: row.turn_count,
+            last_turn: row.last_turn.map(|json| json.0),
+            topic_summary: row.topic_summary,
+        }
+    }
+}
+
+impl Postgres {
+    pub(super) fn stream_summaries(
+        &self,
+        user_id: UserId,
+        list: ListSummaries,
+    ) -> BoxStream<'static, RepositoryResult<ConversationSummary>> {
+        let query = Summaries {
+            user_id: user_id.into(),
+            updated_at: list.after.map(|after| storable(after.updated_at)),
+            conversation_id: list.after.map(|after| after.conversation_id.into()),
+            limit: list.limit.map(i64::from),
+        };
+        let store = self.clone();
+        streamed(tracing::info_span!("db.conversation.summaries", %user_id), move |mut rows| async move {
+            store.hand_on(&query, &mut rows).await
+        })
+    }
+
+    /// Hands the rows on, from a new connection where the first one dies before it gives any.
+    async fn hand_on(&self, query: &Summaries, rows: &mut Rows<ConversationSummary>) -> RepositoryResult<()> {
+        let mut lost_at = None;
+        loop {
+            let mut lease = self.pool().lease(Purpose::Service, lost_at).await?;
+            let convert = |row: SummaryRow| SummaryRecord::from(row).try_into();
+            match lease.session().hand_on(query, rows, convert).await {
+                Err(Fault::Lost(reason)) if lost_at.is_none() && !rows.is_begun() => {
+                    tracing::debug!(reason, "running the statement again on a new connection");
+                    lost_at = Some(Instant::now());
+                }
+                ended => return ended.map_err(Fault::into_error),
+            }
+        }
+    }
+}
