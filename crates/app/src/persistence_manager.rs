@@ -8,7 +8,7 @@ use lcs_agent_cache::fallback::FallbackStatus;
 use lcs_agent_cache::{CacheConfig, Fallback};
 use lcs_domain::agent::AgentRuntime;
 use lcs_domain::repository::RepositoryResult;
-use lcs_domain::{Clock, PayloadLimits, Repositories, RetentionPolicy, SystemClock};
+use lcs_domain::{Clock, PayloadLimits, Repositories, RepositoryError, RetentionPolicy, SystemClock};
 use lcs_storage::memory::Memory;
 
 use crate::agent_manager::Parts;
@@ -18,6 +18,9 @@ use crate::{
     AgentStatePersistenceService, ConversationPersistenceService, DatabaseService, PersistentAgentManager,
     RetentionService,
 };
+
+/// How long to wait for a database that was not there at the start, before it is tried again.
+const MIGRATION_PAUSE: Duration = Duration::from_secs(1);
 
 /// All services over one store.
 #[derive(Clone)]
@@ -167,15 +170,52 @@ impl PersistenceManagerBuilder {
 
     /// Opens the store and makes the services; see [`PersistenceManager::initialize`].
     pub async fn initialize(self) -> RepositoryResult<PersistenceManager> {
+        let manager = self.open().await?;
+        migrate(&manager.database).await?;
+        Ok(manager)
+    }
+
+    /// The same for a service that is to start while its database is not there yet: the schema is brought
+    /// up to date as soon as it is. Until then the fallback's mode decides what is answered.
+    ///
+    /// # Errors
+    /// What waiting does not cure.
+    pub async fn start(self) -> RepositoryResult<PersistenceManager> {
+        let manager = self.open().await?;
+        if let Err(error) = migrate(&manager.database).await {
+            if !matches!(error, RepositoryError::Unavailable { .. } | RepositoryError::OutcomeUnknown { .. }) {
+                return Err(error);
+            }
+            tracing::warn!(error = %error, "started without the database: it is tried again");
+            tokio::spawn(migrate_when_there(manager.database.clone()));
+        }
+        Ok(manager)
+    }
+
+    async fn open(self) -> RepositoryResult<PersistenceManager> {
         let Self { configuration, runtime, repositories, clock } = self;
         let database = match repositories {
             Some(repositories) => DatabaseService::over(repositories),
             None => DatabaseService::open(&configuration.store, Arc::clone(&clock)).await?,
         };
-        for migration in database.migrate().await? {
-            tracing::info!(%migration, "applied a migration");
-        }
         compose(&configuration, database, runtime, clock)
+    }
+}
+
+async fn migrate(database: &DatabaseService) -> RepositoryResult<()> {
+    for migration in database.migrate().await? {
+        tracing::info!(%migration, "applied a migration");
+    }
+    Ok(())
+}
+
+async fn migrate_when_there(database: DatabaseService) {
+    loop {
+        tokio::time::sleep(MIGRATION_PAUSE).await;
+        match migrate(&database).await {
+            Ok(()) => return tracing::info!("the database is there, and its schema is current"),
+            Err(error) => tracing::warn!(error = %error, "the schema is not brought up to date yet"),
+        }
     }
 }
 

@@ -8,28 +8,28 @@ use lcs_domain::Durability;
 use serde::Serialize;
 
 /// The header that says how durable what an answer speaks of is: `durable`, `journaled` or `volatile`.
-pub static DURABILITY: HeaderName = HeaderName::from_static("persistence-durability");
+pub(super) static DURABILITY: HeaderName = HeaderName::from_static("persistence-durability");
 
 /// How a header says it.
 #[must_use]
-pub fn durability_value(durability: Durability) -> HeaderValue {
+pub(super) fn durability_value(durability: Durability) -> HeaderValue {
     HeaderValue::from_static(durability.as_str())
 }
 
 /// A JSON answer that speaks of what is stored.
 #[derive(Debug)]
-pub struct Stored<T> {
+pub(super) struct Stored<T> {
     /// Its status.
-    pub status: StatusCode,
+    pub(super) status: StatusCode,
     /// How durable what it speaks of is.
-    pub durability: Durability,
+    pub(super) durability: Durability,
     /// Its body.
-    pub body: T,
+    pub(super) body: T,
 }
 
 impl<T> Stored<T> {
     /// An answer of status 200.
-    pub const fn ok(durability: Durability, body: T) -> Self {
+    pub(super) const fn ok(durability: Durability, body: T) -> Self {
         Self { status: StatusCode::OK, durability, body }
     }
 }
@@ -43,21 +43,21 @@ impl<T: Serialize> IntoResponse for Stored<T> {
 
 /// A time as LCS's v1 lists write it: Python's `isoformat`, which leaves out a fraction of zero.
 #[must_use]
-pub fn iso_format(time: DateTime<Utc>) -> String {
+pub(super) fn iso_format(time: DateTime<Utc>) -> String {
     let fraction = if time.timestamp_subsec_micros() == 0 { "" } else { "%.6f" };
     time.format(&format!("%Y-%m-%dT%H:%M:%S{fraction}+00:00")).to_string()
 }
 
 /// A time as LCS's histories write it.
 #[must_use]
-pub fn zulu_format(time: DateTime<Utc>) -> String {
+pub(super) fn zulu_format(time: DateTime<Utc>) -> String {
     let fraction = if time.nanosecond() == 0 { "" } else { "%.6f" };
     time.format(&format!("%Y-%m-%dT%H:%M:%S{fraction}Z")).to_string()
 }
 
 /// A time as LCS's v2 lists write it: seconds since 1970.
 #[must_use]
-pub fn timestamp(time: DateTime<Utc>) -> f64 {
+pub(super) fn timestamp(time: DateTime<Utc>) -> f64 {
     #[expect(clippy::cast_precision_loss, reason = "microseconds stay exact until the year 2255")]
     let micros = time.timestamp_micros() as f64;
     micros / 1e6

@@ -15,19 +15,19 @@ const DIGITS: usize = 48;
 
 /// A conversation as a caller calls it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ConversationName {
+pub(super) struct ConversationName {
     /// The conversation.
-    pub id: ConversationId,
+    pub(super) id: ConversationId,
     /// How the caller called it, without `conv_`: so it is called in the answer.
-    pub shown: String,
+    pub(super) shown: String,
     /// The id that another system knows it by, where it is no UUID.
-    pub external_id: Option<Text>,
+    pub(super) external_id: Option<Text>,
 }
 
 impl ConversationName {
     /// The conversation that this user calls `text`; `None` where no conversation can be called so.
     #[must_use]
-    pub fn parse(user_id: UserId, text: &str) -> Option<Self> {
+    pub(super) fn parse(user_id: UserId, text: &str) -> Option<Self> {
         let shown = text.strip_prefix(PREFIX).unwrap_or(text).to_owned();
         if shown.chars().count() == DIGITS {
             let key = shown.to_ascii_lowercase();
@@ -47,7 +47,7 @@ impl ConversationName {
     ///
     /// # Errors
     /// 400 where no conversation can be called so.
-    pub fn of_path(user_id: UserId, text: &str) -> Result<Self, ApiError> {
+    pub(super) fn of_path(user_id: UserId, text: &str) -> Result<Self, ApiError> {
         Self::parse(user_id, text).ok_or_else(|| {
             // An id may be anything, a whole document too: what is shown of it is bounded.
             let shown: String = text.chars().take(64).collect();
@@ -61,13 +61,13 @@ impl ConversationName {
 
     /// How Llama Stack calls it.
     #[must_use]
-    pub fn llama_stack_id(&self) -> String {
+    pub(super) fn llama_stack_id(&self) -> String {
         format!("{PREFIX}{}", self.shown)
     }
 
     /// The answer's error where there is no such conversation.
     #[must_use]
-    pub fn not_found(&self) -> ApiError {
+    pub(super) fn not_found(&self) -> ApiError {
         ApiError::conversation_not_found(&self.shown)
     }
 }

@@ -32,34 +32,34 @@ enum Body {
 
 /// What went wrong, for people: what it means, and why.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
-pub struct Detail {
+pub(super) struct Detail {
     /// What it means.
     #[schema(examples("Conversation not found"))]
-    pub response: String,
+    pub(super) response: String,
     /// Why.
     #[schema(examples("Conversation with ID 018f3a5c-7d1e-7b3a-9c55-0242ac120002 does not exist"))]
-    pub cause: String,
+    pub(super) cause: String,
 }
 
 /// The body of a refusal.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
-pub struct ErrorAnswer {
+pub(super) struct ErrorAnswer {
     /// What went wrong.
-    pub detail: Detail,
+    pub(super) detail: Detail,
 }
 
 /// The body of a refusal that says only one thing.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
-pub struct TextErrorAnswer {
+pub(super) struct TextErrorAnswer {
     /// What went wrong.
-    pub detail: String,
+    pub(super) detail: String,
 }
 
 /// The body of a refusal of a request that is not formed as it should be: every problem at once.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
-pub struct ValidationErrorAnswer {
+pub(super) struct ValidationErrorAnswer {
     /// What is wrong, and where.
-    pub detail: Vec<ValidationProblem>,
+    pub(super) detail: Vec<ValidationProblem>,
 }
 
 impl ApiError {
@@ -79,7 +79,7 @@ impl ApiError {
 
     /// A request that is not formed as it should be.
     #[must_use]
-    pub fn validation(problems: Vec<ValidationProblem>) -> Self {
+    pub(super) fn validation(problems: Vec<ValidationProblem>) -> Self {
         Self {
             status: StatusCode::UNPROCESSABLE_ENTITY,
             body: Body::Validation(problems),
@@ -94,7 +94,7 @@ impl ApiError {
 
     /// 404: the conversation, as the caller names it, is absent or another user's (P9).
     #[must_use]
-    pub fn conversation_not_found(id: &str) -> Self {
+    pub(super) fn conversation_not_found(id: &str) -> Self {
         Self::new(
             StatusCode::NOT_FOUND,
             "Conversation not found",
@@ -104,7 +104,7 @@ impl ApiError {
 
     /// 500, saying nothing of what happened: that is in the log.
     #[must_use]
-    pub fn internal() -> Self {
+    pub(super) fn internal() -> Self {
         Self::new(
             StatusCode::INTERNAL_SERVER_ERROR,
             "Internal server error",
@@ -114,7 +114,7 @@ impl ApiError {
 
     /// The same with a time to wait before another try.
     #[must_use]
-    pub const fn retry_after(mut self, seconds: u32) -> Self {
+    pub(super) const fn retry_after(mut self, seconds: u32) -> Self {
         self.retry_after_seconds = Some(seconds);
         self
     }
@@ -127,7 +127,7 @@ impl ApiError {
 
     /// What an event in a stream says of it.
     #[must_use]
-    pub fn detail(&self) -> Detail {
+    pub(super) fn detail(&self) -> Detail {
         match &self.body {
             Body::Detail(detail) => detail.clone(),
             Body::Text(text) => Detail { response: text.clone(), cause: text.clone() },
@@ -140,7 +140,7 @@ impl ApiError {
 
     /// What a store's error is to the caller who named `conversation`.
     #[must_use]
-    pub fn of_repository(error: &RepositoryError, conversation: Option<&str>) -> Self {
+    pub(super) fn of_repository(error: &RepositoryError, conversation: Option<&str>) -> Self {
         let cause = error.to_string();
         match error {
             RepositoryError::NotFound { .. } => match conversation {
@@ -184,7 +184,7 @@ impl ApiError {
 
     /// What the agent manager's error is to the caller who named `conversation`.
     #[must_use]
-    pub fn of_manager(error: &AgentManagerError, conversation: Option<&str>) -> Self {
+    pub(super) fn of_manager(error: &AgentManagerError, conversation: Option<&str>) -> Self {
         match error {
             AgentManagerError::NotStored { source, .. } => match Self::of_repository(source, conversation) {
                 gone if gone.status == StatusCode::NOT_FOUND => gone,
@@ -203,7 +203,7 @@ impl ApiError {
 
     /// What an agent's failure is to the caller.
     #[must_use]
-    pub fn of_agent(error: &AgentError) -> Self {
+    pub(super) fn of_agent(error: &AgentError) -> Self {
         let cause = error.reason.clone();
         match error.failure {
             AgentFailure::InvalidInput => Self::new(StatusCode::UNPROCESSABLE_ENTITY, "Invalid value", cause),

@@ -13,53 +13,53 @@ const UNKNOWN: &str = "N/A";
 
 /// A conversation with its history.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct ConversationAnswer {
+pub(super) struct ConversationAnswer {
     /// The conversation, as the caller called it.
-    pub conversation_id: String,
+    pub(super) conversation_id: String,
     /// Its turns, the oldest first.
-    pub chat_history: Vec<ChatTurn>,
+    pub(super) chat_history: Vec<ChatTurn>,
 }
 
 /// A turn as LCS shows it.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct ChatTurn {
+pub(super) struct ChatTurn {
     /// What was said, by the user and by the assistant.
-    pub messages: Vec<ChatMessage>,
+    pub(super) messages: Vec<ChatMessage>,
     /// The tools that the model called.
     #[schema(value_type = Vec<Object>)]
-    pub tool_calls: Vec<Value>,
+    pub(super) tool_calls: Vec<Value>,
     /// What the tools answered.
     #[schema(value_type = Vec<Object>)]
-    pub tool_results: Vec<Value>,
+    pub(super) tool_results: Vec<Value>,
     /// Whose model answered.
-    pub provider: String,
+    pub(super) provider: String,
     /// The model that answered.
-    pub model: String,
+    pub(super) model: String,
     /// When the turn began.
     #[schema(format = DateTime)]
-    pub started_at: String,
+    pub(super) started_at: String,
     /// When it ended.
     #[schema(format = DateTime)]
-    pub completed_at: String,
+    pub(super) completed_at: String,
 }
 
 /// A message as LCS shows it.
 #[derive(Debug, PartialEq, Serialize, ToSchema)]
-pub struct ChatMessage {
+pub(super) struct ChatMessage {
     /// What was said.
-    pub content: String,
+    pub(super) content: String,
     /// Who said it.
     #[serde(rename = "type")]
-    pub kind: Speaker,
+    pub(super) kind: Speaker,
     /// The documents that an assistant's message refers to.
     #[schema(value_type = Option<Vec<Object>>)]
-    pub referenced_documents: Option<Vec<Value>>,
+    pub(super) referenced_documents: Option<Vec<Value>>,
 }
 
 /// Who said something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
-pub enum Speaker {
+pub(super) enum Speaker {
     /// The user.
     User,
     /// The model.
@@ -72,7 +72,7 @@ pub enum Speaker {
 
 impl ChatTurn {
     /// The turn as LCS shows it.
-    pub fn of(turn: &Turn, conversation: &Conversation) -> Result<Self, RepositoryError> {
+    pub(super) fn of(turn: &Turn, conversation: &Conversation) -> Result<Self, RepositoryError> {
         let metadata = turn.metadata.to_object()?;
         let output = turn.output_message.as_ref().map(Payload::to_value).transpose()?;
         let (model, provider) = model_and_provider(&metadata);
@@ -93,7 +93,7 @@ impl ChatTurn {
 
 /// The model and provider in a turn's metadata: what the system noted, else what the caller did.
 #[must_use]
-pub fn model_and_provider(metadata: &Map<String, Value>) -> (Option<String>, Option<String>) {
+pub(super) fn model_and_provider(metadata: &Map<String, Value>) -> (Option<String>, Option<String>) {
     let text = |noted: &str, written: &str| {
         let value = metadata.get(noted).or_else(|| metadata.get(written))?;
         value.as_str().map(str::to_owned)
@@ -103,23 +103,23 @@ pub fn model_and_provider(metadata: &Map<String, Value>) -> (Option<String>, Opt
 
 /// What an output message says.
 #[derive(Debug, PartialEq)]
-pub struct Output {
+pub(super) struct Output {
     /// Its text.
-    pub text: String,
+    pub(super) text: String,
     /// The documents that it refers to.
-    pub referenced_documents: Option<Vec<Value>>,
+    pub(super) referenced_documents: Option<Vec<Value>>,
     /// The tools that the model called.
-    pub tool_calls: Vec<Value>,
+    pub(super) tool_calls: Vec<Value>,
     /// What they answered.
-    pub tool_results: Vec<Value>,
+    pub(super) tool_results: Vec<Value>,
     /// Whether it was cut off at the model's limit.
-    pub truncated: bool,
+    pub(super) truncated: bool,
 }
 
 impl Output {
     /// What `output` says, whatever it is: a host may store any document as its output.
     #[must_use]
-    pub fn of(output: &Value) -> Self {
+    pub(super) fn of(output: &Value) -> Self {
         Self {
             text: text_of(output.get("content").unwrap_or(output)),
             referenced_documents: output.get("referenced_documents").and_then(Value::as_array).cloned(),

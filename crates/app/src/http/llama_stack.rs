@@ -1,8 +1,5 @@
 //! Conversations that only Llama Stack knows: shown from there, adopted when they go on here, deleted on both sides.
 
-use lcs_domain::{AgentId, Metadata, NewConversation, NewTurn, Payload, RepositoryError, TurnId};
-use uuid::Uuid;
-
 use super::conversation_id::ConversationName;
 use super::error::ApiError;
 use super::history::ConversationAnswer;

@@ -61,14 +61,14 @@ pub(super) struct PreconditionRequired(ErrorAnswer);
 
 #[derive(Serialize, ToSchema)]
 #[serde(untagged)]
-enum BadRequest {
+pub(super) enum BadRequest {
     Detail(ErrorAnswer),
     Text(TextErrorAnswer),
 }
 
 #[derive(Serialize, ToSchema)]
 #[serde(untagged)]
-enum Invalid {
+pub(super) enum Invalid {
     Problems(ValidationErrorAnswer),
     Detail(ErrorAnswer),
 }

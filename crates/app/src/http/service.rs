@@ -84,12 +84,12 @@ impl Service {
 
 /// Who asks: an endpoint that takes one answers only those who have shown who they are.
 #[derive(Debug, Clone)]
-pub struct Caller(pub Identity);
+pub(super) struct Caller(pub(super) Identity);
 
 impl Caller {
     /// Whose conversations may be seen.
     #[must_use]
-    pub const fn user_id(&self) -> UserId {
+    pub(super) const fn user_id(&self) -> UserId {
         self.0.user_id
     }
 }

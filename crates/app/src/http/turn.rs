@@ -8,7 +8,7 @@ use lcs_domain::{
     TurnId, TurnRange,
 };
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::answer::Stored;

@@ -22,35 +22,35 @@ const SHOWN_CHARACTERS: usize = 256;
 
 /// One thing that is wrong with a request.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
-pub struct ValidationProblem {
+pub(super) struct ValidationProblem {
     /// What kind of problem it is.
     #[serde(rename = "type")]
     #[schema(examples("missing"))]
-    pub kind: &'static str,
+    pub(super) kind: &'static str,
     /// Where: `body` or `query`, then keys and positions.
     #[schema(value_type = Vec<Value>, examples(json!(["body", "query"])))]
-    pub loc: Vec<Value>,
+    pub(super) loc: Vec<Value>,
     /// What is wrong.
     #[schema(examples("Field required"))]
-    pub msg: String,
+    pub(super) msg: String,
     /// What was sent.
-    pub input: Value,
+    pub(super) input: Value,
     /// More about it, for some types.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub ctx: Option<Value>,
+    pub(super) ctx: Option<Value>,
 }
 
 impl ValidationProblem {
     /// A value that a rule of ours refuses.
     #[must_use]
-    pub fn value_error(loc: Vec<Value>, reason: &str, input: &Value) -> Self {
+    pub(super) fn value_error(loc: Vec<Value>, reason: &str, input: &Value) -> Self {
         let msg = format!("Value error, {reason}");
         Self { kind: "value_error", loc, msg, input: shown(input), ctx: Some(json!({ "error": {} })) }
     }
 
     /// A query parameter that a rule of ours refuses.
     #[must_use]
-    pub fn query(name: &str, reason: &str, input: &str) -> Self {
+    pub(super) fn query(name: &str, reason: &str, input: &str) -> Self {
         Self::value_error(vec!["query".into(), name.into()], reason, &input.into())
     }
 }
@@ -70,11 +70,11 @@ fn shown(input: &Value) -> Value {
 
 /// A request's body: a JSON object.
 #[derive(Debug)]
-pub struct JsonObject {
+pub(super) struct JsonObject {
     /// The body as it came.
-    pub bytes: Bytes,
+    pub(super) bytes: Bytes,
     /// What is in it.
-    pub object: Map<String, Value>,
+    pub(super) object: Map<String, Value>,
 }
 
 impl<S: Send + Sync> FromRequest<S> for JsonObject {
@@ -130,7 +130,7 @@ fn unreadable(status: StatusCode) -> ApiError {
 
 /// Reads the fields of one object, and collects what is wrong with them.
 #[derive(Debug)]
-pub struct Fields<'a> {
+pub(super) struct Fields<'a> {
     object: &'a Map<String, Value>,
     place: Vec<Value>,
     known: BTreeSet<&'static str>,
@@ -140,32 +140,32 @@ pub struct Fields<'a> {
 impl<'a> Fields<'a> {
     /// The fields of `object`, which stands at `place`.
     #[must_use]
-    pub fn new(object: &'a Map<String, Value>, place: Vec<Value>) -> Self {
+    pub(super) fn new(object: &'a Map<String, Value>, place: Vec<Value>) -> Self {
         Self { object, place, known: BTreeSet::new(), problems: Vec::new() }
     }
 
     /// The fields of a body.
     #[must_use]
-    pub fn of_body(object: &'a Map<String, Value>) -> Self {
+    pub(super) fn of_body(object: &'a Map<String, Value>) -> Self {
         Self::new(object, vec!["body".into()])
     }
 
     /// Where the field stands.
     #[must_use]
-    pub fn place(&self, name: &str) -> Vec<Value> {
+    pub(super) fn place(&self, name: &str) -> Vec<Value> {
         let mut place = self.place.clone();
         place.push(name.into());
         place
     }
 
     /// The field's value; `null` is none.
-    pub fn optional(&mut self, name: &'static str) -> Option<&'a Value> {
+    pub(super) fn optional(&mut self, name: &'static str) -> Option<&'a Value> {
         self.known.insert(name);
         self.object.get(name).filter(|value| !value.is_null())
     }
 
     /// The field's value, which has to be there; `null` is a value.
-    pub fn required(&mut self, name: &'static str) -> Option<&'a Value> {
+    pub(super) fn required(&mut self, name: &'static str) -> Option<&'a Value> {
         self.known.insert(name);
         let value = self.object.get(name);
         if value.is_none() {
@@ -176,13 +176,13 @@ impl<'a> Fields<'a> {
     }
 
     /// A text that has to be there.
-    pub fn required_text(&mut self, name: &'static str) -> Option<&'a str> {
+    pub(super) fn required_text(&mut self, name: &'static str) -> Option<&'a str> {
         let value = self.required(name)?;
         self.text_of(name, value)
     }
 
     /// A text.
-    pub fn text(&mut self, name: &'static str) -> Option<&'a str> {
+    pub(super) fn text(&mut self, name: &'static str) -> Option<&'a str> {
         let value = self.optional(name)?;
         self.text_of(name, value)
     }
@@ -196,7 +196,7 @@ impl<'a> Fields<'a> {
     }
 
     /// A text that has to be there, of 1 to `max` characters.
-    pub fn required_short_text(&mut self, name: &'static str, max: usize) -> Option<&'a str> {
+    pub(super) fn required_short_text(&mut self, name: &'static str, max: usize) -> Option<&'a str> {
         let text = self.required_text(name)?;
         let (kind, msg, ctx) = if text.is_empty() {
             (
@@ -216,7 +216,7 @@ impl<'a> Fields<'a> {
     }
 
     /// True or false, `default` where nothing is said.
-    pub fn flag(&mut self, name: &'static str, default: bool) -> bool {
+    pub(super) fn flag(&mut self, name: &'static str, default: bool) -> bool {
         self.known.insert(name);
         match self.object.get(name) {
             None => default,
@@ -229,7 +229,7 @@ impl<'a> Fields<'a> {
     }
 
     /// A whole number from 0.
-    pub fn number(&mut self, name: &'static str) -> Option<u64> {
+    pub(super) fn number(&mut self, name: &'static str) -> Option<u64> {
         let value = self.optional(name)?;
         let number = value.as_u64();
         if number.is_none() {
@@ -240,7 +240,7 @@ impl<'a> Fields<'a> {
     }
 
     /// A whole number from 0 to 4,294,967,295.
-    pub fn small_number(&mut self, name: &'static str) -> Option<u32> {
+    pub(super) fn small_number(&mut self, name: &'static str) -> Option<u32> {
         let number = self.number(name)?;
         let small = u32::try_from(number).ok();
         if small.is_none() {
@@ -251,13 +251,13 @@ impl<'a> Fields<'a> {
     }
 
     /// A whole number from 0, which has to be there.
-    pub fn required_number(&mut self, name: &'static str) -> Option<u64> {
+    pub(super) fn required_number(&mut self, name: &'static str) -> Option<u64> {
         self.required(name)?;
         self.number(name)
     }
 
     /// An id.
-    pub fn id<T: FromStr<Err: fmt::Display>>(&mut self, name: &'static str) -> Option<T> {
+    pub(super) fn id<T: FromStr<Err: fmt::Display>>(&mut self, name: &'static str) -> Option<T> {
         let text = self.text(name)?;
         match text.parse() {
             Ok(id) => Some(id),
@@ -269,13 +269,13 @@ impl<'a> Fields<'a> {
     }
 
     /// An id that has to be there.
-    pub fn required_id<T: FromStr<Err: fmt::Display>>(&mut self, name: &'static str) -> Option<T> {
+    pub(super) fn required_id<T: FromStr<Err: fmt::Display>>(&mut self, name: &'static str) -> Option<T> {
         self.required(name)?;
         self.id(name)
     }
 
     /// A time with its zone.
-    pub fn time(&mut self, name: &'static str) -> Option<DateTime<Utc>> {
+    pub(super) fn time(&mut self, name: &'static str) -> Option<DateTime<Utc>> {
         let text = self.text(name)?;
         match DateTime::parse_from_rfc3339(text) {
             Ok(time) => Some(time.to_utc()),
@@ -287,7 +287,7 @@ impl<'a> Fields<'a> {
     }
 
     /// An object.
-    pub fn object(&mut self, name: &'static str) -> Option<&'a Map<String, Value>> {
+    pub(super) fn object(&mut self, name: &'static str) -> Option<&'a Map<String, Value>> {
         let value = self.optional(name)?;
         let object = value.as_object();
         if object.is_none() {
@@ -297,7 +297,7 @@ impl<'a> Fields<'a> {
     }
 
     /// A list of texts.
-    pub fn texts(&mut self, name: &'static str) -> Option<Vec<&'a str>> {
+    pub(super) fn texts(&mut self, name: &'static str) -> Option<Vec<&'a str>> {
         let value = self.optional(name)?;
         let Some(items) = value.as_array() else {
             self.wrong("list_type", name, "Input should be a valid list", value);
@@ -311,23 +311,23 @@ impl<'a> Fields<'a> {
     }
 
     /// What a rule of ours says of a field.
-    pub fn value_error(&mut self, name: &str, reason: &str, input: &Value) {
+    pub(super) fn value_error(&mut self, name: &str, reason: &str, input: &Value) {
         self.problems.push(ValidationProblem::value_error(self.place(name), reason, input));
     }
 
     /// What a rule of ours says of the object as a whole.
-    pub fn object_error(&mut self, reason: &str) {
+    pub(super) fn object_error(&mut self, reason: &str) {
         let input = Value::Object(self.object.clone());
         self.problems.push(ValidationProblem::value_error(self.place.clone(), reason, &input));
     }
 
     /// A wrong value.
-    pub fn wrong(&mut self, kind: &'static str, name: &str, msg: &str, value: &Value) {
+    pub(super) fn wrong(&mut self, kind: &'static str, name: &str, msg: &str, value: &Value) {
         self.problem(kind, self.place(name), msg, shown(value), None);
     }
 
     /// Takes what was found elsewhere in the same request.
-    pub fn take(&mut self, problems: Vec<ValidationProblem>) {
+    pub(super) fn take(&mut self, problems: Vec<ValidationProblem>) {
         self.problems.extend(problems);
     }
 
@@ -337,7 +337,7 @@ impl<'a> Fields<'a> {
 
     /// What is wrong, with the fields that nothing has asked for.
     #[must_use]
-    pub fn into_problems(mut self) -> Vec<ValidationProblem> {
+    pub(super) fn into_problems(mut self) -> Vec<ValidationProblem> {
         let unknown: Vec<_> =
             self.object.iter().filter(|(name, _)| !self.known.contains(name.as_str())).collect();
         for (name, value) in unknown {
@@ -348,7 +348,7 @@ impl<'a> Fields<'a> {
     }
 
     /// Refuses the request where anything is wrong with it.
-    pub fn end(self) -> Result<(), ApiError> {
+    pub(super) fn end(self) -> Result<(), ApiError> {
         let problems = self.into_problems();
         if problems.is_empty() { Ok(()) } else { Err(ApiError::validation(problems)) }
     }

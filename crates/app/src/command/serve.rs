@@ -1,0 +1,97 @@
+//! `serve`: the HTTP API, until the process is asked to end.
+
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result, anyhow, bail};
+use clap::Args;
+use lcs_app::PersistenceManager;
+use lcs_app::configuration::StoreConfiguration;
+use lcs_app::http::authentication::authenticator;
+use lcs_app::http::{Service, guarded, router, serve};
+use lcs_storage::sqlite::{SqliteConfig, SqliteFile};
+use serde::Serialize;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use super::Context;
+use super::stop::Stop;
+use crate::output::note;
+
+#[derive(Args)]
+pub(super) struct Serve {
+    /// Listen at this address [default: 127.0.0.1]
+    #[arg(long, value_name = "ADDRESS")]
+    host: Option<String>,
+    /// Listen at this port; 0 takes a free one [default: 8080]
+    #[arg(long, value_name = "PORT")]
+    port: Option<u16>,
+}
+
+/// Where it listens, as `--json` prints it.
+#[derive(Serialize)]
+struct Listening {
+    url: String,
+}
+
+impl Serve {
+    pub(super) async fn run(self, context: Context) -> Result<ExitCode> {
+        let Context { mut configuration, output, .. } = context;
+        let mut config = configuration.service.clone();
+        config.host = self.host.unwrap_or(config.host);
+        config.port = self.port.unwrap_or(config.port);
+        config.check().map_err(|problem| anyhow!(problem))?;
+        configuration.service = config.clone();
+        let authenticator = authenticator(&config.authentication).map_err(|problem| anyhow!(problem))?;
+        let mut stop = Stop::listen();
+        let address = (config.host.as_str(), config.port);
+        let listener = TcpListener::bind(address)
+            .await
+            .with_context(|| format!("cannot listen at {}:{}", config.host, config.port))?;
+        let address = listener.local_addr().context("it is not known where it listens")?;
+        let store = described(&configuration.store);
+        let started = tokio::select! {
+            started = PersistenceManager::builder(configuration).start() => started,
+            () = stop.requested() => return Ok(ExitCode::SUCCESS),
+        };
+        let service = Service::new(started?, authenticator);
+        let url = format!("http://{address}");
+        if output.is_json() {
+            output.json(&Listening { url: url.clone() })?;
+        } else {
+            output.line(&format!("Listening at {url}, with the conversations in {store}. {url}/docs shows what can be asked. Ctrl-C ends."))?;
+        }
+        let shutdown = CancellationToken::new();
+        let served = serve(listener, guarded(router(service.clone()), &config), &config, shutdown.clone());
+        let mut served = std::pin::pin!(served);
+        let ended = tokio::select! {
+            ended = &mut served => ended,
+            () = stop.requested() => {
+                note("Finishing what was accepted; Ctrl-C again ends at once.");
+                shutdown.cancel();
+                let finish = async {
+                    let ended = served.await;
+                    // Answers whose callers have gone are stored as well.
+                    if tokio::time::timeout(config.shutdown_timeout, service.finish()).await.is_err() {
+                        note("error: some answers were not finished in time, and are not stored");
+                    }
+                    ended
+                };
+                tokio::select! {
+                    ended = finish => ended,
+                    () = stop.requested() => bail!("ended at once: what was being answered is not stored"),
+                }
+            }
+        };
+        ended.context("the server failed")?;
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// Where the conversations are, for people.
+fn described(store: &StoreConfiguration) -> String {
+    match store {
+        StoreConfiguration::Postgresql(_) => "PostgreSQL".to_owned(),
+        StoreConfiguration::Sqlite(SqliteConfig { file: SqliteFile::Path(path), .. }) => path.display().to_string(),
+        StoreConfiguration::Sqlite(_) | StoreConfiguration::Memory => "memory only".to_owned(),
+    }
+}

@@ -1,0 +1,13 @@
+//! The HTTP API, held against LCS's contract and against its own OpenAPI document.
+#![cfg(test)]
+
+mod api;
+mod conversation;
+mod document;
+mod host;
+mod id;
+mod idempotency;
+mod query;
+mod refusal;
+mod service;
+mod streaming;
