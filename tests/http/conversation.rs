@@ -28,7 +28,10 @@ async fn lists_are_newest_first_and_have_the_contracts_keys() {
         ]
     );
     assert_eq!(items[0]["message_count"], 2);
-    assert_eq!((&items[0]["last_used_model"], &items[0]["last_used_provider"]), (&json!("echo"), &json!("echo")));
+    assert_eq!(
+        (&items[0]["last_used_model"], &items[0]["last_used_provider"]),
+        (&json!("echo"), &json!("echo"))
+    );
     assert!(items[0]["created_at"].as_str().unwrap().ends_with("+00:00"), "{list}");
     let v2 = api.get("/v2/conversations").await.expect(200);
     assert_eq!(v2["conversations"][1]["conversation_id"], second);
@@ -59,7 +62,9 @@ async fn a_list_comes_page_by_page_where_that_is_asked_for() {
         }
         assert_eq!(seen, begun);
     }
-    for query in ["limit=0", "limit=201", "limit=x", "cursor=abc&limit=2", "cursor=1_018f3a5c7d1e7b3a9c550242ac120002"] {
+    for query in
+        ["limit=0", "limit=201", "limit=x", "cursor=abc&limit=2", "cursor=1_018f3a5c7d1e7b3a9c550242ac120002"]
+    {
         api.get(&format!("/v1/conversations?{query}")).await.expect(422);
     }
 }
@@ -130,7 +135,10 @@ async fn what_one_version_changes_the_other_shows() {
     );
     for version in ["v1", "v2"] {
         assert_eq!(api.get(&format!("/{version}/conversations/{id}")).await.status, 404);
-        assert_eq!(api.get(&format!("/{version}/conversations")).await.expect(200), json!({ "conversations": [] }));
+        assert_eq!(
+            api.get(&format!("/{version}/conversations")).await.expect(200),
+            json!({ "conversations": [] })
+        );
     }
     assert_eq!(api.delete(&format!("/v1/conversations/{id}")).await.expect(200)["deleted"], false);
 }

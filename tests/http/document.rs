@@ -56,7 +56,8 @@ impl Document {
         };
         let paths = self.0["paths"].as_object().unwrap();
         // A template without a parameter fits better than one with.
-        let template = paths.keys().filter(|template| fits(template)).min_by_key(|template| template.contains('{'))?;
+        let template =
+            paths.keys().filter(|template| fits(template)).min_by_key(|template| template.contains('{'))?;
         paths[template].get(method.as_str().to_lowercase())
     }
 }
@@ -92,10 +93,16 @@ fn the_document_is_openapi_3_1_and_whole() {
     for (path, operations) in document["paths"].as_object().unwrap() {
         for (method, operation) in operations.as_object().unwrap() {
             assert!(operation["operationId"].is_string(), "{method} {path}");
-            assert!(operation["summary"].is_string() || operation["description"].is_string(), "{method} {path}");
+            assert!(
+                operation["summary"].is_string() || operation["description"].is_string(),
+                "{method} {path}"
+            );
             for parameter in path.split('{').skip(1).map(|part| part.split('}').next().unwrap()) {
                 let declared = operation["parameters"].as_array().unwrap();
-                assert!(declared.iter().any(|p| p["name"] == parameter && p["in"] == "path"), "{method} {path}");
+                assert!(
+                    declared.iter().any(|p| p["name"] == parameter && p["in"] == "path"),
+                    "{method} {path}"
+                );
             }
         }
     }

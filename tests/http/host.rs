@@ -56,13 +56,15 @@ async fn p10_documents_come_back_as_they_were_sent() {
     let api = Api::memory().await;
     let (id, _) = made(&api).await;
     let path = format!("/v1/conversations/{id}/turns");
-    let input = json!({ "n": 18_446_744_073_709_551_615_u64, "f": 0.1, "nul": "a\u{0}b", "list": [null, true] });
+    let input =
+        json!({ "n": 18_446_744_073_709_551_615_u64, "f": 0.1, "nul": "a\u{0}b", "list": [null, true] });
     api.post(&path, &json!({ "input_messages": input, "output_message": null })).await.expect(201);
     let page = api.get(&path).await.expect(200);
     assert_eq!(page["turns"][0]["input_messages"], input);
     assert_eq!(page["turns"][0]["output_message"], Value::Null);
     // What would be rounded is refused, with its place.
-    let request = http::Request::builder().method(Method::POST).uri(&path).header("content-type", "application/json");
+    let request =
+        http::Request::builder().method(Method::POST).uri(&path).header("content-type", "application/json");
     let body = "{\"input_messages\": {\"n\": 123456789012345678901234567890}}";
     let answer = api.send(request.body(axum::body::Body::from(body)).unwrap()).await.expect(422);
     assert!(answer["detail"]["cause"].as_str().unwrap().contains("/input_messages/n"), "{answer}");
@@ -141,7 +143,8 @@ async fn turns_are_read_in_both_directions() {
     }
     let numbers = async |query: &str| -> (Vec<u64>, bool, bool) {
         let page = api.get(&format!("{path}?{query}")).await.expect(200);
-        let numbers = page["turns"].as_array().unwrap().iter().map(|turn| turn["turn_number"].as_u64().unwrap());
+        let numbers =
+            page["turns"].as_array().unwrap().iter().map(|turn| turn["turn_number"].as_u64().unwrap());
         (numbers.collect(), page["has_earlier"] == true, page["has_later"] == true)
     };
     assert_eq!(numbers("limit=2").await, (vec![4, 5], true, false));

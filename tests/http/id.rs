@@ -11,7 +11,9 @@ async fn a_conversation_of_ours_is_found_by_every_form_of_its_uuid() {
     let api = Api::memory().await;
     let id = api.begin("my name is Ada").await;
     let simple = id.replace('-', "");
-    for form in [id.clone(), simple.clone(), id.to_uppercase(), format!("%7B{id}%7D"), format!("urn:uuid:{id}")] {
+    for form in
+        [id.clone(), simple.clone(), id.to_uppercase(), format!("%7B{id}%7D"), format!("urn:uuid:{id}")]
+    {
         for version in ["v1", "v2"] {
             let answer = api.get(&format!("/{version}/conversations/{form}")).await.expect(200);
             let came_in = form.replace("%7B", "{").replace("%7D", "}");
@@ -24,7 +26,8 @@ async fn a_conversation_of_ours_is_found_by_every_form_of_its_uuid() {
 #[tokio::test]
 async fn a_conversation_of_48_digits_is_found_by_every_form_and_called_by_its_own() {
     let api = Api::memory().await;
-    let made = api.post("/v1/conversations", &json!({ "conversation_id": format!("conv_{HEX}") })).await.expect(201);
+    let made =
+        api.post("/v1/conversations", &json!({ "conversation_id": format!("conv_{HEX}") })).await.expect(201);
     assert_eq!(made["conversation_id"], HEX);
     for form in [HEX.to_owned(), format!("conv_{HEX}"), HEX.to_uppercase()] {
         for version in ["v1", "v2"] {
@@ -36,7 +39,8 @@ async fn a_conversation_of_48_digits_is_found_by_every_form_and_called_by_its_ow
         let list = api.get(&format!("/{version}/conversations")).await.expect(200);
         assert_eq!(list["conversations"][0]["conversation_id"], HEX);
     }
-    let answer = api.post("/v1/query", &json!({ "query": "hi", "conversation_id": format!("conv_{HEX}") })).await;
+    let answer =
+        api.post("/v1/query", &json!({ "query": "hi", "conversation_id": format!("conv_{HEX}") })).await;
     assert_eq!(answer.expect(200)["conversation_id"], HEX);
 }
 
@@ -52,7 +56,8 @@ async fn what_python_reads_as_48_digits_is_an_id_too() {
 #[tokio::test]
 async fn what_is_no_id_is_refused_everywhere() {
     let api = Api::memory().await;
-    let bad = ["abcdef".to_owned(), HEX[1..].to_owned(), "conv_018f3a5c-7d1e-7b3a-9c55-0242ac120002".to_owned()];
+    let bad =
+        ["abcdef".to_owned(), HEX[1..].to_owned(), "conv_018f3a5c-7d1e-7b3a-9c55-0242ac120002".to_owned()];
     for id in &bad {
         for version in ["v1", "v2"] {
             let path = format!("/{version}/conversations/{id}");
@@ -64,7 +69,8 @@ async fn what_is_no_id_is_refused_everywhere() {
             assert_eq!(api.put(&path, &json!({ "topic_summary": "x" })).await.expect(400), expected);
             assert_eq!(api.delete(&path).await.expect(400), expected);
         }
-        let problem = api.post("/v1/query", &json!({ "query": "hi", "conversation_id": id })).await.expect(422);
+        let problem =
+            api.post("/v1/query", &json!({ "query": "hi", "conversation_id": id })).await.expect(422);
         assert_eq!(problem["detail"][0]["type"], "value_error");
         assert_eq!(problem["detail"][0]["loc"], json!(["body", "conversation_id"]));
         assert_eq!(problem["detail"][0]["msg"], format!("Value error, Improper conversation ID '{id}'"));

@@ -50,7 +50,8 @@ async fn p1_a_key_names_one_question_of_one_user() {
     assert_eq!(answer["detail"]["response"], "Idempotency key reused");
     api.send_json(Method::POST, "/v1/query?user_id=eve", &KEY, &other).await.expect(200);
     for key in ["", "x y", &"k".repeat(256)] {
-        let answer = api.send_json(Method::POST, "/v1/query", &[("Idempotency-Key", key)], &other).await.expect(422);
+        let answer =
+            api.send_json(Method::POST, "/v1/query", &[("Idempotency-Key", key)], &other).await.expect(422);
         assert_eq!(answer["detail"][0]["loc"], json!(["header", "Idempotency-Key"]));
     }
 }
@@ -71,7 +72,9 @@ async fn p6_the_answer_in_a_deleted_conversation_is_gone_with_it() {
     let api = Api::memory().await;
     let body = json!({ "query": "hello" });
     let first = api.send_json(Method::POST, "/v1/query", &KEY, &body).await.expect(200);
-    api.delete(&format!("/v1/conversations/{}", first["conversation_id"].as_str().unwrap())).await.expect(200);
+    api.delete(&format!("/v1/conversations/{}", first["conversation_id"].as_str().unwrap()))
+        .await
+        .expect(200);
     api.send_json(Method::POST, "/v1/query", &KEY, &body).await.expect(404);
     assert_eq!(api.get("/v1/conversations").await.expect(200), json!({ "conversations": [] }));
 }

@@ -56,7 +56,8 @@ async fn attachments_of_unknown_kinds_are_refused() {
     let api = Api::memory().await;
     for (kind, content_type) in [("poem", "text/plain"), ("log", "text/html")] {
         let attachment = json!({ "attachment_type": kind, "content_type": content_type, "content": "x" });
-        let answer = api.post("/v1/query", &json!({ "query": "hi", "attachments": [attachment] })).await.expect(422);
+        let answer =
+            api.post("/v1/query", &json!({ "query": "hi", "attachments": [attachment] })).await.expect(422);
         assert_eq!(answer["detail"]["response"], "Invalid attribute value");
     }
 }
@@ -89,7 +90,8 @@ async fn a_question_longer_than_a_document_may_be_is_413_and_leaves_nothing() {
     let answer = api.post("/v1/query", &body).await.expect(413);
     assert!(answer["detail"]["cause"].as_str().unwrap().contains("too large"), "{answer}");
     assert_eq!(api.get("/v1/conversations").await.expect(200), json!({ "conversations": [] }));
-    let request = Request::builder().method(Method::POST).uri("/v1/query").header("content-type", "application/json");
+    let request =
+        Request::builder().method(Method::POST).uri("/v1/query").header("content-type", "application/json");
     let answer = api.send(request.body(Body::from(vec![b' '; 64 * 1024 * 1024])).unwrap()).await;
     assert_eq!(answer.expect(413)["detail"]["response"], "Request body too large");
 }

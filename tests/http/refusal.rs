@@ -89,12 +89,14 @@ async fn a_body_that_is_no_object_is_refused() {
         ("application/json", "null", "model_attributes_type"),
         ("text/plain", "{\"query\": \"hi\"}", "model_attributes_type"),
     ] {
-        let request = Request::builder().method(Method::POST).uri("/v1/query").header("content-type", content_type);
+        let request =
+            Request::builder().method(Method::POST).uri("/v1/query").header("content-type", content_type);
         let answer = api.send(request.body(Body::from(body)).unwrap()).await.expect(422);
         assert_eq!(answer["detail"][0]["type"], kind, "{body}");
     }
     let deep = format!("{{\"query\": {}1{}}}", "[".repeat(200_000), "]".repeat(200_000));
-    let request = Request::builder().method(Method::POST).uri("/v1/query").header("content-type", "application/json");
+    let request =
+        Request::builder().method(Method::POST).uri("/v1/query").header("content-type", "application/json");
     assert_eq!(api.send(request.body(Body::from(deep)).unwrap()).await.status, 422);
 }
 

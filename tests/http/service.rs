@@ -31,8 +31,12 @@ async fn it_is_alive_and_ready() {
     let readiness = api.get("/readiness").await.expect(200);
     assert_eq!((&readiness["ready"], &readiness["overall_status"]), (&json!(true), &json!("healthy")));
     assert_eq!(readiness["impacts"], json!(null));
-    let providers: Vec<_> =
-        readiness["providers"].as_array().unwrap().iter().map(|p| p["provider_id"].as_str().unwrap()).collect();
+    let providers: Vec<_> = readiness["providers"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|p| p["provider_id"].as_str().unwrap())
+        .collect();
     assert_eq!(providers, ["database", "migrations", "fallback"]);
 }
 

@@ -12,7 +12,10 @@ async fn the_events_are_the_contracts() {
     assert_eq!(answer.header("content-type"), "text/event-stream; charset=utf-8");
     let events = events(&answer);
     let (id, request_id) = (&events[0]["data"]["conversation_id"], &events[0]["data"]["request_id"]);
-    assert_eq!(events[0], json!({ "event": "start", "data": { "conversation_id": id, "request_id": request_id } }));
+    assert_eq!(
+        events[0],
+        json!({ "event": "start", "data": { "conversation_id": id, "request_id": request_id } })
+    );
     let text = "I will remember that your name is Ada.";
     let words: Vec<&str> = text.split_inclusive(' ').collect();
     for (n, word) in words.iter().enumerate() {

@@ -183,7 +183,8 @@ impl PersistenceManagerBuilder {
     pub async fn start(self) -> RepositoryResult<PersistenceManager> {
         let manager = self.open().await?;
         if let Err(error) = migrate(&manager.database).await {
-            if !matches!(error, RepositoryError::Unavailable { .. } | RepositoryError::OutcomeUnknown { .. }) {
+            if !matches!(error, RepositoryError::Unavailable { .. } | RepositoryError::OutcomeUnknown { .. })
+            {
                 return Err(error);
             }
             tracing::warn!(error = %error, "started without the database: it is tried again");

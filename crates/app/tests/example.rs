@@ -51,11 +51,8 @@ fn check_configuration(configuration: &Configuration) {
 
 /// The program takes these arguments: `--help` behind them is answered.
 fn check_arguments(arguments: &[String]) {
-    let output = Command::new(env!("CARGO_BIN_EXE_lcs-persistence"))
-        .args(arguments)
-        .arg("--help")
-        .output()
-        .unwrap();
+    let output =
+        Command::new(env!("CARGO_BIN_EXE_lcs-persistence")).args(arguments).arg("--help").output().unwrap();
     assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
     assert_eq!(arguments.first().map(String::as_str), Some("serve"));
     let help = String::from_utf8(output.stdout).unwrap();
@@ -79,7 +76,9 @@ fn the_replicas_of_compose_have_a_configuration_that_is_accepted() {
         let value = service["environment"][name].as_str()?;
         let secret = value.strip_prefix("${").and_then(|value| value.split_once(":?"));
         Some(OsString::from(match secret {
-            Some((secret, _)) => secrets.lines().find_map(|line| line.strip_prefix(&format!("{secret}="))).unwrap(),
+            Some((secret, _)) => {
+                secrets.lines().find_map(|line| line.strip_prefix(&format!("{secret}="))).unwrap()
+            }
             None => value,
         }))
     };
@@ -101,7 +100,10 @@ fn compose_runs_two_replicas_that_are_not_root() {
         let user = service["user"].as_str().unwrap();
         assert!(user.split(':').all(|id| id.parse::<u32>().unwrap() > 0), "{name}: {user}");
         for port in service["ports"].as_array().into_iter().flatten() {
-            assert!(port.as_str().unwrap().starts_with("127.0.0.1:"), "{name} is open to the network: {port}");
+            assert!(
+                port.as_str().unwrap().starts_with("127.0.0.1:"),
+                "{name} is open to the network: {port}"
+            );
         }
     }
     let service = &document["services"]["service"];
@@ -132,7 +134,8 @@ fn kubernetes_has_a_configuration_that_is_accepted() {
     let url = SecretString::from(secret["database-url"].as_str().unwrap());
     let configuration = Configuration::load_with(Some(&path), Some(&url), &|_| None).unwrap();
     check_configuration(&configuration);
-    let grace = &objects(&documents, "Deployment")[0]["spec"]["template"]["spec"]["terminationGracePeriodSeconds"];
+    let grace =
+        &objects(&documents, "Deployment")[0]["spec"]["template"]["spec"]["terminationGracePeriodSeconds"];
     assert!(grace.as_u64().unwrap() >= configuration.service.shutdown_timeout.as_secs() + 5, "{grace}");
 }
 
@@ -147,7 +150,10 @@ fn kubernetes_runs_two_replicas_that_are_not_root_and_asks_endpoints_that_there_
         assert_eq!(pod["securityContext"]["runAsNonRoot"], true);
         assert!(pod["securityContext"]["runAsUser"].as_u64().unwrap() > 0);
         assert_eq!(pod["automountServiceAccountToken"], false);
-        assert_eq!(workload["spec"]["selector"]["matchLabels"], workload["spec"]["template"]["metadata"]["labels"]);
+        assert_eq!(
+            workload["spec"]["selector"]["matchLabels"],
+            workload["spec"]["template"]["metadata"]["labels"]
+        );
         for container in pod["containers"].as_array().unwrap() {
             check_image(container["image"].as_str().unwrap());
             let context = &container["securityContext"];
@@ -158,14 +164,18 @@ fn kubernetes_runs_two_replicas_that_are_not_root_and_asks_endpoints_that_there_
             for mount in container["volumeMounts"].as_array().unwrap() {
                 let volumes = pod["volumes"].as_array().into_iter().flatten();
                 let claims = workload["spec"]["volumeClaimTemplates"].as_array().into_iter().flatten();
-                let mut names = volumes.map(|volume| &volume["name"]).chain(claims.map(|claim| &claim["metadata"]["name"]));
+                let mut names = volumes
+                    .map(|volume| &volume["name"])
+                    .chain(claims.map(|claim| &claim["metadata"]["name"]));
                 assert!(names.any(|name| *name == mount["name"]), "{mount}");
             }
         }
     }
     let container = &deployment["spec"]["template"]["spec"]["containers"][0];
     check_arguments(&strings(&container["args"]));
-    for (probe, path) in [("startupProbe", "/liveness"), ("livenessProbe", "/liveness"), ("readinessProbe", "/readiness")] {
+    for (probe, path) in
+        [("startupProbe", "/liveness"), ("livenessProbe", "/liveness"), ("readinessProbe", "/readiness")]
+    {
         assert_eq!(container[probe]["httpGet"]["path"], path);
         assert!(openapi["paths"][path]["get"].is_object(), "{path} is no endpoint");
     }
@@ -174,7 +184,8 @@ fn kubernetes_runs_two_replicas_that_are_not_root_and_asks_endpoints_that_there_
     let metrics = &objects(&documents, "Service")[0]["metadata"]["annotations"]["prometheus.io/path"];
     assert!(openapi["paths"][metrics.as_str().unwrap()]["get"].is_object(), "{metrics} is no endpoint");
     let secret = &objects(&documents, "Secret")[0]["stringData"];
-    let database = documents.iter().filter_map(|document| document["spec"]["template"]["spec"]["containers"].as_array());
+    let database =
+        documents.iter().filter_map(|document| document["spec"]["template"]["spec"]["containers"].as_array());
     for entry in database.flatten().filter_map(|container| container["env"].as_array()).flatten() {
         if let Some(key) = entry["valueFrom"]["secretKeyRef"]["key"].as_str() {
             assert!(secret[key].is_string(), "the Secret has no {key}");
@@ -185,8 +196,11 @@ fn kubernetes_runs_two_replicas_that_are_not_root_and_asks_endpoints_that_there_
 #[test]
 fn the_image_runs_the_program_as_nobody_in_particular() {
     let dockerfile = read("Dockerfile");
-    let instructions: Vec<(&str, &str)> =
-        dockerfile.lines().filter(|line| !line.starts_with(['#', ' '])).filter_map(|line| line.split_once(' ')).collect();
+    let instructions: Vec<(&str, &str)> = dockerfile
+        .lines()
+        .filter(|line| !line.starts_with(['#', ' ']))
+        .filter_map(|line| line.split_once(' '))
+        .collect();
     let of = |name: &str| -> Vec<&str> {
         instructions.iter().filter(|(instruction, _)| *instruction == name).map(|(_, rest)| *rest).collect()
     };
@@ -204,7 +218,11 @@ fn the_image_runs_the_program_as_nobody_in_particular() {
     assert_eq!(of("EXPOSE"), ["8080"]);
     assert!(of("RUN").iter().all(|run| !run.contains("apt-get") && !run.contains("sudo")));
     assert!(of("RUN").iter().any(|run| run.contains("cargo build --release --locked -p lcs-app")));
-    for copied in fs::read_to_string(root().join(".dockerignore")).unwrap().lines().filter_map(|line| line.strip_prefix('!')) {
+    for copied in fs::read_to_string(root().join(".dockerignore"))
+        .unwrap()
+        .lines()
+        .filter_map(|line| line.strip_prefix('!'))
+    {
         assert!(root().join(copied).exists(), "{copied}");
     }
     // The check of its health asks an endpoint that there is.
