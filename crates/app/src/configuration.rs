@@ -9,9 +9,10 @@ mod authentication;
 mod database;
 mod database_url;
 mod document;
+mod file;
+mod model;
 mod problem;
 mod reader;
-mod secret;
 mod service;
 mod variable;
 
@@ -28,12 +29,15 @@ use lcs_storage::postgres::PostgresConfig;
 use lcs_storage::sqlite::SqliteConfig;
 use secrecy::{ExposeSecret, SecretString};
 
+use crate::llama_stack::LlamaStackConfig;
+
 pub use self::authentication::{
     AuthenticationConfig, AuthenticationModule, JwkSource, JwkTokenConfig, TrustedProxyConfig,
 };
 pub use self::database::PASSWORD_VARIABLE;
 pub use self::database_url::{DatabaseUrl, PostgresqlUrl};
-use self::document::{Database, Fallback, Persistence, Value};
+use self::document::{Database, Fallback, Model, Persistence, Value};
+pub use self::model::ModelConfiguration;
 pub use self::problem::{ConfigurationError, Problem};
 use self::reader::Reader;
 pub use self::service::ServiceConfig;
@@ -63,6 +67,10 @@ pub struct Configuration {
     pub recent_turns: PageLimit,
     /// How the service is reached, what it takes, and who is let in.
     pub service: ServiceConfig,
+    /// Who answers.
+    pub model: ModelConfiguration,
+    /// The Llama Stack that conversations may still be in.
+    pub llama_stack: Option<LlamaStackConfig>,
 }
 
 /// Where the conversations are.
@@ -185,6 +193,12 @@ impl Configuration {
             // Within the range above there is nothing that it refuses.
             recent_turns: PageLimit::new(recent_turns).unwrap_or_default(),
             service: service::read(reader, persistence),
+            model: model::read(
+                reader,
+                persistence.model.as_ref().unwrap_or(&Model::default()),
+                size(max_bytes),
+            ),
+            llama_stack: persistence.llama_stack.as_ref().map(|section| model::llama_stack(reader, section)),
         }
     }
 }

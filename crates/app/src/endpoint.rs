@@ -73,16 +73,20 @@ impl Endpoint {
         })
     }
 
-    /// A request to the path of these segments, with `authorization` as its bearer token in place of our key.
+    /// A request to the path of these segments with this query, and with `authorization` as its bearer token in place of our key.
     pub(crate) fn request(
         &self,
         method: Method,
         path: &[&str],
+        query: &[(&str, &str)],
         authorization: Option<&SecretString>,
     ) -> RequestBuilder {
         let mut url = self.base_url.clone();
         if let Ok(mut segments) = url.path_segments_mut() {
             segments.pop_if_empty().extend(path);
+        }
+        if !query.is_empty() {
+            url.query_pairs_mut().extend_pairs(query);
         }
         let request = self.client.request(method, url);
         match authorization.or(self.api_key.as_ref()) {
@@ -221,9 +225,14 @@ mod tests {
         for base in ["http://h/v1", "http://h/v1/"] {
             let config = EndpointConfig { base_url: base, ..local() };
             let endpoint = Endpoint::new(&config).unwrap();
-            let request = endpoint.request(Method::GET, &["conversations", "a/b?c", "items"], None);
+            let request = endpoint.request(
+                Method::GET,
+                &["conversations", "a/b?c", "items"],
+                &[("after", "a&b")],
+                None,
+            );
             let url = request.build().unwrap().url().to_string();
-            assert_eq!(url, "http://h/v1/conversations/a%2Fb%3Fc/items");
+            assert_eq!(url, "http://h/v1/conversations/a%2Fb%3Fc/items?after=a%26b");
         }
     }
 
@@ -232,7 +241,7 @@ mod tests {
         let key = SecretString::from("ours");
         let endpoint = Endpoint::new(&EndpointConfig { api_key: Some(&key), ..local() }).unwrap();
         let sent = |token: Option<&SecretString>| {
-            let request = endpoint.request(Method::GET, &[], token).build().unwrap();
+            let request = endpoint.request(Method::GET, &[], &[], token).build().unwrap();
             let header = &request.headers()["authorization"];
             assert!(header.is_sensitive());
             header.to_str().unwrap().to_owned()

@@ -19,6 +19,7 @@ mod database_service;
 pub mod echo;
 mod endpoint;
 pub mod http;
+pub mod llama_stack;
 mod persistence_manager;
 pub mod responses;
 mod retention_service;

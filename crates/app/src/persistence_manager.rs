@@ -6,14 +6,17 @@ use std::time::Duration;
 
 use lcs_agent_cache::fallback::FallbackStatus;
 use lcs_agent_cache::{CacheConfig, Fallback};
-use lcs_domain::agent::AgentRuntime;
+use lcs_domain::agent::{AgentError, AgentRuntime};
 use lcs_domain::repository::RepositoryResult;
-use lcs_domain::{Clock, PayloadLimits, Repositories, RepositoryError, RetentionPolicy, SystemClock};
+use lcs_domain::{
+    Clock, PageLimit, PayloadLimits, Repositories, RepositoryError, RetentionPolicy, SystemClock,
+};
 use lcs_storage::memory::Memory;
 
 use crate::agent_manager::Parts;
-use crate::configuration::Configuration;
+use crate::configuration::{Configuration, ModelConfiguration};
 use crate::echo::EchoRuntime;
+use crate::responses::ResponsesRuntime;
 use crate::{
     AgentStatePersistenceService, ConversationPersistenceService, DatabaseService, PersistentAgentManager,
     RetentionService,
@@ -48,11 +51,11 @@ impl fmt::Debug for PersistenceManager {
 
 impl PersistenceManager {
     /// Opens the configured store, brings its schema up to date, and makes the services over it, with
-    /// the built-in echo agent.
+    /// agents of the configured model. The model's server is not called before it is needed.
     ///
     /// # Errors
-    /// `Unavailable` where the database cannot be reached, `SchemaSkew` where its schema is newer than
-    /// this program.
+    /// `Invalid` where the model's server cannot be called as it is configured, `Unavailable` where the
+    /// database cannot be reached, `SchemaSkew` where its schema is newer than this program.
     pub async fn initialize(configuration: Configuration) -> RepositoryResult<Self> {
         Self::builder(configuration).initialize().await
     }
@@ -62,7 +65,7 @@ impl PersistenceManager {
     pub fn builder(configuration: Configuration) -> PersistenceManagerBuilder {
         PersistenceManagerBuilder {
             configuration,
-            runtime: Arc::new(EchoRuntime),
+            runtime: None,
             repositories: None,
             clock: Arc::new(SystemClock),
         }
@@ -132,7 +135,7 @@ impl PersistenceManager {
 /// A [`PersistenceManager`] in the making.
 pub struct PersistenceManagerBuilder {
     configuration: Configuration,
-    runtime: Arc<dyn AgentRuntime>,
+    runtime: Option<Arc<dyn AgentRuntime>>,
     repositories: Option<Arc<dyn Repositories>>,
     clock: Arc<dyn Clock>,
 }
@@ -147,10 +150,10 @@ impl fmt::Debug for PersistenceManagerBuilder {
 }
 
 impl PersistenceManagerBuilder {
-    /// Uses these agents instead of the echo agent.
+    /// Uses these agents instead of those of the configured model.
     #[must_use]
     pub fn runtime(mut self, runtime: Arc<dyn AgentRuntime>) -> Self {
-        self.runtime = runtime;
+        self.runtime = Some(runtime);
         self
     }
 
@@ -195,6 +198,11 @@ impl PersistenceManagerBuilder {
 
     async fn open(self) -> RepositoryResult<PersistenceManager> {
         let Self { configuration, runtime, repositories, clock } = self;
+        let runtime = match runtime {
+            Some(runtime) => runtime,
+            None => runtime_of(&configuration.model)
+                .map_err(|error| RepositoryError::invalid("/model", error.reason))?,
+        };
         let database = match repositories {
             Some(repositories) => DatabaseService::over(repositories),
             None => DatabaseService::open(&configuration.store, Arc::clone(&clock)).await?,
@@ -220,6 +228,23 @@ async fn migrate_when_there(database: DatabaseService) {
     }
 }
 
+/// The agents of the configured model.
+fn runtime_of(model: &ModelConfiguration) -> Result<Arc<dyn AgentRuntime>, AgentError> {
+    Ok(match model {
+        ModelConfiguration::Echo => Arc::new(EchoRuntime),
+        ModelConfiguration::Responses(config) => Arc::new(ResponsesRuntime::new((**config).clone())?),
+    })
+}
+
+/// How many turns an agent that is made again is given: no fewer than its model wants to see again.
+fn recent_turns(configuration: &Configuration) -> PageLimit {
+    let wanted = match &configuration.model {
+        ModelConfiguration::Echo => 0,
+        ModelConfiguration::Responses(config) => config.history_turns.min(PageLimit::MAX.get()),
+    };
+    PageLimit::new(wanted.max(configuration.recent_turns.get())).unwrap_or(configuration.recent_turns)
+}
+
 /// Puts cache and fallback between the store and the services.
 fn compose(
     configuration: &Configuration,
@@ -241,7 +266,7 @@ fn compose(
         clock: Arc::clone(&clock),
         retention: retention.clone(),
         enable_rehydration: configuration.enable_rehydration,
-        recent_turns: configuration.recent_turns,
+        recent_turns: recent_turns(configuration),
         payload_limits: configuration.payload_limits,
     });
     Ok(PersistenceManager {

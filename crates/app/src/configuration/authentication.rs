@@ -9,8 +9,8 @@ use reqwest::Url;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::document::{Authentication, Value};
+use super::file;
 use super::reader::Reader;
-use super::secret;
 
 const MODULE: &str = "persistence.authentication.module";
 const API_KEY: &str = "persistence.authentication.api_key";
@@ -151,9 +151,14 @@ fn check_unused(reader: &mut Reader<'_>, section: &Authentication, kind: Kind) {
 }
 
 fn api_key(reader: &mut Reader<'_>, section: &Authentication) -> SecretString {
-    let file = ("persistence.authentication.api_key_file", &section.api_key_file);
     let is_written = section.api_key.is_some() || section.api_key_file.is_some();
-    let key = secret::read(reader, "api_key", (API_KEY, &section.api_key), file);
+    let key = file::secret(
+        reader,
+        "persistence.authentication",
+        "api_key",
+        &section.api_key,
+        &section.api_key_file,
+    );
     match &key {
         Some(key) if !key.expose_secret().bytes().all(|byte| byte.is_ascii_graphic()) => {
             let message = "no client can send it: write letters, digits and signs of ASCII, without spaces";

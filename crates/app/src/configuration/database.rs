@@ -1,6 +1,5 @@
 //! The PostgreSQL part of the configuration: the keys under `persistence.database`, or a URL over them.
 
-use std::fs;
 use std::time::Duration;
 
 use lcs_storage::postgres::{PostgresConfig, SslMode, UnknownSslMode};
@@ -8,9 +7,8 @@ use secrecy::SecretString;
 
 use super::database_url::PostgresqlUrl;
 use super::document::{Database, Value};
+use super::file::{check_certificates, secret};
 use super::reader::Reader;
-use super::reason;
-use super::secret;
 
 /// The environment variable that holds the password where neither the file nor the URL does.
 pub const PASSWORD_VARIABLE: &str = "LCS_PERSISTENCE_PASSWORD";
@@ -74,7 +72,13 @@ fn server(reader: &mut Reader<'_>, section: &Database) -> PostgresConfig {
         port: reader.number("persistence.database.port", &section.port, 1..=65_535, "", 5432),
         database: name(reader, "persistence.database.name", &section.name, defaults.database),
         user: name(reader, "persistence.database.username", &section.username, defaults.user),
-        password: password(reader, section),
+        password: secret(
+            reader,
+            "persistence.database",
+            "password",
+            &section.password,
+            &section.password_file,
+        ),
         ..PostgresConfig::default()
     }
 }
@@ -102,14 +106,7 @@ fn host(reader: &mut Reader<'_>, section: &Database) -> String {
     host
 }
 
-fn password(reader: &mut Reader<'_>, section: &Database) -> Option<SecretString> {
-    let written = ("persistence.database.password", &section.password);
-    let file = ("persistence.database.password_file", &section.password_file);
-    secret::read(reader, "password", written, file)
-}
-
 fn check_ca_certificate(reader: &mut Reader<'_>, key: &str, config: &PostgresConfig) {
-    const WRITE: &str = "write the path of a file with certificates in PEM form";
     let Some(file) = &config.ca_cert_path else { return };
     if let SslMode::Disable | SslMode::Allow | SslMode::Prefer = config.ssl_mode {
         let mode = config.ssl_mode;
@@ -119,14 +116,7 @@ fn check_ca_certificate(reader: &mut Reader<'_>, key: &str, config: &PostgresCon
         );
         return;
     }
-    let shown = file.display();
-    match fs::File::open(file).and_then(|opened| opened.metadata()) {
-        Ok(metadata) if metadata.is_file() => {}
-        Ok(_) => reader.problem(key, format!("{shown} is not a file: {WRITE}")),
-        Err(error) => {
-            reader.problem(key, format!("{shown} cannot be read ({}): {WRITE}", reason(error.kind())));
-        }
-    }
+    check_certificates(reader, key, file);
 }
 
 /// The rule for a schema's name is LCS's, but for what PostgreSQL keeps for itself: a prefix, and `$user`,

@@ -41,6 +41,8 @@ section!(Persistence {
     recent_turns: Value = "recent_turns",
     service: Option<Service> = "service",
     authentication: Option<Authentication> = "authentication",
+    model: Option<Model> = "model",
+    llama_stack: Option<LlamaStack> = "llama_stack",
 });
 
 section!(Database {
@@ -95,6 +97,30 @@ section!(Authentication {
     trusted_proxies: Value = "trusted_proxies",
 });
 
+section!(Model {
+    kind: Value = "type",
+    base_url: Value = "base_url",
+    api_key: Value = "api_key",
+    api_key_file: Value = "api_key_file",
+    model: Value = "model",
+    provider: Value = "provider",
+    ca_cert_path: Value = "ca_cert_path",
+    connect_timeout: Value = "connect_timeout",
+    idle_timeout: Value = "idle_timeout",
+    request_timeout: Value = "request_timeout",
+    history_turns: Value = "history_turns",
+    history_max_bytes: Value = "history_max_bytes",
+});
+
+section!(LlamaStack {
+    url: Value = "url",
+    api_key: Value = "api_key",
+    api_key_file: Value = "api_key_file",
+    ca_cert_path: Value = "ca_cert_path",
+    history_fallback: Value = "history_fallback",
+    timeout: Value = "timeout",
+});
+
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct File {
@@ -102,12 +128,14 @@ struct File {
 }
 
 /// The sections that have known keys, the innermost first.
-const SECTIONS: [(&[&str], &[&str]); 6] = [
+const SECTIONS: [(&[&str], &[&str]); 8] = [
     (&["persistence", "database"], Database::KEYS),
     (&["persistence", "sqlite"], Sqlite::KEYS),
     (&["persistence", "fallback"], Fallback::KEYS),
     (&["persistence", "service"], Service::KEYS),
     (&["persistence", "authentication"], Authentication::KEYS),
+    (&["persistence", "model"], Model::KEYS),
+    (&["persistence", "llama_stack"], LlamaStack::KEYS),
     (&["persistence"], Persistence::KEYS),
 ];
 

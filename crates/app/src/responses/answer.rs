@@ -91,7 +91,9 @@ impl<'a> Incoming<'a> {
         let tokens = |key: &str| response.get("usage")?.get(key)?.as_u64();
         (self.input_tokens, self.output_tokens) = (tokens("input_tokens"), tokens("output_tokens"));
         let output = response.get("output").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
-        output.iter().for_each(|item| self.item(item));
+        for item in output {
+            self.item(item);
+        }
         let text: String = output.iter().map(text_of).collect();
         // What was heard is what is stored; only what is missing behind it is heard now.
         if let Some(missing) = text.strip_prefix(&self.text) {

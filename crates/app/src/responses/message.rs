@@ -25,23 +25,23 @@ fn item(message: &Value, attachments: Attachments) -> Option<Value> {
     if !matches!(role, "user" | "assistant" | "system" | "developer") {
         return None;
     }
-    let mut text = message.get("content")?.as_str()?.to_owned();
+    let mut text = vec![message.get("content")?.as_str()?.to_owned()];
     let mut images = Vec::new();
     for attachment in message.get("attachments").and_then(Value::as_array).into_iter().flatten() {
         let field = |key| attachment.get(key).and_then(Value::as_str);
         let (kind, content_type) = (field("attachment_type")?, field("content_type")?);
-        text.push_str(&format!("\n\n[Attachment: {kind}, {content_type}]"));
+        text.push(format!("\n\n[Attachment: {kind}, {content_type}]"));
         let content = field("content")?;
         if attachments == Attachments::Mentioned {
-            text.push_str("\n(not shown again)");
+            text.push("\n(not shown again)".to_owned());
         } else if content_type.starts_with("image/") {
             let image_url = format!("data:{content_type};base64,{content}");
             images.push(json!({ "type": "input_image", "detail": "auto", "image_url": image_url }));
         } else {
-            text.push('\n');
-            text.push_str(content);
+            text.push(format!("\n{content}"));
         }
     }
+    let text = text.concat();
     if images.is_empty() {
         return Some(json!({ "role": role, "content": text }));
     }

@@ -113,7 +113,7 @@ impl Server {
 
     /// The configured model, then the others that the server lists; it alone where the server has no list.
     pub(super) async fn models(&self) -> Result<Vec<Model>, AgentError> {
-        let request = self.endpoint.request(Method::GET, &["models"], None);
+        let request = self.endpoint.request(Method::GET, &["models"], &[], None);
         let mut models = vec![model::default(&self.config)];
         let listed = self.within_time(async {
             let response = self.endpoint.send(request).await?;
@@ -134,7 +134,7 @@ impl Server {
     async fn ask(&self, body: &Value, incoming: &mut Incoming<'_>) -> Result<(), AgentError> {
         let accept = "text/event-stream, application/json";
         let request =
-            self.endpoint.request(Method::POST, &["responses"], None).header(ACCEPT, accept).json(body);
+            self.endpoint.request(Method::POST, &["responses"], &[], None).header(ACCEPT, accept).json(body);
         let response = self.good(self.endpoint.send(request).await?).await?;
         let max_bytes = self.max_event_bytes();
         if is_stream(&response) {

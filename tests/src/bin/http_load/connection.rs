@@ -56,13 +56,14 @@ impl Connection {
         path: &str,
         body: Option<Value>,
     ) -> Result<Answered, Failure> {
-        let mut sender = match &mut self.sender {
+        let kept = match &mut self.sender {
             Some(sender) if sender.ready().await.is_ok() => self.sender.take(),
             _ => None,
         };
-        if sender.is_none() {
-            sender = Some(self.connect().await?);
-        }
+        let mut sender = match kept {
+            Some(sender) => sender,
+            None => self.connect().await?,
+        };
         let request = Request::builder()
             .method(method)
             .uri(path)

@@ -1,0 +1,72 @@
+//! The id of a request, in its answer and in all that is logged of it, and its one line in the log.
+
+use axum::extract::{MatchedPath, Request};
+use axum::middleware::Next;
+use axum::response::Response;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use lcs_domain::RequestId;
+use tokio::time::Instant;
+use tracing::{Instrument, Span, error_span, info};
+
+use super::held_body::HeldBody;
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// How long a caller's id may be, in bytes.
+const MAX_BYTES: usize = 128;
+
+/// Gives the request its id: the caller's, so that it can be followed through several services, or a new one.
+/// The endpoints find it in the header.
+pub(super) async fn apply(mut request: Request, next: Next) -> Response {
+    let id = callers_id(request.headers()).unwrap_or_else(new_id);
+    // A span that no filter leaves out: an error's line has the id too.
+    let span = error_span!("http.request", request_id = id.to_str().unwrap_or_default());
+    request.headers_mut().insert(REQUEST_ID, id.clone());
+    let mut line = RequestLine::begin(&request, span.clone());
+    let mut response = next.run(request).instrument(span.clone()).await;
+    line.status = Some(response.status());
+    response.headers_mut().insert(REQUEST_ID, id);
+    response.map(|body| HeldBody::wrap(body, span, line))
+}
+
+/// The one id that the caller gives, if it can stand in a log line as it is.
+fn callers_id(headers: &HeaderMap) -> Option<HeaderValue> {
+    let mut values = headers.get_all(REQUEST_ID).iter();
+    let (Some(id), None) = (values.next(), values.next()) else { return None };
+    let fits = (1..=MAX_BYTES).contains(&id.len()) && id.as_bytes().iter().all(u8::is_ascii_graphic);
+    fits.then(|| id.clone())
+}
+
+fn new_id() -> HeaderValue {
+    // A UUID is always a header's value.
+    HeaderValue::try_from(RequestId::generate().to_string()).unwrap_or(HeaderValue::from_static("-"))
+}
+
+/// What is logged of a request when it is over: when its answer is sent, or its client is gone.
+struct RequestLine {
+    method: Method,
+    /// The route, not what was asked for: that would be another text each time, with ids in it.
+    route: Option<MatchedPath>,
+    status: Option<StatusCode>,
+    begun: Instant,
+    span: Span,
+}
+
+impl RequestLine {
+    fn begin(request: &Request, span: Span) -> Self {
+        let route = request.extensions().get::<MatchedPath>().cloned();
+        Self { method: request.method().clone(), route, status: None, begun: Instant::now(), span }
+    }
+}
+
+impl Drop for RequestLine {
+    fn drop(&mut self) {
+        let _entered = self.span.enter();
+        let method = self.method.as_str();
+        let path = self.route.as_ref().map_or("unmatched", MatchedPath::as_str);
+        let duration_ms = self.begun.elapsed().as_secs_f64() * 1_000.0;
+        match self.status {
+            Some(status) => info!(method, path, status = status.as_u16(), duration_ms, "answered"),
+            None => info!(method, path, duration_ms, "given up by its client"),
+        }
+    }
+}

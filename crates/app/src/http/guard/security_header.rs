@@ -1,0 +1,21 @@
+//! Headers that tell a browser to make nothing of an answer but what it is.
+
+use axum::extract::Request;
+use axum::middleware::Next;
+use axum::response::Response;
+use http::HeaderValue;
+use http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, REFERRER_POLICY, SERVER, X_CONTENT_TYPE_OPTIONS};
+
+/// Sets them. An endpoint may have set its own policy of caching and of content, and keeps it.
+pub(super) async fn apply(request: Request, next: Next) -> Response {
+    const NOTHING: HeaderValue = HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'");
+
+    let mut response = next.run(request).await;
+    let headers = response.headers_mut();
+    headers.remove(SERVER);
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    headers.entry(CONTENT_SECURITY_POLICY).or_insert(NOTHING);
+    response
+}
