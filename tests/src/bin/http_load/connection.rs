@@ -56,13 +56,13 @@ impl Connection {
         path: &str,
         body: Option<Value>,
     ) -> Result<Answered, Failure> {
-        let kept = match &mut self.sender {
-            Some(sender) if sender.ready().await.is_ok() => self.sender.take(),
-            _ => None,
+        let is_ready = match &mut self.sender {
+            Some(sender) => sender.ready().await.is_ok(),
+            None => false,
         };
-        let mut sender = match kept {
-            Some(sender) => sender,
-            None => self.connect().await?,
+        let mut sender = match self.sender.take() {
+            Some(sender) if is_ready => sender,
+            _ => self.connect().await?,
         };
         let request = Request::builder()
             .method(method)
