@@ -47,12 +47,15 @@ pub(crate) async fn run(address: String, client: u32, until: Instant) -> Tally {
         tally.count(kind, status, retry_after.is_some(), started.elapsed());
         match (kind, status) {
             ("query_new" | "query_continued", 200) => {
-                conversation = body["conversation_id"].as_str().map(str::to_owned);
+                conversation = body.get("conversation_id").and_then(Value::as_str).map(str::to_owned);
                 acknowledged += 1;
             }
-            // A refused turn may be stored all the same; an acknowledged one has to be.
-            ("conversation", 200) if body["chat_history"].as_array().map_or(0, Vec::len) < acknowledged => {
-                tally.miss();
+            ("conversation", 200) => {
+                // A refused turn may be stored all the same; an acknowledged one has to be.
+                let shown = body.get("chat_history").and_then(Value::as_array).map_or(0, Vec::len);
+                if shown < acknowledged {
+                    tally.miss();
+                }
             }
             _ => {}
         }

@@ -22,9 +22,7 @@ pub(crate) struct Liveness {
 
 impl Liveness {
     pub(crate) fn report(&self) -> Value {
-        let mut report = percentiles(self.latencies_ms.clone());
-        report["failures"] = json!(self.failures);
-        report
+        json!({ "latency_ms": percentiles(self.latencies_ms.clone()), "failures": self.failures })
     }
 }
 
