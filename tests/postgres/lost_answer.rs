@@ -153,6 +153,20 @@ async fn every_other_write_whose_answer_is_lost_is_told_truly() {
 }
 
 #[tokio::test]
+async fn p1_an_adoption_whose_answer_is_lost_is_done_once() {
+    let behind = Behind::new(Loss::Cut).await;
+    let elsewhere = begin(&behind.store).await;
+    let user = elsewhere.user_id;
+    let new = NewConversation::begin(elsewhere.model_id.clone());
+    let turns = vec![saying(&elsewhere, "x").turn, saying(&elsewhere, "y").turn];
+    let adopted = behind.lose(1).adopt(user, new, turns).await.unwrap();
+    assert_eq!(adopted.turn_count, 2);
+    let page =
+        behind.store.page(user, adopted.conversation_id, TurnRange::Newest, PageLimit::default()).await;
+    assert_eq!(page.unwrap().unwrap().turns.len(), 2);
+}
+
+#[tokio::test]
 async fn p1_a_request_whose_answer_is_lost_comes_to_the_same() {
     let behind = Behind::new(Loss::Cut).await;
     let user = UserId::generate();

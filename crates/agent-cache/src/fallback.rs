@@ -12,7 +12,7 @@
 //! | anything on another conversation or agent | `Unavailable` | `Unavailable`: what it holds cannot be known |
 //! | begin a request | `Unavailable` | kept in memory: a retry in another process, or after the outage, is not known |
 //! | interrupt a request that was not begun in this outage | `Unavailable` | `Unavailable`: whether it runs cannot be known |
-//! | list, delete, retention | `Unavailable` | `Unavailable`: a partial list would be a lie, a deletion one too |
+//! | list, adopt, delete, retention | `Unavailable` | `Unavailable`: a partial list would be a lie, a deletion one too |
 //! | [`ping`](Repositories::ping), diagnostics | the primary | the primary |
 //!
 //! When the circuit closes, what was volatile is discarded, counted and logged. From then on such a

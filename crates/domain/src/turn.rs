@@ -1,5 +1,7 @@
 //! A turn: what was said to the agent and what it answered, stored exactly once and for ever in its place.
 
+use std::collections::HashSet;
+
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
@@ -85,6 +87,18 @@ impl NewTurn {
     /// The same turn with `mark` in its metadata: its content hash stays what it is.
     pub fn marked(&self, mark: Mark) -> Result<Self, RepositoryError> {
         Ok(Self { metadata: self.metadata.marked(mark)?, ..self.clone() })
+    }
+
+    /// Refuses `turns` of which two have one id.
+    ///
+    /// Every store calls it before it adopts them.
+    pub fn refuse_repeated(turns: &[Self]) -> Result<(), RepositoryError> {
+        let mut seen = HashSet::with_capacity(turns.len());
+        let repeated = turns.iter().position(|turn| !seen.insert(turn.turn_id));
+        repeated.map_or(Ok(()), |index| {
+            let reason = "an earlier turn has this id: each turn has its own";
+            Err(RepositoryError::invalid(format!("/turns/{index}/turn_id"), reason))
+        })
     }
 
     /// Its id and idempotency key.

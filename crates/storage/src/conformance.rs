@@ -43,6 +43,7 @@
     reason = "these are tests: a failure is a panic that says what was expected"
 )]
 
+pub mod adopt;
 pub mod agent_state;
 pub mod conversation;
 pub mod diagnostic;
@@ -143,6 +144,13 @@ macro_rules! conformance_suite {
                 four_mebibytes_come_back_as_they_were
                 a_state_may_change_its_form
                 texts_and_metadata_come_back_as_they_were
+            }
+            adopt {
+                what_is_adopted_is_read_back
+                what_is_there_is_given_back_as_it_is
+                p1_of_many_who_adopt_at_once_one_does_and_all_get_it
+                p6_what_was_deleted_is_not_adopted
+                a_conversation_is_adopted_whole_or_not_at_all
             }
             summary {
                 what_is_there_is_summarised
@@ -263,6 +271,7 @@ mod tests {
     #[test]
     fn every_test_is_stamped() {
         let files = [
+            ("adopt", include_str!("conformance/adopt.rs")),
             ("agent_state", include_str!("conformance/agent_state.rs")),
             ("conversation", include_str!("conformance/conversation.rs")),
             ("diagnostic", include_str!("conformance/diagnostic.rs")),

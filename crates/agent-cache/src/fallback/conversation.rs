@@ -11,8 +11,8 @@ use futures_util::stream::{self, BoxStream};
 use lcs_domain::repository::RepositoryResult;
 use lcs_domain::{
     Conversation, ConversationId, ConversationPage, ConversationRepository, ConversationSummary,
-    ConversationUpdate, Durability, Head, ListConversations, ListSummaries, NewConversation, RepositoryError,
-    UserId,
+    ConversationUpdate, Durability, Head, ListConversations, ListSummaries, NewConversation, NewTurn,
+    RepositoryError, UserId,
 };
 
 use super::Fallback;
@@ -36,6 +36,23 @@ impl ConversationRepository for Fallback {
                 result
             }
             Route::Outage(outage) => begin(&outage, user_id, new).await,
+        }
+    }
+
+    /// Refused while open: whether the user has it already, or had it, cannot be known.
+    async fn adopt(
+        &self,
+        user_id: UserId,
+        new: NewConversation,
+        turns: Vec<NewTurn>,
+    ) -> RepositoryResult<Conversation> {
+        match self.circuit.route() {
+            Route::Primary(epoch) => {
+                self.watched(epoch, self.primary.conversations().adopt(user_id, new, turns)).await
+            }
+            Route::Outage(outage) => {
+                Err(outage.refusal("whether it is stored already cannot be known before, try again then"))
+            }
         }
     }
 

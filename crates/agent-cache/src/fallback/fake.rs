@@ -15,9 +15,9 @@ use lcs_domain::{
     AgentId, AgentState, AgentStateRepository, AppendTurn, Appended, BeginRequest, Begun, Capabilities,
     Conversation, ConversationId, ConversationPage, ConversationRepository, ConversationStatus,
     ConversationSummary, ConversationUpdate, DiagnosticRepository, Durability, Entity, Head, Interruption,
-    ListConversations, ListSummaries, NewConversation, PageLimit, PoolStatus, PurgeReport, Repositories,
-    RepositoryError, RequestId, RequestRepository, RequestTarget, RetentionPolicy, RetentionRepository,
-    SaveAgentState, Saved, Turn, TurnId, TurnPage, TurnRange, TurnRepository, UserId,
+    ListConversations, ListSummaries, NewConversation, NewTurn, PageLimit, PoolStatus, PurgeReport,
+    Repositories, RepositoryError, RequestId, RequestRepository, RequestTarget, RetentionPolicy,
+    RetentionRepository, SaveAgentState, Saved, Turn, TurnId, TurnPage, TurnRange, TurnRepository, UserId,
 };
 use tokio::sync::Semaphore;
 
@@ -130,6 +130,16 @@ impl ConversationRepository for Fake {
         let fresh = Held { conversation: conversation.clone(), turns: Vec::new(), state: None };
         held.insert(new.conversation_id, fresh);
         Ok(conversation)
+    }
+
+    /// Without its turns.
+    async fn adopt(
+        &self,
+        user_id: UserId,
+        new: NewConversation,
+        _: Vec<NewTurn>,
+    ) -> RepositoryResult<Conversation> {
+        ConversationRepository::create(self, user_id, new).await
     }
 
     async fn get(&self, user_id: UserId, id: ConversationId) -> RepositoryResult<Option<Conversation>> {

@@ -77,6 +77,10 @@ impl Stage {
         items.try_for_each(|_| ready(Ok(()))).await
     }
 
+    async fn adopt(&self) -> Result<(), RepositoryError> {
+        self.fallback.conversations().adopt(self.user_id, new_conversation(), Vec::new()).await.map(drop)
+    }
+
     async fn begin(&self) -> Conversation {
         self.fallback.conversations().create(self.user_id, new_conversation()).await.unwrap()
     }
@@ -123,6 +127,7 @@ impl Stage {
         vec![
             ("list", self.list().await),
             ("summaries", self.summaries().await),
+            ("adopt", self.adopt().await),
             ("interrupt", self.fallback.requests().interrupt(user_id, RequestId::generate()).await.map(drop)),
             ("delete", self.fallback.conversations().delete(user_id, made.conversation_id).await.map(drop)),
             ("delete state", self.fallback.agent_states().delete(user_id, made.agent_id).await.map(drop)),

@@ -6,7 +6,7 @@ use futures_core::stream::BoxStream;
 use super::RepositoryResult;
 use crate::{
     Conversation, ConversationId, ConversationPage, ConversationSummary, ConversationUpdate, Head,
-    ListConversations, ListSummaries, NewConversation, UserId,
+    ListConversations, ListSummaries, NewConversation, NewTurn, UserId,
 };
 
 /// A user's conversations.
@@ -21,6 +21,20 @@ pub trait ConversationRepository: Send + Sync {
     /// purged (P6); where the agent's id is in use; and where the user has another conversation of this
     /// external id. A deleted conversation keeps its agent's and its external id until it is purged.
     async fn create(&self, user_id: UserId, new: NewConversation) -> RepositoryResult<Conversation>;
+
+    /// Makes a conversation that was held elsewhere, with its turns, numbered in the order given: whole or not
+    /// at all. Where the user has a conversation of this id already, it is given back as it is, so that of
+    /// several who adopt it at once one does, and all of them get it.
+    ///
+    /// # Errors
+    /// As [`create`](Self::create), and `Invalid` where a turn id is given twice, before anything else;
+    /// `AlreadyExists { Turn }` where another conversation has a turn of the same id.
+    async fn adopt(
+        &self,
+        user_id: UserId,
+        new: NewConversation,
+        turns: Vec<NewTurn>,
+    ) -> RepositoryResult<Conversation>;
 
     /// The conversation, unless it is absent, foreign or deleted.
     async fn get(

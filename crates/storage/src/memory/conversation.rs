@@ -3,13 +3,14 @@
 use std::cmp::Reverse;
 
 use async_trait::async_trait;
+use chrono::{DateTime, Utc};
 use futures_util::StreamExt;
 use futures_util::stream::{self, BoxStream};
 use lcs_domain::repository::RepositoryResult;
 use lcs_domain::{
     Conversation, ConversationCursor, ConversationId, ConversationPage, ConversationRepository,
     ConversationStatus, ConversationSummary, ConversationUpdate, Durability, Entity, Head, ListConversations,
-    ListSummaries, NewConversation, RepositoryError, UserId,
+    ListSummaries, NewConversation, NewTurn, RepositoryError, UserId,
 };
 
 use super::{Memory, Row, Tables};
@@ -24,6 +25,29 @@ impl Tables {
                 && self.conversations.values().any(|Row { conversation, .. }| {
                     conversation.user_id == user_id && conversation.external_id == new.external_id
                 })
+    }
+
+    /// Makes a conversation without turns.
+    fn insert(&mut self, user_id: UserId, new: NewConversation, now: DateTime<Utc>) -> &mut Row {
+        self.agents.insert(new.agent_id, new.conversation_id);
+        let conversation = Conversation {
+            conversation_id: new.conversation_id,
+            user_id,
+            agent_id: new.agent_id,
+            model_id: new.model_id,
+            system_prompt: new.system_prompt,
+            created_at: now,
+            updated_at: now,
+            status: ConversationStatus::Active,
+            metadata: new.metadata,
+            turn_count: 0,
+            state_revision: 0,
+            topic_summary: new.topic_summary,
+            external_id: new.external_id,
+            durability: Durability::Volatile,
+        };
+        let row = Row { conversation, turns: Vec::new(), state: None };
+        self.conversations.entry(new.conversation_id).insert_entry(row).into_mut()
     }
 
     /// The user's conversations behind `after`, newest first.
@@ -71,26 +95,37 @@ impl ConversationRepository for Memory {
         if tables.has_used(user_id, &new) {
             return Err(RepositoryError::AlreadyExists { entity: Entity::Conversation });
         }
-        let conversation = Conversation {
-            conversation_id: new.conversation_id,
-            user_id,
-            agent_id: new.agent_id,
-            model_id: new.model_id,
-            system_prompt: new.system_prompt,
-            created_at: now,
-            updated_at: now,
-            status: ConversationStatus::Active,
-            metadata: new.metadata,
-            turn_count: 0,
-            state_revision: 0,
-            topic_summary: new.topic_summary,
-            external_id: new.external_id,
-            durability: Durability::Volatile,
-        };
-        tables.agents.insert(new.agent_id, new.conversation_id);
-        let row = Row { conversation: conversation.clone(), turns: Vec::new(), state: None };
-        tables.conversations.insert(new.conversation_id, row);
-        Ok(conversation)
+        Ok(tables.insert(user_id, new, now).conversation.clone())
+    }
+
+    #[tracing::instrument(
+        name = "db.conversation.adopt",
+        skip_all,
+        fields(conversation_id = %new.conversation_id, turns = turns.len())
+    )]
+    async fn adopt(
+        &self,
+        user_id: UserId,
+        new: NewConversation,
+        turns: Vec<NewTurn>,
+    ) -> RepositoryResult<Conversation> {
+        new.validate()?;
+        NewTurn::refuse_repeated(&turns)?;
+        let now = self.clock.now();
+        let mut tables = self.tables();
+        if let Some(row) = tables.open(user_id, new.conversation_id) {
+            return Ok(row.conversation.clone());
+        }
+        if tables.has_used(user_id, &new) {
+            return Err(RepositoryError::AlreadyExists { entity: Entity::Conversation });
+        }
+        if turns.iter().any(|turn| tables.turns.contains_key(&turn.turn_id())) {
+            return Err(RepositoryError::AlreadyExists { entity: Entity::Turn });
+        }
+        tables.turns.extend(turns.iter().map(|turn| (turn.turn_id(), new.conversation_id)));
+        let row = tables.insert(user_id, new, now);
+        turns.iter().for_each(|turn| row.push(turn));
+        Ok(row.conversation.clone())
     }
 
     #[tracing::instrument(name = "db.conversation.get", skip_all, fields(%conversation_id))]

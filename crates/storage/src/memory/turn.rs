@@ -19,6 +19,24 @@ impl Row {
         }
     }
 
+    /// Stores the turn behind the last one.
+    pub(super) fn push(&mut self, turn: &NewTurn) {
+        self.conversation.turn_count += 1;
+        self.turns.push(StoredTurn {
+            content_hash: *turn.content_hash(),
+            turn: Turn {
+                turn_id: turn.turn_id(),
+                conversation_id: self.conversation.conversation_id,
+                turn_number: self.conversation.turn_count,
+                input_messages: turn.input_messages().clone(),
+                output_message: turn.output_message().cloned(),
+                started_at: turn.started_at(),
+                completed_at: turn.completed_at(),
+                metadata: turn.metadata().clone(),
+            },
+        });
+    }
+
     /// What to answer where this conversation has the turn's id already.
     fn replay(&self, turn: &NewTurn) -> RepositoryResult<Option<Appended>> {
         match self.turns.iter().find(|stored| stored.turn.turn_id == turn.turn_id()) {
@@ -74,21 +92,8 @@ impl TurnRepository for Memory {
             return Err(RepositoryError::IdempotencyMismatch { turn_id });
         }
         row.touch(now);
-        row.conversation.turn_count += 1;
+        row.push(&turn);
         let turn_number = row.conversation.turn_count;
-        row.turns.push(StoredTurn {
-            content_hash: *turn.content_hash(),
-            turn: Turn {
-                turn_id,
-                conversation_id,
-                turn_number,
-                input_messages: turn.input_messages().clone(),
-                output_message: turn.output_message().cloned(),
-                started_at: turn.started_at(),
-                completed_at: turn.completed_at(),
-                metadata: turn.metadata().clone(),
-            },
-        });
         if let Some(update) = agent_state {
             row.put_state(update.agent_config, Some(update.current_state), turn_number, now);
         }

@@ -1,5 +1,6 @@
 //! Conversations in PostgreSQL.
 
+mod adopt;
 mod summary;
 
 use async_trait::async_trait;
@@ -13,7 +14,7 @@ use lcs_domain::repository::RepositoryResult;
 use lcs_domain::{
     Conversation, ConversationId, ConversationPage, ConversationRepository, ConversationStatus,
     ConversationSummary, ConversationUpdate, Durability, Entity, Head, ListConversations, ListSummaries,
-    NewConversation, RepositoryError, Text, UserId,
+    NewConversation, NewTurn, RepositoryError, Text, UserId,
 };
 use uuid::Uuid;
 
@@ -93,6 +94,24 @@ impl ConversationRepository for Postgres {
         let store = self.clone();
         detached(new.conversation_id.into(), async move { store.create_conversation(user_id, new).await })
             .await
+    }
+
+    #[tracing::instrument(
+        name = "db.conversation.adopt",
+        skip_all,
+        fields(%user_id, conversation_id = %new.conversation_id, turns = turns.len())
+    )]
+    async fn adopt(
+        &self,
+        user_id: UserId,
+        new: NewConversation,
+        turns: Vec<NewTurn>,
+    ) -> RepositoryResult<Conversation> {
+        new.validate()?;
+        NewTurn::refuse_repeated(&turns)?;
+        let store = self.clone();
+        let key = new.conversation_id.into();
+        detached(key, async move { store.adopt_conversation(user_id, new, turns).await }).await
     }
 
     #[tracing::instrument(name = "db.conversation.get", skip_all, fields(%user_id, %conversation_id))]

@@ -81,6 +81,8 @@ fn of_constraint(name: &str) -> RepositoryError {
         | "conversations_agent_id_key"
         | "conversations_user_id_external_id_key"
         | "conversation_tombstones_pkey" => RepositoryError::AlreadyExists { entity: Entity::Conversation },
+        // An append gives it another meaning.
+        "conversation_turns_pkey" => RepositoryError::AlreadyExists { entity: Entity::Turn },
         "requests_pkey" => RepositoryError::AlreadyExists { entity: Entity::Request },
         "conversation_turns_conversation_id_turn_number_key" => RepositoryError::Inconsistent {
             table: "conversations",

@@ -3,6 +3,7 @@
 mod summary;
 
 use async_trait::async_trait;
+use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel::sqlite::{Sqlite as Backend, SqliteConnection};
 use futures_util::stream::BoxStream;
@@ -10,13 +11,14 @@ use lcs_domain::repository::RepositoryResult;
 use lcs_domain::{
     AgentId, Conversation, ConversationCursor, ConversationId, ConversationPage, ConversationRepository,
     ConversationStatus, ConversationSummary, ConversationUpdate, Durability, Entity, Head, ListConversations,
-    ListSummaries, NewConversation, RepositoryError, Text, UserId,
+    ListSummaries, NewConversation, NewTurn, RepositoryError, Text, UserId,
 };
 
 use super::Sqlite;
 use super::error::Failure;
 use super::row::{BlobUuid, Cell, ConversationRow, Micros, Reader};
 use super::schema::conversations::{self, dsl};
+use super::turn::{self, AdvanceHead, Payloads};
 use crate::row::ConversationRecord;
 
 pub(super) const DELETED: &str = ConversationStatus::Deleted.as_str();
@@ -68,6 +70,47 @@ fn find_visible(
     Ok(row.map(ConversationRecord::try_from).transpose()?.map(Conversation::try_from).transpose()?)
 }
 
+/// Makes a conversation without turns.
+fn insert(
+    connection: &mut SqliteConnection,
+    user_id: UserId,
+    new: NewConversation,
+    now: DateTime<Utc>,
+) -> Result<Conversation, Failure> {
+    let row = NewRow {
+        conversation_id: new.conversation_id.into(),
+        user_id: user_id.into(),
+        agent_id: new.agent_id.into(),
+        model_id: &new.model_id,
+        system_prompt: new.system_prompt.as_ref().map(Text::to_string),
+        created_at: now.into(),
+        updated_at: now.into(),
+        status: ConversationStatus::Active.as_str(),
+        metadata: new.metadata.as_json(),
+        turn_count: 0,
+        state_revision: 0,
+        topic_summary: new.topic_summary.as_ref().map(Text::to_string),
+        external_id: new.external_id.as_ref().map(Text::to_string),
+    };
+    diesel::insert_into(dsl::conversations).values(row).execute(connection)?;
+    Ok(Conversation {
+        conversation_id: new.conversation_id,
+        user_id,
+        agent_id: new.agent_id,
+        model_id: new.model_id,
+        system_prompt: new.system_prompt,
+        created_at: now,
+        updated_at: now,
+        status: ConversationStatus::Active,
+        metadata: new.metadata,
+        turn_count: 0,
+        state_revision: 0,
+        topic_summary: new.topic_summary,
+        external_id: new.external_id,
+        durability: Durability::Durable,
+    })
+}
+
 /// What an operation on a conversation decides by.
 pub(super) struct Place {
     pub(super) turn_count: u32,
@@ -116,38 +159,54 @@ impl ConversationRepository for Sqlite {
                         Err(RepositoryError::AlreadyExists { entity: Entity::Conversation }.into())
                     };
                 }
-                let row = NewRow {
-                    conversation_id: new.conversation_id.into(),
-                    user_id: user_id.into(),
-                    agent_id: new.agent_id.into(),
-                    model_id: &new.model_id,
-                    system_prompt: new.system_prompt.as_ref().map(Text::to_string),
-                    created_at: now.into(),
-                    updated_at: now.into(),
-                    status: ConversationStatus::Active.as_str(),
-                    metadata: new.metadata.as_json(),
-                    turn_count: 0,
-                    state_revision: 0,
-                    topic_summary: new.topic_summary.as_ref().map(Text::to_string),
-                    external_id: new.external_id.as_ref().map(Text::to_string),
-                };
-                diesel::insert_into(dsl::conversations).values(row).execute(connection)?;
-                Ok(Conversation {
-                    conversation_id: new.conversation_id,
-                    user_id,
-                    agent_id: new.agent_id,
-                    model_id: new.model_id,
-                    system_prompt: new.system_prompt,
-                    created_at: now,
-                    updated_at: now,
-                    status: ConversationStatus::Active,
-                    metadata: new.metadata,
-                    turn_count: 0,
-                    state_revision: 0,
-                    topic_summary: new.topic_summary,
-                    external_id: new.external_id,
-                    durability: Durability::Durable,
-                })
+                insert(connection, user_id, new, now)
+            })
+            .await
+    }
+
+    #[tracing::instrument(
+        name = "db.conversation.adopt",
+        skip_all,
+        fields(%user_id, conversation_id = %new.conversation_id, turns = turns.len())
+    )]
+    async fn adopt(
+        &self,
+        user_id: UserId,
+        new: NewConversation,
+        turns: Vec<NewTurn>,
+    ) -> RepositoryResult<Conversation> {
+        new.validate()?;
+        NewTurn::refuse_repeated(&turns)?;
+        let payloads = turns.iter().map(Payloads::of).collect::<RepositoryResult<Vec<_>>>()?;
+        self.database
+            .write(new.conversation_id, move |connection, now| {
+                if let Some(existing) = find(connection, new.conversation_id)? {
+                    let is_open =
+                        existing.user_id == user_id && existing.status != ConversationStatus::Deleted;
+                    return is_open
+                        .then_some(existing)
+                        .ok_or(RepositoryError::AlreadyExists { entity: Entity::Conversation }.into());
+                }
+                let mut adopted = insert(connection, user_id, new, now)?;
+                for (turn, payloads) in turns.iter().zip(payloads) {
+                    adopted.turn_count += 1;
+                    turn::insert(
+                        connection,
+                        user_id,
+                        adopted.conversation_id,
+                        adopted.turn_count,
+                        turn,
+                        payloads,
+                    )?;
+                }
+                AdvanceHead {
+                    conversation_id: adopted.conversation_id.into(),
+                    turns: adopted.turn_count.into(),
+                    revisions: 0,
+                    now: now.into(),
+                }
+                .execute(connection)?;
+                Ok(adopted)
             })
             .await
     }

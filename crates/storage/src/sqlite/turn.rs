@@ -101,6 +101,46 @@ fn find_known(
     Ok(Some(if same { Known::Replay(number) } else { Known::Other }))
 }
 
+/// A turn's payloads as they are stored: made before the write lock is taken.
+pub(super) struct Payloads {
+    input: Columns,
+    output: Columns,
+}
+
+impl Payloads {
+    pub(super) fn of(turn: &NewTurn) -> RepositoryResult<Self> {
+        let output = Columns::of_option(turn.output_message())?;
+        Ok(Self { input: Columns::of(turn.input_messages())?, output })
+    }
+}
+
+/// Stores the turn in its place. The head is the caller's to move.
+pub(super) fn insert(
+    connection: &mut SqliteConnection,
+    user_id: UserId,
+    conversation_id: ConversationId,
+    turn_number: u32,
+    turn: &NewTurn,
+    Payloads { input, output }: Payloads,
+) -> Result<(), Failure> {
+    let row = NewRow {
+        turn_id: turn.turn_id().into(),
+        conversation_id: conversation_id.into(),
+        user_id: user_id.into(),
+        turn_number: turn_number.into(),
+        input_messages: input.plain,
+        input_messages_sealed: input.sealed,
+        output_message: output.plain,
+        output_message_sealed: output.sealed,
+        started_at: turn.started_at().into(),
+        completed_at: turn.completed_at().into(),
+        metadata: turn.metadata().as_json(),
+        content_hash: turn.content_hash(),
+    };
+    diesel::insert_into(dsl::conversation_turns).values(row).execute(connection)?;
+    Ok(())
+}
+
 /// What an append comes to, in the order of precedence that the port gives. `Some` is a replay.
 fn decide(place: &Place, known: Option<&Known>, append: &AppendTurn) -> RepositoryResult<Option<Appended>> {
     let mismatch = || RepositoryError::IdempotencyMismatch { turn_id: append.turn.turn_id() };
@@ -139,8 +179,7 @@ fn decide(place: &Place, known: Option<&Known>, append: &AppendTurn) -> Reposito
 impl TurnRepository for Sqlite {
     #[tracing::instrument(name = "db.turn.append", skip_all, fields(%user_id, conversation_id = %append.conversation_id, turn_id = %append.turn.turn_id()))]
     async fn append(&self, user_id: UserId, append: AppendTurn) -> RepositoryResult<Appended> {
-        let input = Columns::of(append.turn.input_messages())?;
-        let output = Columns::of_option(append.turn.output_message())?;
+        let payloads = Payloads::of(&append.turn)?;
         let state = append
             .agent_state
             .as_ref()
@@ -164,22 +203,7 @@ impl TurnRepository for Sqlite {
                 }
                 let turn_number = place.turn_count + 1;
                 let state_revision = place.state_revision + u64::from(state.is_some());
-                let turn = &append.turn;
-                let row = NewRow {
-                    turn_id: turn.turn_id().into(),
-                    conversation_id: append.conversation_id.into(),
-                    user_id: user_id.into(),
-                    turn_number: turn_number.into(),
-                    input_messages: input.plain,
-                    input_messages_sealed: input.sealed,
-                    output_message: output.plain,
-                    output_message_sealed: output.sealed,
-                    started_at: turn.started_at().into(),
-                    completed_at: turn.completed_at().into(),
-                    metadata: turn.metadata().as_json(),
-                    content_hash: turn.content_hash(),
-                };
-                diesel::insert_into(dsl::conversation_turns).values(row).execute(connection)?;
+                insert(connection, user_id, append.conversation_id, turn_number, &append.turn, payloads)?;
                 AdvanceHead {
                     conversation_id: append.conversation_id.into(),
                     turns: 1,
