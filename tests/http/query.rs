@@ -14,7 +14,7 @@ async fn an_answer_has_the_contracts_keys_in_the_contracts_order() {
     let id = body["conversation_id"].as_str().unwrap();
     let expected = format!(
         "{{\"conversation_id\":\"{id}\",\"response\":\"I will remember that your favourite colour is teal.\",\
-         \"rag_chunks\":[],\"referenced_documents\":[],\"truncated\":false,\"input_tokens\":5,\"output_tokens\":8,\
+         \"rag_chunks\":[],\"referenced_documents\":[],\"truncated\":false,\"input_tokens\":5,\"output_tokens\":9,\
          \"available_quotas\":{{}},\"tool_calls\":[],\"tool_results\":[]}}"
     );
     assert_eq!(answer.text, expected);

@@ -8,6 +8,7 @@ mod hint;
 mod log;
 mod message;
 mod migrate;
+mod serve;
 mod stop;
 
 use std::convert::Infallible;
@@ -35,7 +36,7 @@ const DEFAULT_USER: &str = "00000000-0000-0000-0000-000";
 const DATABASE_URL_HELP: &str = "Where the conversations are: postgres://USER:PASSWORD@HOST:PORT/NAME, \
     sqlite:PATH or memory: [env: LCS_PERSISTENCE_DATABASE_URL]";
 const LOG_LEVEL_HELP: &str = "What to log on standard error: off, error, warn, info, debug or trace, or by module \
-    as in lcs_storage=debug,info [env: RUST_LOG] [default: error]";
+    as in lcs_storage=debug,info [env: RUST_LOG] [default: error, serve: info]";
 
 /// Conversations, turns and agent states that survive a restart.
 ///
@@ -66,6 +67,8 @@ struct Global {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Serve the HTTP API, until Ctrl-C.
+    Serve(serve::Serve),
     /// Talk to an agent.
     Chat(chat::Chat),
     /// List, show or delete conversations.
@@ -147,7 +150,11 @@ fn no_file(path: &Path) -> String {
 impl CommandLine {
     /// Carries the command out. The exit code is a failure also where the answer is bad news.
     pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
-        log::start(self.global.log_level.as_deref())?;
+        let default_level = match self.command {
+            Command::Serve(_) => log::SERVICE_DEFAULT,
+            _ => log::DEFAULT,
+        };
+        log::start(self.global.log_level.as_deref(), default_level)?;
         let configuration =
             Configuration::load(self.global.config.as_deref(), self.global.database_url.as_ref())?;
         let again = Again::new(self.global.config.as_deref(), self.global.database_url.as_ref());
@@ -158,6 +165,7 @@ impl CommandLine {
             .context("the runtime cannot be started")?;
         let done = runtime.block_on(async {
             match self.command {
+                Command::Serve(serve) => serve.run(context).await,
                 Command::Chat(chat) => chat.run(context).await,
                 Command::Conversations(conversations) => conversations.run(context).await,
                 Command::Migrate(migrate) => migrate.run(context).await,

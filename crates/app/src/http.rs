@@ -11,6 +11,7 @@ mod conversation_id;
 mod conversation_list;
 mod error;
 mod event;
+mod guard;
 mod health;
 mod history;
 mod idempotency;
@@ -25,6 +26,7 @@ mod payload;
 mod query;
 mod query_request;
 mod refusal;
+mod server;
 mod service;
 mod streaming_query;
 mod turn;
@@ -33,16 +35,13 @@ mod validation;
 use axum::Router;
 
 pub use self::error::ApiError;
+pub use self::guard::guarded;
 pub use self::openapi::openapi;
+pub use self::server::serve;
 pub use self::service::Service;
 
 /// The endpoints, without what is put around them: limits, request ids, security headers.
 pub fn router(service: Service) -> Router {
     let (router, document) = openapi::documented().split_for_parts();
     router.merge(openapi::pages(&document)).with_state(service)
-}
-
-/// TEMP
-pub fn guarded(router: Router, _config: &crate::configuration::ServiceConfig) -> Router {
-    router
 }

@@ -9,14 +9,16 @@ use tracing_subscriber::fmt::format::FmtSpan;
 
 /// What is logged where nothing is asked for. What a command fails at, it says itself in one sentence:
 /// the warnings on the way there would only say it before, once for each attempt.
-const DEFAULT: &str = "error";
+pub(super) const DEFAULT: &str = "error";
+/// What a service logs: nobody waits for what it says itself.
+pub(super) const SERVICE_DEFAULT: &str = "info";
 const WRITE: &str = "write off, error, warn, info, debug or trace, or by module as in lcs_storage=debug,info";
 
-/// Starts logging: by `--log-level`, else by `RUST_LOG`, else errors.
-pub(super) fn start(log_level: Option<&str>) -> Result<()> {
+/// Starts logging: by `--log-level`, else by `RUST_LOG`, else by `default`.
+pub(super) fn start(log_level: Option<&str>, default: &str) -> Result<()> {
     let filter = match log_level {
         Some(level) => by_option(level)?,
-        None => by_variable()?,
+        None => by_variable(default)?,
     };
     // A repository call is a span, and its end is what there is to see of it: too much for `info`.
     let calls = filter.max_level_hint().is_none_or(|level| level >= LevelFilter::DEBUG);
@@ -45,14 +47,14 @@ fn by_option(level: &str) -> Result<EnvFilter> {
     parse("--log-level", level)
 }
 
-fn by_variable() -> Result<EnvFilter> {
+fn by_variable(default: &str) -> Result<EnvFilter> {
     let name = EnvFilter::DEFAULT_ENV;
     match std::env::var(name) {
         Ok(filter) if !filter.is_empty() => parse(name, &filter),
         Err(std::env::VarError::NotUnicode(_)) => {
             bail!("the environment variable {name} is not UTF-8 text: {WRITE}")
         }
-        _ => parse("the default", DEFAULT),
+        _ => parse("the default", default),
     }
 }
 

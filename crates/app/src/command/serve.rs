@@ -35,7 +35,7 @@ struct Listening {
 
 impl Serve {
     pub(super) async fn run(self, context: Context) -> Result<ExitCode> {
-        let Context { mut configuration, output, .. } = context;
+        let Context { mut configuration, mut output, .. } = context;
         let mut config = configuration.service.clone();
         config.host = self.host.unwrap_or(config.host);
         config.port = self.port.unwrap_or(config.port);
@@ -91,7 +91,9 @@ impl Serve {
 fn described(store: &StoreConfiguration) -> String {
     match store {
         StoreConfiguration::Postgresql(_) => "PostgreSQL".to_owned(),
-        StoreConfiguration::Sqlite(SqliteConfig { file: SqliteFile::Path(path), .. }) => path.display().to_string(),
+        StoreConfiguration::Sqlite(SqliteConfig { file: SqliteFile::Path(path), .. }) => {
+            path.display().to_string()
+        }
         StoreConfiguration::Sqlite(_) | StoreConfiguration::Memory => "memory only".to_owned(),
     }
 }

@@ -14,6 +14,7 @@ use super::reader::Reader;
 
 const MODULE: &str = "persistence.authentication.module";
 const API_KEY: &str = "persistence.authentication.api_key";
+const API_KEY_FILE: &str = "persistence.authentication.api_key_file";
 const JWK_URL: &str = "persistence.authentication.jwk_url";
 const JWK_FILE: &str = "persistence.authentication.jwk_file";
 const TRUSTED_PROXIES: &str = "persistence.authentication.trusted_proxies";
@@ -151,7 +152,6 @@ fn check_unused(reader: &mut Reader<'_>, section: &Authentication, kind: Kind) {
 }
 
 fn api_key(reader: &mut Reader<'_>, section: &Authentication) -> SecretString {
-    let is_written = section.api_key.is_some() || section.api_key_file.is_some();
     let key = file::secret(
         reader,
         "persistence.authentication",
@@ -164,7 +164,7 @@ fn api_key(reader: &mut Reader<'_>, section: &Authentication) -> SecretString {
             let message = "no client can send it: write letters, digits and signs of ASCII, without spaces";
             reader.problem(API_KEY, message);
         }
-        None if !is_written => {
+        None if !reader.has_problem(API_KEY) && !reader.has_problem(API_KEY_FILE) => {
             reader.problem(API_KEY, "api-key-token needs a key: write api_key or api_key_file");
         }
         _ => {}
@@ -197,7 +197,7 @@ fn jwk_source(reader: &mut Reader<'_>, section: &Authentication) -> JwkSource {
             Ok(url) => return JwkSource::Url(url),
             Err(message) => reader.problem(JWK_URL, message),
         },
-        (None, None) if section.jwk_url.is_none() && section.jwk_file.is_none() => {
+        (None, None) if !reader.has_problem(JWK_URL) && !reader.has_problem(JWK_FILE) => {
             reader.problem(JWK_URL, "jwk-token needs the keys: write jwk_url or jwk_file");
         }
         (None, None) => {}
@@ -249,7 +249,7 @@ fn trusted_proxies(reader: &mut Reader<'_>, section: &Authentication) -> Vec<IpN
             Err(_) => reader.problem(TRUSTED_PROXIES, format!("one of them is no address: {WRITE}")),
         }
     }
-    if text.trim().is_empty() {
+    if networks.is_empty() && !reader.has_problem(TRUSTED_PROXIES) {
         reader.problem(TRUSTED_PROXIES, format!("trusted-proxy needs to know the proxies: {WRITE}"));
     }
     networks

@@ -25,6 +25,11 @@ impl<'a> Reader<'a> {
         self.problems.push(Problem::new(key, message));
     }
 
+    /// Whether something is wrong at `key` already: then a value that is missing is not missing on purpose.
+    pub(super) fn has_problem(&self, key: &str) -> bool {
+        self.problems.iter().any(|problem| problem.key() == key)
+    }
+
     /// The environment variable `name`; an empty one counts as none.
     pub(super) fn environment(&mut self, name: &str) -> Option<String> {
         match variable::get(name, self.environment) {

@@ -5,11 +5,14 @@ use axum::response::{Html, IntoResponse};
 use axum::routing::get;
 use http::HeaderValue;
 use http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE};
+use utoipa::ToSchema;
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa::openapi::{Components, Info, License, OpenApi, OpenApiBuilder, SecurityRequirement};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::error::{ErrorAnswer, TextErrorAnswer, ValidationErrorAnswer};
+use super::refusal::{BadRequest, Invalid};
 use super::service::Service;
 use super::{
     agent_state, conversation, conversation_list, health, info, new_conversation, query, streaming_query,
@@ -39,6 +42,12 @@ pub(super) fn documented() -> OpenApiRouter<Service> {
     let scheme = Http::builder()
         .scheme(HttpAuthScheme::Bearer)
         .description(Some("A token or key, where the configured authentication module asks for one."));
+    // What refusals are made of is named by no endpoint's body.
+    register::<ErrorAnswer>(&mut components);
+    register::<TextErrorAnswer>(&mut components);
+    register::<ValidationErrorAnswer>(&mut components);
+    register::<BadRequest>(&mut components);
+    register::<Invalid>(&mut components);
     components.add_security_scheme(BEARER, SecurityScheme::Http(scheme.build()));
     let document = OpenApiBuilder::new()
         .info(about)
@@ -74,6 +83,12 @@ pub(super) fn documented() -> OpenApiRouter<Service> {
         .routes(routes!(info::authorized))
         .routes(routes!(health::liveness))
         .routes(routes!(health::readiness))
+}
+
+fn register<T: ToSchema>(components: &mut Components) {
+    let mut schemas = vec![(T::name().into_owned(), T::schema())];
+    T::schemas(&mut schemas);
+    components.schemas.extend(schemas);
 }
 
 /// The document as it is served, and the page that shows it.

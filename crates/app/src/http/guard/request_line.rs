@@ -64,9 +64,10 @@ impl Drop for RequestLine {
         let method = self.method.as_str();
         let path = self.route.as_ref().map_or("unmatched", MatchedPath::as_str);
         let duration_ms = self.begun.elapsed().as_secs_f64() * 1_000.0;
-        match self.status {
-            Some(status) => info!(method, path, status = status.as_u16(), duration_ms, "answered"),
-            None => info!(method, path, duration_ms, "given up by its client"),
+        if let Some(status) = self.status {
+            info!(method, path, status = status.as_u16(), duration_ms, "answered");
+        } else {
+            info!(method, path, duration_ms, "given up by its client");
         }
     }
 }

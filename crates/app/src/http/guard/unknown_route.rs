@@ -1,4 +1,4 @@
-//! What is not there, as FastAPI says it.
+//! What is not there, as `FastAPI` says it.
 
 use http::StatusCode;
 

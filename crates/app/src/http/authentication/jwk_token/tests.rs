@@ -107,7 +107,8 @@ async fn refused(module: &JwkToken, token: &str) -> String {
     let error = ask(module, token).await.expect_err(token);
     assert_eq!(error.status(), StatusCode::UNAUTHORIZED, "{error:?}");
     let cause = error.detail().cause;
-    assert!(token.len() < 20 || !cause.contains(&token[..20]), "{cause}");
+    let shown = token.split('.').find(|part| part.len() > 20 && cause.contains(part));
+    assert_eq!(shown, None, "{cause}");
     cause
 }
 
