@@ -12,8 +12,9 @@ mod timed;
 use std::sync::OnceLock;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use lcs_domain::{Clock as _, SystemClock};
-use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 
 pub use self::metric::{METRICS, Metric, MetricKind};
 pub use self::timed::Timed;
@@ -30,13 +31,8 @@ const BUCKETS: [f64; 16] =
 pub fn install() -> &'static PrometheusHandle {
     static PROMETHEUS: OnceLock<PrometheusHandle> = OnceLock::new();
     PROMETHEUS.get_or_init(|| {
-        let mut builder = PrometheusBuilder::new();
-        for metric in METRICS.iter().filter(|metric| metric.kind == MetricKind::Histogram) {
-            let name = Matcher::Full(metric.name.to_owned());
-            // It refuses no buckets but an empty list of them.
-            builder = builder.clone().set_buckets_for_metric(name, &BUCKETS).unwrap_or(builder);
-        }
-        let recorder = builder.build_recorder();
+        // It refuses no buckets but an empty list of them.
+        let recorder = PrometheusBuilder::new().set_buckets(&BUCKETS).unwrap_or_default().build_recorder();
         let handle = recorder.handle();
         if metrics::set_global_recorder(recorder).is_err() {
             tracing::warn!("this process counts elsewhere: /metrics will be empty");
@@ -47,6 +43,13 @@ pub fn install() -> &'static PrometheusHandle {
         state::begin(SystemClock.now());
         handle
     })
+}
+
+/// A moment as Prometheus counts it: seconds since 1970.
+pub(crate) fn seconds(moment: DateTime<Utc>) -> f64 {
+    #[expect(clippy::cast_precision_loss, reason = "milliseconds are exact until the year 287396")]
+    let milliseconds = moment.timestamp_millis() as f64;
+    milliseconds / 1e3
 }
 
 /// The metrics of now, as Prometheus reads them.

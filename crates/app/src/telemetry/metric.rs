@@ -86,7 +86,7 @@ metrics! {
     Gauge "lcs_fallback_volatile" ["entity"] "What is in memory only: conversations, turns, agent_states.";
     Counter "lcs_fallback_discarded_total" ["entity"] "What was in memory only, and was discarded when the database was back.";
     Counter "lcs_retention_runs_total" ["outcome"] "Runs of the retention: done, busy where another replica was at it, or failed.";
-    Counter "lcs_retention_purged_total" ["reason"] "Conversations that it removed: expired, or deleted.";
+    Counter "lcs_retention_purged_total" ["reason"] "Conversations that it removed: expired, deleted, or erased.";
     Gauge "lcs_retention_last_run_timestamp_seconds" [] "When its last run ended, done or busy; 0 before the first.";
     Gauge "process_start_time_seconds" [] "When the process began to count.";
 }

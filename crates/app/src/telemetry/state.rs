@@ -1,8 +1,8 @@
 //! What is looked at when the metrics are asked for: the pool, the cache, the fallback.
 
 use chrono::{DateTime, Utc};
-use lcs_agent_cache::fallback::{CircuitState, FallbackStatus, VolatileCount};
 use lcs_agent_cache::CacheMetrics;
+use lcs_agent_cache::fallback::{CircuitState, FallbackStatus, VolatileCount};
 use lcs_domain::{Durability, PoolStatus};
 use metrics::{counter, gauge};
 
@@ -10,8 +10,7 @@ use crate::PersistenceManager;
 
 /// Counters begin with 0, so that their first rise is seen as one.
 pub(super) fn begin(now: DateTime<Utc>) {
-    #[expect(clippy::cast_precision_loss, reason = "milliseconds are exact until the year 287396")]
-    gauge!("process_start_time_seconds").set(now.timestamp_millis() as f64 / 1e3);
+    gauge!("process_start_time_seconds").set(super::seconds(now));
     gauge!("lcs_retention_last_run_timestamp_seconds").set(0.0);
     for outcome in ["appended", "replayed", "conflict", "failed"] {
         counter!("lcs_appends_total", "outcome" => outcome).absolute(0);
@@ -22,7 +21,7 @@ pub(super) fn begin(now: DateTime<Utc>) {
     for outcome in ["done", "busy", "failed"] {
         counter!("lcs_retention_runs_total", "outcome" => outcome).absolute(0);
     }
-    for reason in ["expired", "deleted"] {
+    for reason in ["expired", "deleted", "erased"] {
         counter!("lcs_retention_purged_total", "reason" => reason).absolute(0);
     }
 }
@@ -86,11 +85,7 @@ fn fallback(status: &FallbackStatus) {
 }
 
 const fn entities(count: VolatileCount) -> [(&'static str, u64); 3] {
-    [
-        ("conversations", count.conversations),
-        ("turns", count.turns),
-        ("agent_states", count.agent_states),
-    ]
+    [("conversations", count.conversations), ("turns", count.turns), ("agent_states", count.agent_states)]
 }
 
 fn set(name: &'static str, count: u64) {

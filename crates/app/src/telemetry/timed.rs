@@ -139,11 +139,20 @@ impl ConversationRepository for Timed {
         timed("conversation.create", self.0.conversations().create(user_id, new)).await
     }
 
-    async fn adopt(&self, user_id: UserId, new: NewConversation, turns: Vec<NewTurn>) -> RepositoryResult<Conversation> {
+    async fn adopt(
+        &self,
+        user_id: UserId,
+        new: NewConversation,
+        turns: Vec<NewTurn>,
+    ) -> RepositoryResult<Conversation> {
         timed("conversation.adopt", self.0.conversations().adopt(user_id, new, turns)).await
     }
 
-    async fn get(&self, user_id: UserId, conversation_id: ConversationId) -> RepositoryResult<Option<Conversation>> {
+    async fn get(
+        &self,
+        user_id: UserId,
+        conversation_id: ConversationId,
+    ) -> RepositoryResult<Option<Conversation>> {
         timed("conversation.get", self.0.conversations().get(user_id, conversation_id)).await
     }
 
@@ -172,7 +181,12 @@ impl ConversationRepository for Timed {
             .boxed()
     }
 
-    async fn update(&self, user_id: UserId, conversation_id: ConversationId, update: ConversationUpdate) -> RepositoryResult<Conversation> {
+    async fn update(
+        &self,
+        user_id: UserId,
+        conversation_id: ConversationId,
+        update: ConversationUpdate,
+    ) -> RepositoryResult<Conversation> {
         timed("conversation.update", self.0.conversations().update(user_id, conversation_id, update)).await
     }
 
@@ -195,11 +209,22 @@ impl TurnRepository for Timed {
         result
     }
 
-    async fn get(&self, user_id: UserId, conversation_id: ConversationId, turn_id: TurnId) -> RepositoryResult<Option<Turn>> {
+    async fn get(
+        &self,
+        user_id: UserId,
+        conversation_id: ConversationId,
+        turn_id: TurnId,
+    ) -> RepositoryResult<Option<Turn>> {
         timed("turn.get", self.0.turns().get(user_id, conversation_id, turn_id)).await
     }
 
-    async fn page(&self, user_id: UserId, conversation_id: ConversationId, range: TurnRange, limit: PageLimit) -> RepositoryResult<Option<TurnPage>> {
+    async fn page(
+        &self,
+        user_id: UserId,
+        conversation_id: ConversationId,
+        range: TurnRange,
+        limit: PageLimit,
+    ) -> RepositoryResult<Option<TurnPage>> {
         timed("turn.page", self.0.turns().page(user_id, conversation_id, range, limit)).await
     }
 }
@@ -210,8 +235,16 @@ impl AgentStateRepository for Timed {
         timed("agent_state.get", self.0.agent_states().get(user_id, agent_id)).await
     }
 
-    async fn get_by_conversation(&self, user_id: UserId, conversation_id: ConversationId) -> RepositoryResult<Option<AgentState>> {
-        timed("agent_state.get_by_conversation", self.0.agent_states().get_by_conversation(user_id, conversation_id)).await
+    async fn get_by_conversation(
+        &self,
+        user_id: UserId,
+        conversation_id: ConversationId,
+    ) -> RepositoryResult<Option<AgentState>> {
+        timed(
+            "agent_state.get_by_conversation",
+            self.0.agent_states().get_by_conversation(user_id, conversation_id),
+        )
+        .await
     }
 
     async fn save(&self, user_id: UserId, save: SaveAgentState) -> RepositoryResult<Saved> {
@@ -229,7 +262,11 @@ impl RequestRepository for Timed {
         timed("request.begin", self.0.requests().begin(user_id, begin)).await
     }
 
-    async fn renew(&self, requests: &[(UserId, RequestId)], lease: Duration) -> RepositoryResult<Vec<RequestId>> {
+    async fn renew(
+        &self,
+        requests: &[(UserId, RequestId)],
+        lease: Duration,
+    ) -> RepositoryResult<Vec<RequestId>> {
         timed("request.renew", self.0.requests().renew(requests, lease)).await
     }
 
@@ -241,7 +278,11 @@ impl RequestRepository for Timed {
         timed("request.abandon", self.0.requests().abandon(user_id, request_id)).await
     }
 
-    async fn interrupt(&self, user_id: UserId, request_id: RequestId) -> RepositoryResult<Option<Interruption>> {
+    async fn interrupt(
+        &self,
+        user_id: UserId,
+        request_id: RequestId,
+    ) -> RepositoryResult<Option<Interruption>> {
         timed("request.interrupt", self.0.requests().interrupt(user_id, request_id)).await
     }
 }
@@ -253,7 +294,11 @@ impl RetentionRepository for Timed {
     }
 
     async fn purge_batch(&self, policy: RetentionPolicy, limit: PageLimit) -> RepositoryResult<PurgeReport> {
-        timed("retention.purge_batch", self.0.retention().purge_batch(policy, limit)).await
+        let report = timed("retention.purge_batch", self.0.retention().purge_batch(policy, limit)).await?;
+        for purged in &report.purged {
+            counter!("lcs_retention_purged_total", "reason" => purged.reason.as_str()).increment(1);
+        }
+        Ok(report)
     }
 }
 
