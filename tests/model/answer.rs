@@ -82,18 +82,35 @@ async fn runtime() -> (ModelStub, Arc<dyn AgentRuntime>) {
 
 #[tokio::test]
 async fn the_configured_model_is_listed_first_and_once() {
-    let (stub, runtime) = runtime().await;
     let model = |name: &str, provider: &str| Model { name: name.to_owned(), provider: provider.to_owned() };
-    assert_eq!(runtime.models().await.unwrap(), [model("stub", UNNAMED_PROVIDER)]);
     let llama =
         json!({ "id": "ollama/llama", "custom_metadata": { "model_type": "llm", "provider_id": "ollama" } });
-    stub.models(Script::json(&json!({ "data": [llama, { "id": "stub" }] })));
-    let expected = [model("stub", UNNAMED_PROVIDER), model("llama", "ollama")];
-    assert_eq!(runtime.models().await.unwrap(), expected);
-    stub.models(Script::status(404, &json!({})));
-    assert_eq!(runtime.models().await.unwrap(), expected[..1]);
-    stub.models(Script::status(503, &json!({})));
-    assert_eq!(runtime.models().await.unwrap_err().failure, AgentFailure::Unavailable);
+    let ours = model("stub", UNNAMED_PROVIDER);
+    for (script, expected) in [
+        (Script::json(&json!({ "data": [{ "id": "stub" }] })), vec![ours.clone()]),
+        (
+            Script::json(&json!({ "data": [llama, { "id": "stub" }] })),
+            vec![ours.clone(), model("llama", "ollama")],
+        ),
+        (Script::status(404, &json!({})), vec![ours.clone()]),
+    ] {
+        let (stub, runtime) = runtime().await;
+        stub.models(script);
+        assert_eq!(runtime.models().await.unwrap(), expected);
+        assert_eq!(runtime.models().await.unwrap(), expected);
+        assert_eq!(stub.asked().len(), 1, "the list is kept for a while");
+    }
+    let (stub, runtime) = runtime().await;
+    for (script, failure) in [
+        (Script::status(503, &json!({})), AgentFailure::Unavailable),
+        (Script::status(401, &json!({})), AgentFailure::Other),
+        (Script::raw("no list"), AgentFailure::Other),
+    ] {
+        stub.models(script);
+        assert_eq!(runtime.models().await.unwrap_err().failure, failure);
+    }
+    stub.models(Script::json(&json!({ "data": [] })));
+    assert_eq!(runtime.models().await.unwrap(), [ours], "a failure is not kept");
 }
 
 #[tokio::test]

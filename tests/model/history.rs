@@ -134,3 +134,28 @@ async fn prompts_wishes_and_attachments_reach_the_model() {
     let last = body["input"].as_array().unwrap().last().unwrap();
     assert_eq!(last["content"], "Why?\n\n[Attachment: log, text/plain]\nit broke");
 }
+
+#[tokio::test]
+async fn a_conversation_goes_on_with_the_model_that_answered_last() {
+    let scene = Scene::begin().await;
+    scene.say("one").await.unwrap();
+    let wish = |model: &str, provider: Option<&str>| {
+        let (model, provider) = (Some(model.to_owned()), provider.map(str::to_owned));
+        AnswerOptions { model, provider, ..AnswerOptions::default() }
+    };
+    let options = wish("gpt-4o", Some("openai"));
+    let agents = scene.manager.agent_manager();
+    let request = TurnRequest { options, ..request("two") };
+    agents.respond(scene.user, scene.conversation, request).await.unwrap();
+    let second = scene.replica().await;
+    for manager in [&scene.manager, &second] {
+        scene.say_to(manager, "three").await.unwrap();
+        assert_eq!(scene.stub.questions().pop().unwrap()["model"], "openai/gpt-4o");
+    }
+    // A name alone is looked up.
+    let listed = json!({ "id": "vllm/granite", "custom_metadata": { "provider_id": "vllm" } });
+    scene.stub.models(Script::json(&json!({ "data": [listed] })));
+    let request = TurnRequest { options: wish("granite", None), ..super::request("four") };
+    scene.manager.agent_manager().respond(scene.user, scene.conversation, request).await.unwrap();
+    assert_eq!(scene.stub.questions().pop().unwrap()["model"], "vllm/granite");
+}

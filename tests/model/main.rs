@@ -4,9 +4,12 @@
 #![cfg(test)]
 
 mod answer;
+mod configured;
 mod failure;
 mod history;
+mod llama_stack;
 mod stop;
+mod tls;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -91,6 +91,14 @@ impl Memory {
         }
     }
 
+    /// Moves the end of a request's lease back, as if it had ended `by` earlier. For tests, as [`age`](Self::age).
+    #[cfg(any(test, feature = "conformance"))]
+    pub fn age_request(&self, request_id: RequestId, by: std::time::Duration) {
+        if let Some(request) = self.tables().requests.get_mut(&request_id) {
+            request.lease_until = request.lease_until.map(|lease_until| lease_until - by);
+        }
+    }
+
     fn tables(&self) -> MutexGuard<'_, Tables> {
         // Nothing in here panics half way through a change, so a poisoned lock guards whole rows.
         self.tables.lock().unwrap_or_else(PoisonError::into_inner)

@@ -326,6 +326,10 @@ impl RetentionRepository for Fake {
     async fn purge_batch(&self, _: RetentionPolicy, _: PageLimit) -> RepositoryResult<PurgeReport> {
         self.enter().await.map(|_| PurgeReport::default())
     }
+
+    async fn purge_requests(&self, _: PageLimit) -> RepositoryResult<u64> {
+        self.enter().await.map(|_| 0)
+    }
 }
 
 #[async_trait]

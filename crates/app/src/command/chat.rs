@@ -3,13 +3,15 @@
 use std::io::{self, BufRead, IsTerminal};
 use std::pin::pin;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::{Result, anyhow, bail};
 use clap::Args;
 use lcs_app::agent_manager::{AgentManagerError, TurnAnswer, TurnRequest};
-use lcs_app::configuration::StoreConfiguration;
-use lcs_app::{PersistenceManager, PersistentAgentManager};
-use lcs_domain::{ConversationId, Durability, Payload, PayloadLimits, Text, TurnId, UserId};
+use lcs_app::configuration::{ModelConfiguration, StoreConfiguration};
+use lcs_app::{PersistenceManager, PersistentAgentManager, echo};
+use lcs_domain::agent::AgentRuntime;
+use lcs_domain::{ConversationId, Durability, Payload, PayloadLimits, RepositoryError, Text, TurnId, UserId};
 use serde::Serialize;
 use tokio::sync::mpsc;
 
@@ -18,8 +20,6 @@ use super::stop::Stop;
 use super::{Context, User, message};
 use crate::output::{Output, note, text};
 
-/// The model of the built-in agent.
-const MODEL: &str = "echo";
 const HELP: &str = "Say anything. /quit or Ctrl-D ends, /help shows this. The conversation is kept.";
 const NOT_TEXT: &str = "what was said is not UTF-8 text";
 
@@ -48,12 +48,18 @@ impl Chat {
     pub(super) async fn run(self, context: Context) -> Result<ExitCode> {
         let Context { configuration, output, again } = context;
         let limits = configuration.payload_limits;
+        let partner = match &configuration.model {
+            ModelConfiguration::Echo => "the built-in echo agent".to_owned(),
+            ModelConfiguration::Responses(config) => config.model.clone(),
+        };
         let stays = !matches!(configuration.store, StoreConfiguration::Memory);
         // Before anything is opened: from here on a turn that has begun is finished.
         let mut stop = Stop::listen();
         let manager = unless_stopped(&mut stop, PersistenceManager::initialize(configuration)).await??;
         let mut session = Session {
             agents: manager.agent_manager().clone(),
+            runtime: manager.runtime().clone(),
+            partner,
             user_id: self.user.id(),
             conversation_id: self.conversation,
             is_stored: false,
@@ -85,6 +91,9 @@ enum Next {
 
 struct Session {
     agents: PersistentAgentManager,
+    runtime: Arc<dyn AgentRuntime>,
+    /// Whom a person is told to be talking to.
+    partner: String,
     user_id: UserId,
     /// `None` until the first turn of a new conversation: one without any turn is never made.
     conversation_id: Option<ConversationId>,
@@ -111,7 +120,7 @@ impl Session {
     async fn converse(&mut self) -> Result<()> {
         let person = io::stdin().is_terminal() && io::stdout().is_terminal() && !self.output.is_json();
         if person {
-            note(&format!("You are talking to the built-in {MODEL} agent. {HELP}"));
+            note(&format!("You are talking to {}. {HELP}", text::lines(&self.partner)));
         }
         let mut lines = lines();
         loop {
@@ -182,9 +191,17 @@ impl Session {
 
     /// The conversation, with its agent ready: a new one where there is none yet.
     async fn agent(&mut self) -> Result<ConversationId> {
-        let model_id = Text::name(MODEL, "/model_id")?;
-        let agent = self.agents.get_or_create_agent(self.user_id, self.conversation_id, model_id, None);
-        let agent = unless_stopped(&mut self.stop, agent).await??;
+        let (agents, runtime) = (self.agents.clone(), self.runtime.clone());
+        let (user_id, conversation_id) = (self.user_id, self.conversation_id);
+        let ready = async move {
+            // A conversation that is there has its own.
+            let model_id = match conversation_id {
+                Some(_) => Text::name(echo::MODEL, "/model_id")?,
+                None => first_model(&*runtime).await?,
+            };
+            anyhow::Ok(agents.get_or_create_agent(user_id, conversation_id, model_id, None).await?)
+        };
+        let agent = unless_stopped(&mut self.stop, ready).await??;
         self.conversation_id = Some(agent.conversation_id);
         Ok(agent.conversation_id)
     }
@@ -205,6 +222,13 @@ impl Session {
         }
         Ok(())
     }
+}
+
+/// The model that a new conversation begins with.
+async fn first_model(runtime: &dyn AgentRuntime) -> Result<Text> {
+    let models = runtime.models().await.map_err(AgentManagerError::from)?;
+    let model = models.into_iter().next().ok_or_else(|| anyhow!("there is no model to talk to"))?;
+    Ok(Text::name(model.name, "/model_id")?)
 }
 
 /// What comes before a turn has nothing to be finished: it is given up when the process is asked to end.
@@ -252,8 +276,10 @@ fn can_be_said_again(error: &anyhow::Error) -> bool {
     if error.is::<Unsaid>() {
         return true;
     }
-    let error = error.downcast_ref::<AgentManagerError>().and_then(AgentManagerError::repository_error);
-    error.is_some_and(lcs_domain::RepositoryError::is_retryable)
+    let error = error.downcast_ref::<AgentManagerError>();
+    // A model that failed has left nothing behind.
+    matches!(error, Some(AgentManagerError::Agent(_)))
+        || error.and_then(AgentManagerError::repository_error).is_some_and(RepositoryError::is_retryable)
 }
 
 /// The lines of standard input. A thread of its own reads them: a read that waits cannot be given up,

@@ -7,6 +7,7 @@ use clap::Args;
 use lcs_app::configuration::StoreConfiguration;
 use lcs_app::http::authentication::authenticator;
 use lcs_app::http::{Service, guarded, router, serve};
+use lcs_app::llama_stack::LlamaStack;
 use lcs_app::{PersistenceManager, retention_task, telemetry};
 use lcs_storage::sqlite::{SqliteConfig, SqliteFile};
 use serde::Serialize;
@@ -43,6 +44,8 @@ impl Serve {
         configuration.service = config.clone();
         let authenticator = authenticator(&config.authentication).map_err(|problem| anyhow!(problem))?;
         telemetry::install();
+        let llama_stack = configuration.llama_stack.as_ref().filter(|config| config.history_fallback);
+        let llama_stack = llama_stack.map(LlamaStack::new).transpose()?;
         let mut stop = Stop::listen();
         let address = (config.host.as_str(), config.port);
         let listener = TcpListener::bind(address)
@@ -54,7 +57,7 @@ impl Serve {
             started = PersistenceManager::builder(configuration).start() => started,
             () = stop.requested() => return Ok(ExitCode::SUCCESS),
         };
-        let service = Service::new(started?, authenticator);
+        let service = Service::new(started?, authenticator, llama_stack);
         let url = format!("http://{address}");
         if output.is_json() {
             output.json(&Listening { url: url.clone() })?;

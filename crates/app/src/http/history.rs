@@ -1,7 +1,8 @@
 //! A conversation's history as LCS shows it: turn by turn, each with its messages and tools.
 
+use chrono::{DateTime, Utc};
 use lcs_domain::agent::Usage;
-use lcs_domain::{Conversation, Payload, RepositoryError, Turn};
+use lcs_domain::{Conversation, Metadata, NewTurn, Payload, RepositoryError, Turn};
 use serde::Serialize;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
@@ -73,10 +74,32 @@ pub(super) enum Speaker {
 impl ChatTurn {
     /// The turn as LCS shows it.
     pub(super) fn of(turn: &Turn, conversation: &Conversation) -> Result<Self, RepositoryError> {
-        let metadata = turn.metadata.to_object()?;
-        let output = turn.output_message.as_ref().map(Payload::to_value).transpose()?;
+        Self::made(
+            &turn.input_messages,
+            turn.output_message.as_ref(),
+            &turn.metadata,
+            (turn.started_at, turn.completed_at),
+            &conversation.model_id,
+        )
+    }
+
+    /// A turn that is not stored, of a conversation with this model.
+    pub(super) fn of_new(turn: &NewTurn, model_id: &str) -> Result<Self, RepositoryError> {
+        let times = (turn.started_at(), turn.completed_at());
+        Self::made(turn.input_messages(), turn.output_message(), turn.metadata(), times, model_id)
+    }
+
+    fn made(
+        input_messages: &Payload,
+        output_message: Option<&Payload>,
+        metadata: &Metadata,
+        (started_at, completed_at): (DateTime<Utc>, DateTime<Utc>),
+        model_id: &str,
+    ) -> Result<Self, RepositoryError> {
+        let metadata = metadata.to_object()?;
+        let output = output_message.map(Payload::to_value).transpose()?;
         let (model, provider) = model_and_provider(&metadata);
-        let mut messages = messages_of(&turn.input_messages.to_value()?);
+        let mut messages = messages_of(&input_messages.to_value()?);
         messages.extend(output.as_ref().map(Output::of).map(Output::into_message));
         let tools = |key| output.as_ref().map(|output| values(output, key)).unwrap_or_default();
         Ok(Self {
@@ -84,9 +107,9 @@ impl ChatTurn {
             tool_calls: tools("tool_calls"),
             tool_results: tools("tool_results"),
             provider: provider.unwrap_or_else(|| UNKNOWN.to_owned()),
-            model: model.unwrap_or_else(|| conversation.model_id.to_string()),
-            started_at: zulu_format(turn.started_at),
-            completed_at: zulu_format(turn.completed_at),
+            model: model.unwrap_or_else(|| model_id.to_owned()),
+            started_at: zulu_format(started_at),
+            completed_at: zulu_format(completed_at),
         })
     }
 }

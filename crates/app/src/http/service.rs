@@ -14,6 +14,7 @@ use super::error::ApiError;
 use super::health::Readiness;
 use super::in_flight::InFlight;
 use crate::PersistenceManager;
+use crate::llama_stack::LlamaStack;
 
 /// The service behind the HTTP API. Cheap to clone.
 #[derive(Clone)]
@@ -24,6 +25,7 @@ pub struct Service {
 struct Parts {
     manager: PersistenceManager,
     authenticator: Arc<dyn Authenticator>,
+    llama_stack: Option<LlamaStack>,
     in_flight: InFlight,
     tasks: TaskTracker,
     readiness: Readiness,
@@ -36,12 +38,17 @@ impl fmt::Debug for Service {
 }
 
 impl Service {
-    /// The service over `manager`, for those whom `authenticator` knows. It has to be made inside a Tokio runtime.
+    /// The service over `manager`, for those whom `authenticator` knows; `llama_stack` is asked for
+    /// conversations that the store does not have. It has to be made inside a Tokio runtime.
     #[must_use]
-    pub fn new(manager: PersistenceManager, authenticator: Arc<dyn Authenticator>) -> Self {
+    pub fn new(
+        manager: PersistenceManager,
+        authenticator: Arc<dyn Authenticator>,
+        llama_stack: Option<LlamaStack>,
+    ) -> Self {
         let in_flight = InFlight::new(manager.repositories());
         let (tasks, readiness) = (TaskTracker::new(), Readiness::default());
-        Self { parts: Arc::new(Parts { manager, authenticator, in_flight, tasks, readiness }) }
+        Self { parts: Arc::new(Parts { manager, authenticator, llama_stack, in_flight, tasks, readiness }) }
     }
 
     /// All services over the store.
@@ -60,6 +67,10 @@ impl Service {
 
     pub(super) fn clock(&self) -> &Arc<dyn Clock> {
         self.parts.manager.clock()
+    }
+
+    pub(super) fn llama_stack(&self) -> Option<&LlamaStack> {
+        self.parts.llama_stack.as_ref()
     }
 
     pub(super) fn in_flight(&self) -> &InFlight {

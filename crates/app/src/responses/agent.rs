@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use lcs_domain::agent::{Agent, AgentAnswer, AgentError, AgentFailure, AgentRequest, AnswerListener};
+use lcs_domain::agent::{
+    Agent, AgentAnswer, AgentError, AgentFailure, AgentRequest, AnswerListener, AnswerOptions, Model,
+};
 use lcs_domain::{Payload, Turn};
 use serde_json::{Value, json};
 
@@ -18,6 +20,8 @@ pub(super) struct ResponsesAgent {
     model_id: String,
     system_prompt: Option<String>,
     history: History,
+    /// What the newest turn was answered with, where that is known.
+    last_model: Option<Model>,
     turn_count: u32,
 }
 
@@ -40,10 +44,26 @@ impl ResponsesAgent {
         Ok(Self {
             model_id: text("model_id").unwrap_or_else(|| server.config.model.clone()),
             system_prompt: text("system_prompt"),
+            last_model: model::last_of(turns),
             turn_count: turns.last().map_or(0, |turn| turn.turn_number),
             history,
             server,
         })
+    }
+}
+
+impl ResponsesAgent {
+    /// The model to answer with: the one that is asked for, else the one that answered last, else the one
+    /// that the conversation began with.
+    async fn model(&self, options: &AnswerOptions) -> Model {
+        match (&options.model, &options.provider) {
+            (None, None) => match &self.last_model {
+                Some(model) => model.clone(),
+                None => self.server.model(&self.model_id).await,
+            },
+            (Some(name), None) => self.server.model(name).await,
+            (name, Some(provider)) => model::named(name.as_deref().unwrap_or(&self.model_id), Some(provider)),
+        }
     }
 }
 
@@ -62,11 +82,12 @@ impl Agent for ResponsesAgent {
         let question = Question {
             input: self.history.items().cloned().chain(asked).collect(),
             instructions: options.system_prompt.clone().or_else(|| self.system_prompt.clone()),
-            model: model::chosen(&self.server.config, options, &self.model_id),
+            model: self.model(options).await,
             no_tools: options.no_tools,
         };
         let answer = self.server.answer(question, listener).await?;
         self.history.push(&request.input_messages, Some(&answer.output_message));
+        self.last_model = model::of_usage(&answer.usage);
         self.turn_count = self.turn_count.saturating_add(1);
         Ok(answer)
     }

@@ -1,6 +1,7 @@
 //! Which model: from a provider and a name, as LCS has them, to the id that a server knows, and back.
 
-use lcs_domain::agent::{AnswerOptions, Model};
+use lcs_domain::Turn;
+use lcs_domain::agent::{Model, Usage};
 use serde_json::Value;
 
 use super::ResponsesConfig;
@@ -21,20 +22,40 @@ pub(super) fn default(config: &ResponsesConfig) -> Model {
     named(&config.model, config.provider.as_deref())
 }
 
-/// The model that is asked for, in a conversation that began with `model_id`. The configured name stands for
-/// the configured model; any other name without a provider is an id of the server's.
-pub(super) fn chosen(config: &ResponsesConfig, options: &AnswerOptions, model_id: &str) -> Model {
-    let name = options.model.as_deref().unwrap_or(model_id);
-    match &options.provider {
-        Some(provider) => named(name, Some(provider)),
-        // A conversation that the built-in agent began goes on with a real model.
-        None if name == config.model || (options.model.is_none() && name == echo::MODEL) => default(config),
-        None => named(name, None),
+/// The model that is called `name` alone: the configured one, or one in the server's list; any other name is
+/// taken for an id of the server's. A conversation that the built-in agent began goes on with a real model.
+pub(super) fn called(config: &ResponsesConfig, name: &str, listed: &[Model]) -> Model {
+    if is_default(config, name) {
+        return default(config);
     }
+    let by_id = listed.iter().find(|model| id(model) == name);
+    let listed = by_id.or_else(|| listed.iter().find(|model| model.name == name));
+    listed.cloned().unwrap_or_else(|| named(name, None))
 }
 
-fn named(name: &str, provider: Option<&str>) -> Model {
+/// Whether `name` stands for the configured model.
+pub(super) fn is_default(config: &ResponsesConfig, name: &str) -> bool {
+    name == config.model || name == echo::MODEL
+}
+
+/// The model that the newest of `turns` was answered with, where that is noted and was no built-in one.
+pub(super) fn last_of(turns: &[Turn]) -> Option<Model> {
+    turns.iter().rev().find_map(|turn| {
+        let notes = turn.metadata.to_object().ok()?;
+        let note = |key| notes.get(key).and_then(Value::as_str);
+        note(Usage::MODEL)
+            .map(|name| named(name, note(Usage::PROVIDER)))
+            .filter(|model| model.provider != echo::MODEL)
+    })
+}
+
+pub(super) fn named(name: &str, provider: Option<&str>) -> Model {
     Model { name: name.to_owned(), provider: provider.unwrap_or(UNNAMED_PROVIDER).to_owned() }
+}
+
+/// The model that answered.
+pub(super) fn of_usage(usage: &Usage) -> Option<Model> {
+    usage.model.as_deref().map(|name| named(name, usage.provider.as_deref()))
 }
 
 /// The models in a server's list that answer: not those that embed.
@@ -98,19 +119,17 @@ mod tests {
     }
 
     #[test]
-    fn what_is_asked_for_stands_before_what_the_conversation_began_with() {
-        let ask = |model: Option<&str>, provider: Option<&str>, model_id: &str| {
-            let (model, provider) = (model.map(str::to_owned), provider.map(str::to_owned));
-            let options = AnswerOptions { model, provider, ..AnswerOptions::default() };
-            id(&chosen(&config(Some("ollama")), &options, model_id))
-        };
-        assert_eq!(ask(None, None, "llama3.2:3b"), "ollama/llama3.2:3b");
-        assert_eq!(ask(None, None, "echo"), "ollama/llama3.2:3b");
-        assert_eq!(ask(None, None, "openai/gpt"), "openai/gpt");
-        assert_eq!(ask(Some("gpt"), Some("openai"), "llama3.2:3b"), "openai/gpt");
-        assert_eq!(ask(Some("meta/llama"), Some(UNNAMED_PROVIDER), "x"), "meta/llama");
-        assert_eq!(ask(Some("llama3.2:3b"), None, "x"), "ollama/llama3.2:3b");
-        assert_eq!(ask(Some("echo"), None, "x"), "echo");
+    fn a_name_alone_is_the_configured_model_s_a_listed_one_s_or_an_id() {
+        let listed = [named("gpt", Some("openai")), named("meta/llama", None), named("x", Some("meta"))];
+        let asked = |name: &str| id(&called(&config(Some("ollama")), name, &listed));
+        assert_eq!(asked("llama3.2:3b"), "ollama/llama3.2:3b");
+        assert_eq!(asked("echo"), "ollama/llama3.2:3b");
+        assert_eq!(asked("gpt"), "openai/gpt");
+        assert_eq!(asked("openai/gpt"), "openai/gpt");
+        assert_eq!(asked("meta/llama"), "meta/llama");
+        assert_eq!(asked("meta/x"), "meta/x");
+        assert_eq!(asked("unknown"), "unknown");
         assert_eq!(id(&default(&config(None))), "llama3.2:3b");
+        assert_eq!(id(&named("meta/llama", Some(UNNAMED_PROVIDER))), "meta/llama");
     }
 }

@@ -1,15 +1,15 @@
 //! The server with the models: what it is asked, and what it answers.
 
 use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use lcs_domain::Text;
-use lcs_domain::agent::{
-    AgentAnswer, AgentError, AgentFailure, AnswerListener, AnswerOptions, AnswerPiece, Model,
-};
+use lcs_domain::agent::{AgentAnswer, AgentError, AgentFailure, AnswerListener, AnswerPiece, Model};
 use reqwest::header::{ACCEPT, CONTENT_TYPE};
 use reqwest::{Method, Response, StatusCode};
 use serde_json::{Value, json};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::answer::Incoming;
 use super::{ResponsesConfig, failure, model, stream};
@@ -21,6 +21,8 @@ const NAME: &str = "the model's server";
 const MAX_REFUSAL_BYTES: usize = 64 * 1024;
 /// How long a list of models may be.
 const MAX_LIST_BYTES: usize = 4 * 1024 * 1024;
+/// How long the list of models is taken for what it is.
+const LIST_AGE: Duration = Duration::from_mins(1);
 /// How much of a question is shown to find its topic.
 const MAX_TOPIC_QUESTION: usize = 4_000;
 /// How many characters a topic has at the most.
@@ -32,6 +34,7 @@ const TOPIC_INSTRUCTIONS: &str = "Give the topic of the user's message as a shor
 pub(super) struct Server {
     endpoint: Endpoint,
     pub(super) config: ResponsesConfig,
+    list: Mutex<Option<(Instant, Arc<[Model]>)>>,
 }
 
 impl fmt::Debug for Server {
@@ -58,7 +61,7 @@ impl Server {
             connect_timeout: config.connect_timeout,
             idle_timeout: config.idle_timeout,
         })?;
-        Ok(Self { endpoint, config })
+        Ok(Self { endpoint, config, list: Mutex::default() })
     }
 
     /// Has the question answered, once.
@@ -91,7 +94,7 @@ impl Server {
         if shown.trim().is_empty() {
             return Ok(None);
         }
-        let model = model::chosen(&self.config, &AnswerOptions::default(), model_id.as_str());
+        let model = self.model(model_id.as_str()).await;
         let body = json!({
             "model": model::id(&model),
             "input": [{ "role": "user", "content": shown }],
@@ -113,22 +116,47 @@ impl Server {
 
     /// The configured model, then the others that the server lists; it alone where the server has no list.
     pub(super) async fn models(&self) -> Result<Vec<Model>, AgentError> {
+        let ours = model::default(&self.config);
+        let id = model::id(&ours);
+        let listed = self.listed().await?;
+        let others = listed.iter().filter(|listed| model::id(listed) != id).cloned();
+        Ok(std::iter::once(ours).chain(others).collect())
+    }
+
+    /// The model that is called `name`. Where the server has no list to look into, that is its id.
+    pub(super) async fn model(&self, name: &str) -> Model {
+        if model::is_default(&self.config, name) {
+            return model::default(&self.config);
+        }
+        let listed = self.listed().await.unwrap_or_default();
+        model::called(&self.config, name, &listed)
+    }
+
+    /// The server's own list, not older than [`LIST_AGE`].
+    async fn listed(&self) -> Result<Arc<[Model]>, AgentError> {
+        let kept =
+            self.list().as_ref().filter(|(at, _)| at.elapsed() < LIST_AGE).map(|(_, list)| list.clone());
+        if let Some(list) = kept {
+            return Ok(list);
+        }
+        let list: Arc<[Model]> = self.within_time(self.ask_for_list()).await?.into();
+        *self.list() = Some((Instant::now(), list.clone()));
+        Ok(list)
+    }
+
+    fn list(&self) -> MutexGuard<'_, Option<(Instant, Arc<[Model]>)>> {
+        self.list.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn ask_for_list(&self) -> Result<Vec<Model>, AgentError> {
         let request = self.endpoint.request(Method::GET, &["models"], &[], None);
-        let mut models = vec![model::default(&self.config)];
-        let listed = self.within_time(async {
-            let response = self.endpoint.send(request).await?;
-            if response.status() == StatusCode::NOT_FOUND {
-                return Ok(Vec::new());
-            }
-            let body = self.good(response).await?;
-            let body = self.endpoint.body(body, MAX_LIST_BYTES).await?;
-            let list = serde_json::from_slice(&body)
-                .map_err(|_| failure::unintelligible("what is no list of models"))?;
-            Ok(model::listed(&list))
-        });
-        let ours = model::id(&model::default(&self.config));
-        models.extend(listed.await?.into_iter().filter(|listed| model::id(listed) != ours));
-        Ok(models)
+        let response = self.endpoint.send(request).await?;
+        if response.status() == StatusCode::NOT_FOUND {
+            return Ok(Vec::new());
+        }
+        let body = self.endpoint.body(self.good(response).await?, MAX_LIST_BYTES).await?;
+        let list = serde_json::from_slice(&body);
+        Ok(model::listed(&list.map_err(|_| failure::unintelligible("what is no list of models"))?))
     }
 
     async fn ask(&self, body: &Value, incoming: &mut Incoming<'_>) -> Result<(), AgentError> {

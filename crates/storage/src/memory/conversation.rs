@@ -124,7 +124,9 @@ impl ConversationRepository for Memory {
         }
         tables.turns.extend(turns.iter().map(|turn| (turn.turn_id(), new.conversation_id)));
         let row = tables.insert(user_id, new, now);
-        turns.iter().for_each(|turn| row.push(turn));
+        for turn in &turns {
+            row.push(turn);
+        }
         Ok(row.conversation.clone())
     }
 
