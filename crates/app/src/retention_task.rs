@@ -39,6 +39,7 @@ fn jitter(most: Duration) -> Duration {
 
 async fn run_once(manager: &PersistenceManager) {
     let outcome = match manager.retention().cleanup_old_conversations(|_| ()).await {
+        Ok(report) if report.busy => "busy",
         Ok(_) => "done",
         Err(error) => {
             tracing::warn!(error = %error, "retention run failed: the next one goes on");

@@ -68,7 +68,7 @@ async fn service(folder: &Path) -> (Router, PersistenceManager) {
     let configuration = Configuration::new(store);
     let config = configuration.service.clone();
     let manager = PersistenceManager::initialize(configuration).await.unwrap();
-    let service = Service::new(manager.clone(), authenticator(&config.authentication).unwrap());
+    let service = Service::new(manager.clone(), authenticator(&config.authentication).unwrap(), None);
     (guarded(router(service), &config), manager)
 }
 

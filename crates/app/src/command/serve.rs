@@ -43,9 +43,9 @@ impl Serve {
         config.check().map_err(|problem| anyhow!(problem))?;
         configuration.service = config.clone();
         let authenticator = authenticator(&config.authentication).map_err(|problem| anyhow!(problem))?;
+        telemetry::install();
         let llama_stack = configuration.llama_stack.as_ref().filter(|config| config.history_fallback);
         let llama_stack = llama_stack.map(LlamaStack::new).transpose()?;
-        telemetry::install();
         let mut stop = Stop::listen();
         let address = (config.host.as_str(), config.port);
         let listener = TcpListener::bind(address)

@@ -305,6 +305,10 @@ impl RetentionRepository for Timed {
         }
         Ok(report)
     }
+
+    async fn purge_requests(&self, limit: PageLimit) -> RepositoryResult<u64> {
+        timed("retention.purge_requests", self.0.retention().purge_requests(limit)).await
+    }
 }
 
 #[async_trait]
