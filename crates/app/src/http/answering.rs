@@ -91,7 +91,7 @@ impl Service {
             query,
         };
         if answering.is_known {
-            let begin = BeginRequest {
+            let attempt = BeginRequest {
                 request_id: answering.request_id,
                 idempotency_key: key,
                 request_hash: answering.query.hash,
@@ -99,8 +99,8 @@ impl Service {
                 turn_id,
                 lease: LEASE,
             };
-            let begun = self.repositories().requests().begin(user_id, begin).await;
-            let target = match begun.map_err(|error| ApiError::of_repository(&error, None))? {
+            let outcome = self.repositories().requests().begin(user_id, attempt).await;
+            let target = match outcome.map_err(|error| ApiError::of_repository(&error, None))? {
                 Begun::Started(target) => target,
                 Begun::Finished(target) => {
                     answering.is_finished = true;

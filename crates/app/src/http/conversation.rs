@@ -202,11 +202,11 @@ async fn delete(service: Service, caller: Caller, id: &str) -> Result<Json<Delet
     let user_id = caller.user_id();
     let name = ConversationName::of_path(user_id, id)?;
     // There first: what is gone here would never be asked for there again.
-    let deleted_there = service.delete_in_llama_stack(&caller, &name).await?;
+    let was_there = service.delete_in_llama_stack(&caller, &name).await?;
     let agents = service.manager().agent_manager();
-    let deleted_here = agents.delete_conversation(user_id, name.id).await;
-    let deleted_here = deleted_here.map_err(|error| ApiError::of_manager(&error, Some(&name.shown)))?;
-    let deleted = deleted_here || deleted_there;
+    let ours = agents.delete_conversation(user_id, name.id).await;
+    let ours = ours.map_err(|error| ApiError::of_manager(&error, Some(&name.shown)))?;
+    let deleted = ours || was_there;
     let response = if deleted { "Conversation deleted successfully" } else { "Conversation not found" };
     Ok(Json(DeletedConversation {
         deleted,

@@ -19,16 +19,13 @@ pub(super) fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Api
         (1..=MAX_IDEMPOTENCY_KEY_BYTES).contains(&key.len())
             && key.bytes().all(|byte| byte.is_ascii_graphic())
     });
-    match (key, values.next()) {
-        (Some(key), None) => Ok(Some(key.to_owned())),
-        _ => {
-            let reason =
-                format!("write one key of 1 to {MAX_IDEMPOTENCY_KEY_BYTES} visible ASCII characters");
-            let place = vec!["header".into(), "Idempotency-Key".into()];
-            let shown = String::from_utf8_lossy(value.as_bytes()).into_owned();
-            Err(ApiError::validation(vec![ValidationProblem::value_error(place, &reason, &shown.into())]))
-        }
+    if let (Some(key), None) = (key, values.next()) {
+        return Ok(Some(key.to_owned()));
     }
+    let reason = format!("write one key of 1 to {MAX_IDEMPOTENCY_KEY_BYTES} visible ASCII characters");
+    let place = vec!["header".into(), "Idempotency-Key".into()];
+    let shown = String::from_utf8_lossy(value.as_bytes()).into_owned();
+    Err(ApiError::validation(vec![ValidationProblem::value_error(place, &reason, &shown.into())]))
 }
 
 #[cfg(test)]

@@ -18,13 +18,11 @@ impl<S: Send + Sync> FromRequestParts<S> for PathText {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
-        match Path::<String>::from_request_parts(parts, state).await {
-            Ok(Path(text)) => Ok(Self(text)),
-            Err(_) => {
-                let cause = "the path is not UTF-8 text: write it percent-encoded";
-                Err(ApiError::new(StatusCode::BAD_REQUEST, "Invalid path", cause))
-            }
-        }
+        let Ok(Path(text)) = Path::<String>::from_request_parts(parts, state).await else {
+            let cause = "the path is not UTF-8 text: write it percent-encoded";
+            return Err(ApiError::new(StatusCode::BAD_REQUEST, "Invalid path", cause));
+        };
+        Ok(Self(text))
     }
 }
 
@@ -39,13 +37,11 @@ impl<S: Send + Sync> FromRequestParts<S> for Parameters {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
-        match Query::<Vec<(String, String)>>::from_request_parts(parts, state).await {
-            Ok(Query(pairs)) => Ok(Self { pairs, problems: Vec::new() }),
-            Err(_) => {
-                let cause = "the query cannot be read: write it as name=value, percent-encoded";
-                Err(ApiError::new(StatusCode::BAD_REQUEST, "Invalid query", cause))
-            }
-        }
+        let Ok(Query(pairs)) = Query::<Vec<(String, String)>>::from_request_parts(parts, state).await else {
+            let cause = "the query cannot be read: write it as name=value, percent-encoded";
+            return Err(ApiError::new(StatusCode::BAD_REQUEST, "Invalid query", cause));
+        };
+        Ok(Self { pairs, problems: Vec::new() })
     }
 }
 
