@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use lcs_agent_cache::fallback::{Fallback, FallbackConfig, FallbackMode};
-use lcs_domain::{ConversationId, Durability, Repositories, SystemClock};
+use lcs_domain::{ConversationId, Durability, Repositories, RequestId, SystemClock};
 use lcs_storage::conformance::Harness;
 use lcs_storage::memory::Memory;
 
@@ -32,6 +32,10 @@ impl Harness for FallbackHarness {
 
     async fn age(&self, conversation: ConversationId, by: Duration) {
         self.primary.age(conversation, by).await;
+    }
+
+    async fn age_request(&self, request: RequestId, by: Duration) {
+        self.primary.age_request(request, by).await;
     }
 
     fn durability(&self) -> Durability {

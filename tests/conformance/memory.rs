@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use lcs_domain::{ConversationId, Durability, Repositories, SystemClock};
+use lcs_domain::{ConversationId, Durability, Repositories, RequestId, SystemClock};
 use lcs_storage::conformance::Harness;
 use lcs_storage::memory::Memory;
 
@@ -24,6 +24,10 @@ impl Harness for MemoryHarness {
 
     async fn age(&self, conversation: ConversationId, by: Duration) {
         self.0.age(conversation, by);
+    }
+
+    async fn age_request(&self, request: RequestId, by: Duration) {
+        self.0.age_request(request, by);
     }
 
     fn durability(&self) -> Durability {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use lcs_domain::{ConversationId, Durability, Repositories};
+use lcs_domain::{ConversationId, Durability, Repositories, RequestId};
 use lcs_storage::conformance::Harness;
 use lcs_storage::migration::Migrations;
 use lcs_storage::postgres::{Postgres, PostgresConfig};
@@ -38,6 +38,16 @@ impl Harness for PostgresHarness {
             .execute(&format!(
                 "UPDATE conversations SET updated_at = updated_at - {micros} * interval '1 microsecond' \
                  WHERE conversation_id = '{conversation}'"
+            ))
+            .await;
+    }
+
+    async fn age_request(&self, request: RequestId, by: Duration) {
+        let micros = by.as_micros();
+        self.0
+            .execute(&format!(
+                "UPDATE requests SET lease_until = lease_until - {micros} * interval '1 microsecond' \
+                 WHERE request_id = '{request}'"
             ))
             .await;
     }

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
 use diesel::sqlite::SqliteConnection;
-use lcs_domain::{ConversationId, Durability, Repositories, SystemClock};
+use lcs_domain::{ConversationId, Durability, Repositories, RequestId, SystemClock};
 use lcs_storage::conformance::Harness;
 use lcs_storage::migration::Migrations;
 use lcs_storage::sqlite::{Sqlite, SqliteConfig};
@@ -32,6 +32,13 @@ impl SqliteHarness {
         };
         Sqlite::open(config, Arc::new(SystemClock)).await.unwrap()
     }
+
+    /// Runs `sql` behind the store.
+    fn execute(&self, sql: &str) {
+        let file = self.0.path().join("conversations.db");
+        let mut connection = SqliteConnection::establish(file.to_str().unwrap()).unwrap();
+        connection.batch_execute(&format!("PRAGMA busy_timeout = 10000; {sql}")).unwrap();
+    }
 }
 
 #[async_trait]
@@ -41,15 +48,17 @@ impl Harness for SqliteHarness {
     }
 
     async fn age(&self, conversation: ConversationId, by: Duration) {
-        let file = self.0.path().join("conversations.db");
-        let mut connection = SqliteConnection::establish(file.to_str().unwrap()).unwrap();
         let (micros, id) = (by.as_micros(), conversation.as_uuid().simple());
-        connection
-            .batch_execute(&format!(
-                "PRAGMA busy_timeout = 10000; \
-                 UPDATE conversations SET updated_at = updated_at - {micros} WHERE conversation_id = x'{id}'"
-            ))
-            .unwrap();
+        self.execute(&format!(
+            "UPDATE conversations SET updated_at = updated_at - {micros} WHERE conversation_id = x'{id}'"
+        ));
+    }
+
+    async fn age_request(&self, request: RequestId, by: Duration) {
+        let (micros, id) = (by.as_micros(), request.as_uuid().simple());
+        self.execute(&format!(
+            "UPDATE requests SET lease_until = lease_until - {micros} WHERE request_id = x'{id}'"
+        ));
     }
 
     fn durability(&self) -> Durability {

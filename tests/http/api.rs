@@ -6,12 +6,13 @@ use std::sync::LazyLock;
 use axum::Router;
 use axum::body::Body;
 use http::header::CONTENT_TYPE;
-use http::{HeaderMap, Method, Request};
+use http::{HeaderMap, Method, Request, Response};
 use http_body_util::BodyExt;
 use lcs_app::PersistenceManager;
 use lcs_app::configuration::{AuthenticationConfig, Configuration, StoreConfiguration};
 use lcs_app::http::authentication::authenticator;
 use lcs_app::http::{Service, guarded, router};
+use lcs_app::llama_stack::LlamaStack;
 use serde_json::Value;
 use tower::ServiceExt;
 
@@ -66,7 +67,16 @@ impl Api {
 
     /// Over these services.
     pub(crate) fn of(manager: PersistenceManager, authentication: &AuthenticationConfig) -> Self {
-        let service = Service::new(manager, authenticator(authentication).unwrap(), None);
+        Self::with_llama_stack(manager, authentication, None)
+    }
+
+    /// Over these services, with a Llama Stack behind them.
+    pub(crate) fn with_llama_stack(
+        manager: PersistenceManager,
+        authentication: &AuthenticationConfig,
+        llama_stack: Option<LlamaStack>,
+    ) -> Self {
+        let service = Service::new(manager, authenticator(authentication).unwrap(), llama_stack);
         let config = Configuration::new(StoreConfiguration::Memory).service;
         Self { router: guarded(router(service.clone()), &config), service }
     }
@@ -82,9 +92,14 @@ impl Api {
         answer
     }
 
+    /// Sends a request, and leaves the answer's body to be read.
+    pub(crate) async fn open(&self, request: Request<Body>) -> Response<Body> {
+        self.router.clone().oneshot(request).await.unwrap()
+    }
+
     /// Sends a request for what the document does not describe: itself.
     pub(crate) async fn send_undocumented(&self, request: Request<Body>) -> Answer {
-        let response = self.router.clone().oneshot(request).await.unwrap();
+        let response = self.open(request).await;
         let (parts, body) = response.into_parts();
         let bytes = body.collect().await.unwrap().to_bytes();
         let text = String::from_utf8(bytes.to_vec()).unwrap();

@@ -47,7 +47,7 @@ async fn a_conversation_of_48_digits_is_found_by_every_form_and_called_by_its_ow
 #[tokio::test]
 async fn what_python_reads_as_48_digits_is_an_id_too() {
     let api = Api::memory().await;
-    for id in [format!("0x{}", &HEX[2..]), format!("+{}", &HEX[1..]), format!("a_a_{}", &HEX[4..])] {
+    for id in [HEX.replacen("7b", "0x", 1), HEX.replacen('7', "+", 1), HEX.replacen("7b63", "a_a_", 1)] {
         let answer = api.get(&format!("/v1/conversations/{id}")).await;
         assert_eq!(answer.status, 404, "{id} is an id, of no conversation");
     }
@@ -56,8 +56,11 @@ async fn what_python_reads_as_48_digits_is_an_id_too() {
 #[tokio::test]
 async fn what_is_no_id_is_refused_everywhere() {
     let api = Api::memory().await;
-    let bad =
-        ["abcdef".to_owned(), HEX[1..].to_owned(), "conv_018f3a5c-7d1e-7b3a-9c55-0242ac120002".to_owned()];
+    let bad = [
+        "abcdef".to_owned(),
+        HEX.replacen('7', "", 1),
+        "conv_018f3a5c-7d1e-7b3a-9c55-0242ac120002".to_owned(),
+    ];
     for id in &bad {
         for version in ["v1", "v2"] {
             let path = format!("/{version}/conversations/{id}");

@@ -1,12 +1,14 @@
 //! The HTTP API, held against LCS's contract and against its own OpenAPI document.
 #![cfg(test)]
 
+mod adoption;
 mod api;
 mod conversation;
 mod document;
 mod host;
 mod id;
 mod idempotency;
+mod model;
 mod query;
 mod refusal;
 mod service;

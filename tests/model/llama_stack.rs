@@ -87,7 +87,6 @@ async fn a_history_that_cannot_be_read_is_unavailable_and_never_empty() {
     for (script, says) in [
         (Script::status(500, &json!({ "data": [] })), "refuses or fails (500)"),
         (Script::status(401, &json!({})), "refuses or fails (401)"),
-        (Script::status(403, &json!({})), "refuses or fails (403)"),
         (Script::status(429, &json!({})), "refuses or fails (429)"),
         (Script::status(302, &json!({})), "refuses or fails (302)"),
         (Script::json(&json!({ "canary": [] })), "sent what is no list of items"),

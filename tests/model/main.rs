@@ -9,6 +9,7 @@ mod failure;
 mod history;
 mod llama_stack;
 mod stop;
+mod tls;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -75,3 +75,23 @@ async fn p7_wake_ups_and_two_cleaners_at_once_lose_nothing_and_purge_nothing_twi
         }
     }
 }
+
+#[tokio::test]
+async fn one_purges_at_a_time_and_another_is_told() {
+    let database = TestPostgres::create().await;
+    let store = store(database.url()).await;
+    store.run_pending().await.unwrap();
+    begin(&store).await;
+    database.execute(AGE).await;
+    let other = database.client().await;
+    let lock =
+        "BEGIN; SELECT pg_advisory_xact_lock(hashtext('lcs-persistence retention'), hashtext('public'))";
+    other.batch_execute(lock).await.unwrap();
+    let busy = store.purge_batch(ninety_days(), PageLimit::default()).await.unwrap();
+    assert_eq!((busy.busy, busy.purged.len()), (true, 0));
+    other.batch_execute("COMMIT").await.unwrap();
+    for expected in [1, 0] {
+        let report = store.purge_batch(ninety_days(), PageLimit::default()).await.unwrap();
+        assert_eq!((report.busy, report.purged.len()), (false, expected));
+    }
+}

@@ -136,7 +136,8 @@ impl LlamaStack {
         let response = self.within_time(self.endpoint.send(request)).await?;
         match response.status() {
             status if status.is_success() => Ok(true),
-            StatusCode::NOT_FOUND => Ok(false),
+            // What he may not see is absent for him (P9).
+            StatusCode::NOT_FOUND | StatusCode::FORBIDDEN => Ok(false),
             status => Err(self.refused(status)),
         }
     }
@@ -161,7 +162,7 @@ impl LlamaStack {
             match response.status() {
                 status if status.is_success() => {}
                 // What is gone by the second page was deleted meanwhile.
-                StatusCode::NOT_FOUND => return Ok(None),
+                StatusCode::NOT_FOUND | StatusCode::FORBIDDEN => return Ok(None),
                 // To it, an id that is none of its own is malformed.
                 StatusCode::BAD_REQUEST if items.is_empty() => return Ok(None),
                 status => return Err(self.refused(status)),

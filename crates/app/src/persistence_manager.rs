@@ -17,6 +17,7 @@ use crate::agent_manager::Parts;
 use crate::configuration::{Configuration, ModelConfiguration};
 use crate::echo::EchoRuntime;
 use crate::responses::ResponsesRuntime;
+use crate::telemetry::Timed;
 use crate::{
     AgentStatePersistenceService, ConversationPersistenceService, DatabaseService, PersistentAgentManager,
     RetentionService,
@@ -260,7 +261,8 @@ fn compose(
 ) -> RepositoryResult<PersistenceManager> {
     let memory_clock = Arc::clone(&clock);
     let memory = move || -> Arc<dyn Repositories> { Arc::new(Memory::new(Arc::clone(&memory_clock))) };
-    let fallback = Arc::new(Fallback::new(database.repositories(), memory, configuration.fallback));
+    let store: Arc<dyn Repositories> = Arc::new(Timed::over(database.repositories()));
+    let fallback = Arc::new(Fallback::new(store, memory, configuration.fallback));
     let repositories: Arc<dyn Repositories> = fallback.clone();
     let idle = Duration::from_hours(24) * configuration.conversation_retention_days;
     let policy = RetentionPolicy::idle_longer_than(idle)?;

@@ -23,6 +23,10 @@ pub struct CleanupReport {
     pub expired: u64,
     /// Conversations removed because their user had deleted them.
     pub deleted: u64,
+    /// Requests removed that had come to no answer.
+    pub requests: u64,
+    /// Whether the run ended early because somebody else was cleaning up: they do the rest.
+    pub busy: bool,
 }
 
 impl CleanupReport {
@@ -64,7 +68,8 @@ impl RetentionService {
         self.repositories.retention().count_due(self.policy).await
     }
 
-    /// Removes what is due until nothing is left that is due and not locked by somebody else.
+    /// Removes what is due until nothing is left that is due and not locked by somebody else, or until
+    /// somebody else turns out to be at it; then what was left behind of requests.
     ///
     /// `progress` is told after each batch how many conversations it removed. Dropping the future stops
     /// between two batches or lets the running one finish; what is removed stays removed.
@@ -78,10 +83,32 @@ impl RetentionService {
             let removed = batch.purged.len();
             report.count(&batch);
             progress(removed as u64);
-            if removed < BATCH.get() as usize {
-                tracing::info!(expired = report.expired, deleted = report.deleted, "retention run finished");
+            if batch.busy {
+                report.busy = true;
+                tracing::info!(
+                    expired = report.expired,
+                    deleted = report.deleted,
+                    "retention run left to another one that is under way"
+                );
                 return Ok(report);
             }
+            if removed < BATCH.get() as usize {
+                break;
+            }
         }
+        loop {
+            let removed = self.repositories.retention().purge_requests(BATCH).await?;
+            report.requests += removed;
+            if removed < BATCH.get().into() {
+                break;
+            }
+        }
+        tracing::info!(
+            expired = report.expired,
+            deleted = report.deleted,
+            requests = report.requests,
+            "retention run finished"
+        );
+        Ok(report)
     }
 }

@@ -7,6 +7,9 @@ use serde::Serialize;
 
 use crate::{AgentId, ConversationId, RepositoryError, UserId};
 
+/// How long after the end of its lease a request without an answer is kept for a retry.
+pub const ABANDONED_AFTER: Duration = Duration::from_hours(24);
+
 /// When a conversation may be purged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RetentionPolicy {
@@ -78,7 +81,9 @@ pub struct PurgedConversation {
 /// What one batch of purging did.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct PurgeReport {
-    /// What was removed, each with its turns and its agent's state. Fewer than the batch's limit: for
+    /// What was removed, each with its turns, its agent's state and its requests. Fewer than the batch's limit: for
     /// now there is no more that is not locked by somebody else.
     pub purged: Vec<PurgedConversation>,
+    /// Whether somebody else was purging, so that nothing was done here.
+    pub busy: bool,
 }

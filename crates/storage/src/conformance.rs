@@ -8,7 +8,7 @@
 //! use std::time::Duration;
 //!
 //! use async_trait::async_trait;
-//! use lcs_domain::{ConversationId, Durability, Repositories, SystemClock};
+//! use lcs_domain::{ConversationId, Durability, Repositories, RequestId, SystemClock};
 //! use lcs_storage::conformance::Harness;
 //! use lcs_storage::memory::Memory;
 //!
@@ -22,6 +22,10 @@
 //!
 //!     async fn age(&self, conversation: ConversationId, by: Duration) {
 //!         self.0.age(conversation, by);
+//!     }
+//!
+//!     async fn age_request(&self, request: RequestId, by: Duration) {
+//!         self.0.age_request(request, by);
 //!     }
 //!
 //!     fn durability(&self) -> Durability {
@@ -67,7 +71,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use lcs_domain::{ConversationId, Durability, Repositories};
+use lcs_domain::{ConversationId, Durability, Repositories, RequestId};
 
 /// A store under test, empty when a test begins, with nobody else at it.
 #[async_trait]
@@ -80,6 +84,10 @@ pub trait Harness: Send + Sync {
     /// Moves the time of the conversation's last change back by exactly `by`, behind the ports, as if it
     /// had been idle that much longer. Does nothing where there is no such conversation.
     async fn age(&self, conversation: ConversationId, by: Duration);
+
+    /// Moves the end of the request's lease back by exactly `by`, behind the ports. Does nothing where there is
+    /// no such request, or it is answered.
+    async fn age_request(&self, request: RequestId, by: Duration);
 
     /// What every answer of the store must say of its durability.
     fn durability(&self) -> Durability;
@@ -208,6 +216,7 @@ macro_rules! conformance_suite {
             p6_deleted {
                 deleted_stays_deleted
                 purged_stays_purged
+                what_was_deleted_is_known
                 an_external_id_is_free_after_the_purge
                 deletes_at_once_delete_once
                 a_write_racing_a_delete_never_brings_back
@@ -221,6 +230,8 @@ macro_rules! conformance_suite {
                 a_purge_takes_turns_and_state_along
                 a_batch_has_its_limit
                 two_cleaners_share_the_work
+                a_purge_takes_its_users_requests_along
+                what_a_crash_left_of_requests_is_purged
             }
             p9_isolation {
                 a_foreign_conversation_is_an_absent_one

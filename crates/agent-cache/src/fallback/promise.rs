@@ -132,6 +132,7 @@ impl Stage {
             ("delete", self.fallback.conversations().delete(user_id, made.conversation_id).await.map(drop)),
             ("delete state", self.fallback.agent_states().delete(user_id, made.agent_id).await.map(drop)),
             ("count due", retention.count_due(policy).await.map(drop)),
+            ("purge requests", retention.purge_requests(PageLimit::default()).await.map(drop)),
             ("purge", retention.purge_batch(policy, PageLimit::default()).await.map(drop)),
         ]
     }

@@ -29,4 +29,12 @@ impl RetentionRepository for Fallback {
             Route::Outage(outage) => Err(outage.refusal(REFUSED)),
         }
     }
+    async fn purge_requests(&self, limit: PageLimit) -> RepositoryResult<u64> {
+        match self.circuit.route() {
+            Route::Primary(epoch) => {
+                self.watched(epoch, self.primary.retention().purge_requests(limit)).await
+            }
+            Route::Outage(outage) => Err(outage.refusal(REFUSED)),
+        }
+    }
 }

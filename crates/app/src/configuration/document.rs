@@ -103,7 +103,7 @@ section!(Model {
     base_url: Value = "base_url",
     api_key: Value = "api_key",
     api_key_file: Value = "api_key_file",
-    model: Value = "model",
+    name: Value = "model",
     provider: Value = "provider",
     ca_cert_path: Value = "ca_cert_path",
     connect_timeout: Value = "connect_timeout",

@@ -46,11 +46,11 @@ pub(super) fn read(reader: &mut Reader<'_>, section: &Model, max_output_bytes: u
 fn responses(reader: &mut Reader<'_>, section: &Model, max_output_bytes: usize) -> ResponsesConfig {
     const NAME: &str = "persistence.model.model";
     let base_url = address(reader, "persistence.model.base_url", &section.base_url);
-    let model = reader.text(NAME, &section.model);
+    let model = reader.text(NAME, &section.name);
     match model.as_deref().map(|model| Text::name(model, "")) {
         Some(Ok(_)) => {}
         Some(Err(_)) => reader.problem(NAME, "it is no name: write at most 512 bytes, and not only spaces"),
-        None if section.model.is_some() => {}
+        None if section.name.is_some() => {}
         None => reader.problem(NAME, "there is none: write the name of a model that the server has"),
     }
     let defaults = ResponsesConfig::new(base_url, model.unwrap_or_default());
@@ -113,7 +113,7 @@ fn address(reader: &mut Reader<'_>, key: &str, value: &Value) -> String {
     match address.as_deref().map(base_url) {
         Some(Err(message)) => reader.problem(key, message),
         None if value.is_none() => {
-            reader.problem(key, "there is none: write one like http://localhost:8321/v1")
+            reader.problem(key, "there is none: write one like http://localhost:8321/v1");
         }
         _ => {}
     }

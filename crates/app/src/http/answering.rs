@@ -91,7 +91,7 @@ impl Service {
             query,
         };
         if answering.is_known {
-            let begin = BeginRequest {
+            let attempt = BeginRequest {
                 request_id: answering.request_id,
                 idempotency_key: key,
                 request_hash: answering.query.hash,
@@ -99,8 +99,8 @@ impl Service {
                 turn_id,
                 lease: self.manager().request_lease(),
             };
-            let begun = self.repositories().requests().begin(user_id, begin).await;
-            let target = match begun.map_err(|error| ApiError::of_repository(&error, None))? {
+            let outcome = self.repositories().requests().begin(user_id, attempt).await;
+            let target = match outcome.map_err(|error| ApiError::of_repository(&error, None))? {
                 Begun::Started(target) => target,
                 Begun::Finished(target) => {
                     answering.is_finished = true;
@@ -153,7 +153,16 @@ impl Service {
                 return Err(error);
             }
         };
-        let answered = self.respond(&answering, hearing).await;
+        let mut answered = self.respond(&answering, hearing.clone()).await;
+        if let (Err(error), Some(name)) = (&answered, &answering.query.conversation)
+            && is_not_found(error)
+        {
+            if let Err(error) = self.adopt(&answering.caller, name).await {
+                self.abandon(&answering).await;
+                return Err(error);
+            }
+            answered = self.respond(&answering, hearing).await;
+        }
         match &answered {
             Ok(_) => self.finished(&answering, topic).await,
             Err(AgentManagerError::NotStored { .. }) => self.release(&answering).await,
@@ -191,12 +200,6 @@ impl Service {
             Err(AgentManagerError::NotStored {
                 source: RepositoryError::IdempotencyMismatch { .. }, ..
             }) => agents.respond_heard(user_id, id, request, hearing).await,
-            Err(error) if is_not_found(&error) => match &answering.query.conversation {
-                Some(name) if self.adopt(&answering.caller, name).await.is_ok() => {
-                    agents.respond_heard(user_id, id, request, hearing).await
-                }
-                _ => Err(error),
-            },
             answered => answered,
         }
     }

@@ -31,8 +31,14 @@ pub(super) struct ConversationList {
     conversations: Vec<ListedConversation>,
     /// Where the next page goes on, `null` after the last. Only where a page was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
-    next_cursor: Option<Option<String>>,
+    #[schema(value_type = Option<String>)]
+    next_cursor: Option<NextCursor>,
 }
+
+/// Where the next page goes on; `null` after the last.
+#[derive(Debug, Serialize)]
+#[serde(transparent)]
+struct NextCursor(Option<String>);
 
 /// A conversation in a list.
 #[derive(Debug, Serialize, ToSchema)]
@@ -62,7 +68,8 @@ pub(super) struct ConversationListV2 {
     conversations: Vec<ListedConversationV2>,
     /// Where the next page goes on, `null` after the last. Only where a page was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
-    next_cursor: Option<Option<String>>,
+    #[schema(value_type = Option<String>)]
+    next_cursor: Option<NextCursor>,
 }
 
 /// A conversation in a list of v2.
@@ -150,7 +157,7 @@ async fn list<T, P: Serialize>(
     service: &Service,
     caller: &Caller,
     mut parameters: Parameters,
-    page: impl FnOnce(Vec<T>, Option<Option<String>>) -> P,
+    page: impl FnOnce(Vec<T>, Option<NextCursor>) -> P,
 ) -> Result<Response, ApiError>
 where
     T: From<ConversationSummary> + Serialize + Send + 'static,
@@ -176,7 +183,7 @@ where
             let (updated_at, conversation_id) = (last.updated_at, last.conversation_id);
             ConversationCursor { updated_at, conversation_id }.to_string()
         });
-        let answer = page(summaries.into_iter().map(T::from).collect(), Some(next));
+        let answer = page(summaries.into_iter().map(T::from).collect(), Some(NextCursor(next)));
         return Ok(([durability], Json(answer)).into_response());
     }
     let list = ListSummaries { after: None, limit: None };

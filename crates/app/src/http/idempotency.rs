@@ -2,9 +2,20 @@
 
 use http::HeaderMap;
 use lcs_domain::request::MAX_IDEMPOTENCY_KEY_BYTES;
+use utoipa::IntoParams;
 
 use super::error::ApiError;
 use super::validation::ValidationProblem;
+
+/// The header, for the document.
+#[derive(IntoParams)]
+#[expect(dead_code, reason = "it describes the header, which is read as a text")]
+#[into_params(parameter_in = Header)]
+pub(super) struct IdempotencyHeader {
+    /// The request's retry key: sent again with the same one, it is answered as the first time.
+    #[param(rename = "Idempotency-Key", min_length = 1, max_length = 255, pattern = r"^[!-~]+$")]
+    idempotency_key: Option<String>,
+}
 
 const HEADER: &str = "idempotency-key";
 
@@ -19,16 +30,13 @@ pub(super) fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Api
         (1..=MAX_IDEMPOTENCY_KEY_BYTES).contains(&key.len())
             && key.bytes().all(|byte| byte.is_ascii_graphic())
     });
-    match (key, values.next()) {
-        (Some(key), None) => Ok(Some(key.to_owned())),
-        _ => {
-            let reason =
-                format!("write one key of 1 to {MAX_IDEMPOTENCY_KEY_BYTES} visible ASCII characters");
-            let place = vec!["header".into(), "Idempotency-Key".into()];
-            let shown = String::from_utf8_lossy(value.as_bytes()).into_owned();
-            Err(ApiError::validation(vec![ValidationProblem::value_error(place, &reason, &shown.into())]))
-        }
+    if let (Some(key), None) = (key, values.next()) {
+        return Ok(Some(key.to_owned()));
     }
+    let reason = format!("write one key of 1 to {MAX_IDEMPOTENCY_KEY_BYTES} visible ASCII characters");
+    let place = vec!["header".into(), "Idempotency-Key".into()];
+    let shown = String::from_utf8_lossy(value.as_bytes()).into_owned();
+    Err(ApiError::validation(vec![ValidationProblem::value_error(place, &reason, &shown.into())]))
 }
 
 #[cfg(test)]

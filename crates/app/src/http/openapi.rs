@@ -15,8 +15,8 @@ use super::error::{ErrorAnswer, TextErrorAnswer, ValidationErrorAnswer};
 use super::refusal::{BadRequest, Invalid};
 use super::service::Service;
 use super::{
-    agent_state, conversation, conversation_list, health, info, new_conversation, query, streaming_query,
-    turn,
+    agent_state, conversation, conversation_list, health, info, metrics, new_conversation, query,
+    streaming_query, turn,
 };
 
 /// The name of the security scheme.
@@ -83,6 +83,7 @@ pub(super) fn documented() -> OpenApiRouter<Service> {
         .routes(routes!(info::authorized))
         .routes(routes!(health::liveness))
         .routes(routes!(health::readiness))
+        .routes(routes!(metrics::metrics))
 }
 
 fn register<T: ToSchema>(components: &mut Components) {
@@ -99,16 +100,16 @@ pub(super) fn pages(document: &OpenApi) -> Router<Service> {
         async move { ([(CONTENT_SECURITY_POLICY, HeaderValue::from_static(policy))], Html(PAGE)) }
     };
     Router::new()
-        .route("/openapi.json", get(move || served("application/json", json.clone())))
+        .route("/openapi.json", get(move || std::future::ready(served("application/json", json.clone()))))
         .route("/docs", get(page))
-        .route("/docs/page.js", get(|| served("text/javascript; charset=utf-8", SCRIPT.to_owned())))
-        .route("/docs/page.css", get(|| served("text/css; charset=utf-8", STYLE.to_owned())))
+        .route("/docs/page.js", get(async || served("text/javascript; charset=utf-8", SCRIPT.to_owned())))
+        .route("/docs/page.css", get(async || served("text/css; charset=utf-8", STYLE.to_owned())))
 }
 
 const PAGE: &str = include_str!("docs/page.html");
 const SCRIPT: &str = include_str!("docs/page.js");
 const STYLE: &str = include_str!("docs/page.css");
 
-async fn served(content_type: &'static str, body: String) -> impl IntoResponse {
+fn served(content_type: &'static str, body: String) -> impl IntoResponse {
     ([(CONTENT_TYPE, HeaderValue::from_static(content_type))], body)
 }

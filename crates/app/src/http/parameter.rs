@@ -6,9 +6,32 @@ use axum::extract::{FromRequestParts, Path, Query};
 use http::StatusCode;
 use http::request::Parts;
 use lcs_domain::PageLimit;
+use utoipa::IntoParams;
 
 use super::error::ApiError;
 use super::validation::ValidationProblem;
+
+/// The conversation in the path, for the document.
+#[derive(IntoParams)]
+#[expect(dead_code, reason = "it describes the parameter, which is read as a text")]
+#[into_params(parameter_in = Path)]
+pub(super) struct ConversationPath {
+    /// The conversation: a UUID, or 48 hexadecimal digits; the other forms that LCS takes are taken too.
+    #[param(
+        pattern = r"^(conv_)?[0-9A-Fa-f]{48}$|^[0-9A-Fa-f]{32}$|^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$"
+    )]
+    conversation_id: String,
+}
+
+/// The agent in the path, for the document.
+#[derive(IntoParams)]
+#[expect(dead_code, reason = "it describes the parameter, which is read as a text")]
+#[into_params(parameter_in = Path)]
+pub(super) struct AgentPath {
+    /// The agent.
+    #[param(format = Uuid)]
+    agent_id: String,
+}
 
 /// The one text in the path.
 #[derive(Debug)]
@@ -18,13 +41,11 @@ impl<S: Send + Sync> FromRequestParts<S> for PathText {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
-        match Path::<String>::from_request_parts(parts, state).await {
-            Ok(Path(text)) => Ok(Self(text)),
-            Err(_) => {
-                let cause = "the path is not UTF-8 text: write it percent-encoded";
-                Err(ApiError::new(StatusCode::BAD_REQUEST, "Invalid path", cause))
-            }
-        }
+        let Ok(Path(text)) = Path::<String>::from_request_parts(parts, state).await else {
+            let cause = "the path is not UTF-8 text: write it percent-encoded";
+            return Err(ApiError::new(StatusCode::BAD_REQUEST, "Invalid path", cause));
+        };
+        Ok(Self(text))
     }
 }
 
@@ -39,13 +60,11 @@ impl<S: Send + Sync> FromRequestParts<S> for Parameters {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
-        match Query::<Vec<(String, String)>>::from_request_parts(parts, state).await {
-            Ok(Query(pairs)) => Ok(Self { pairs, problems: Vec::new() }),
-            Err(_) => {
-                let cause = "the query cannot be read: write it as name=value, percent-encoded";
-                Err(ApiError::new(StatusCode::BAD_REQUEST, "Invalid query", cause))
-            }
-        }
+        let Ok(Query(pairs)) = Query::<Vec<(String, String)>>::from_request_parts(parts, state).await else {
+            let cause = "the query cannot be read: write it as name=value, percent-encoded";
+            return Err(ApiError::new(StatusCode::BAD_REQUEST, "Invalid query", cause));
+        };
+        Ok(Self { pairs, problems: Vec::new() })
     }
 }
 

@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 use super::answer::Stored;
 use super::answering::Answer;
 use super::error::ApiError;
-use super::idempotency::idempotency_key;
+use super::idempotency::{IdempotencyHeader, idempotency_key};
 use super::query_request::{Query, QueryBody};
 use super::refusal::{Conflict, NotFound, Refusal};
 use super::service::{Caller, Service};
@@ -71,7 +71,7 @@ impl From<Answer> for QueryAnswer {
 /// each time. A caller who goes away meanwhile loses nothing: the answer is stored all the same.
 #[utoipa::path(
     post, path = "/v1/query", tag = "query",
-    params(("Idempotency-Key" = Option<String>, Header, max_length = 255, description = "makes the request repeatable")),
+    params(IdempotencyHeader),
     request_body = QueryBody,
     responses((status = 200, description = "the answer", body = QueryAnswer), NotFound, Conflict, Refusal),
 )]

@@ -19,8 +19,8 @@ use utoipa::ToSchema;
 
 use super::answering::{Answer, Answering};
 use super::error::ApiError;
-use super::event::Event;
-use super::idempotency::idempotency_key;
+use super::event::{Event, StreamedEvent};
+use super::idempotency::{IdempotencyHeader, idempotency_key};
 use super::query_request::{MediaType, Query, QueryBody};
 use super::refusal::{Conflict, NotFound, Refusal};
 use super::service::{Caller, Service};
@@ -35,11 +35,11 @@ use axum::Json;
 /// away stops the answer: what had been said by then is stored, and marked as interrupted.
 #[utoipa::path(
     post, path = "/v1/streaming_query", tag = "query",
-    params(("Idempotency-Key" = Option<String>, Header, max_length = 255, description = "makes the request repeatable")),
+    params(IdempotencyHeader),
     request_body = QueryBody,
     responses(
         (status = 200, description = "the answer's events", content(
-            (String = "text/event-stream", example = "data: {\"event\":\"token\",\"data\":{\"id\":0,\"token\":\"Hello\"}}\n\n"),
+            (StreamedEvent = "text/event-stream", example = "data: {\"event\":\"token\",\"data\":{\"id\":0,\"token\":\"Hello\"}}\n\n"),
             (String = "text/plain"),
         )),
         NotFound, Conflict, Refusal,
@@ -156,7 +156,7 @@ fn end(teller: &Teller, request_id: RequestId, answer: Answer) {
 #[serde(deny_unknown_fields)]
 pub(super) struct InterruptBody {
     /// The `request_id` of its `start` event.
-    #[schema(examples("018f3a5c-7d1e-7b3a-9c55-0242ac120002"))]
+    #[schema(format = Uuid, examples("018f3a5c-7d1e-7b3a-9c55-0242ac120002"))]
     request_id: String,
 }
 

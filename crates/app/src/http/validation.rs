@@ -277,13 +277,11 @@ impl<'a> Fields<'a> {
     /// A time with its zone.
     pub(super) fn time(&mut self, name: &'static str) -> Option<DateTime<Utc>> {
         let text = self.text(name)?;
-        match DateTime::parse_from_rfc3339(text) {
-            Ok(time) => Some(time.to_utc()),
-            Err(_) => {
-                self.value_error(name, "write a time like 2026-11-22T07:38:24Z", &text.into());
-                None
-            }
+        if let Ok(time) = DateTime::parse_from_rfc3339(text) {
+            return Some(time.to_utc());
         }
+        self.value_error(name, "write a time like 2026-11-22T07:38:24Z", &text.into());
+        None
     }
 
     /// An object.

@@ -11,10 +11,15 @@ pub trait RetentionRepository: Send + Sync {
     /// How many conversations the policy would have purged if they were looked at now.
     async fn count_due(&self, policy: RetentionPolicy) -> RepositoryResult<u64>;
 
-    /// Removes up to `limit` conversations that the policy allows to go, each with its turns and its
-    /// agent's state, and leaves a tombstone for each (P6).
+    /// Removes up to `limit` conversations that the policy allows to go, each with its turns, its agent's
+    /// state and its user's requests to it, and leaves a tombstone for each (P6).
     ///
     /// Whether a conversation may go is decided under its lock: one that has just woken up is kept (P7),
-    /// one that is locked by somebody else is passed over. Two cleaners at once share the work.
+    /// one that is locked by somebody else is passed over. One cleaner is at it at a time: another one may be
+    /// told that the store is `busy`, and can leave the work to the first.
     async fn purge_batch(&self, policy: RetentionPolicy, limit: PageLimit) -> RepositoryResult<PurgeReport>;
+
+    /// Removes up to `limit` requests that came to no answer, and says how many: those whose leases ended
+    /// more than [`ABANDONED_AFTER`](crate::retention::ABANDONED_AFTER) ago and whose turns are not stored.
+    async fn purge_requests(&self, limit: PageLimit) -> RepositoryResult<u64>;
 }

@@ -3,12 +3,15 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use lcs_domain::retention::ABANDONED_AFTER;
 use lcs_domain::{
-    Conversation, ConversationUpdate, PageLimit, PurgeReason, PurgedConversation, RetentionPolicy,
+    BeginRequest, Begun, Conversation, ConversationUpdate, PageLimit, PurgeReason, PurgedConversation,
+    RetentionPolicy,
 };
 
 use super::Harness;
 use super::fixture::{Client, LONG_AGO, append, at_once, policy, saving, saying, to_topic, turn, with_state};
+use super::request::{OVER, asking, target};
 
 fn purged(client: &Client, conversation: &Conversation, reason: PurgeReason) -> PurgedConversation {
     PurgedConversation {
@@ -179,4 +182,80 @@ pub async fn two_cleaners_share_the_work(harness: &dyn Harness) {
     assert_eq!(all.into_iter().collect::<BTreeSet<_>>(), due, "together all of them");
     assert!(client.get(&kept).await.is_some(), "and no other");
     client.assert_sound().await;
+}
+
+/// A purge takes the requests to a conversation along: they are neither found nor in the way afterwards.
+pub async fn a_purge_takes_its_users_requests_along(harness: &dyn Harness) {
+    let client = Client::of(harness).await;
+    let somebody = client.somebody_else();
+    let (kept, goes) = (client.begin().await, client.begin().await);
+    let to = |conversation: &Conversation, key| BeginRequest {
+        conversation_id: conversation.conversation_id,
+        ..asking(Some(key))
+    };
+    let (answered, running) = (to(&goes, "answered"), to(&goes, "running"));
+    let (of_kept, of_somebody) = (to(&kept, "kept"), to(&goes, "theirs"));
+    for begin in [&answered, &running, &of_kept] {
+        client.ask(begin).await;
+    }
+    somebody.ask(&of_somebody).await;
+    client.finish(&answered).await;
+    client.finish(&of_kept).await;
+    somebody.finish(&of_somebody).await;
+    client.delete(&goes).await;
+    assert_eq!(
+        client.ask(&to(&goes, "answered")).await,
+        Begun::Finished(target(&answered)),
+        "until the purge"
+    );
+    assert_eq!(client.purge(policy()).await.len(), 1);
+    for key in ["answered", "running"] {
+        let anew = to(&kept, key);
+        assert_eq!(client.ask(&anew).await, Begun::Started(target(&anew)), "{key}: it is forgotten");
+    }
+    assert_eq!(client.ask(&to(&kept, "kept")).await, Begun::Finished(target(&of_kept)), "of another one");
+    let theirs = somebody.ask(&to(&goes, "theirs")).await;
+    assert_eq!(theirs, Begun::Finished(target(&of_somebody)), "another user's is no part of it");
+}
+
+/// A request whose lease ended long ago and whose turn was not stored goes, in batches; no other does.
+pub async fn what_a_crash_left_of_requests_is_purged(harness: &dyn Harness) {
+    const DAY: Duration = ABANDONED_AFTER;
+    let client = Client::of(harness).await;
+    let purge = async |limit| {
+        let limit = PageLimit::new(limit).expect("a page size");
+        client.store.retention().purge_requests(limit).await.expect("requests are purged")
+    };
+    let conversation = client.begin().await;
+    let stored = BeginRequest { conversation_id: conversation.conversation_id, ..asking(Some("stored")) };
+    let stored = BeginRequest { lease: OVER, ..stored };
+    client.append(append(&conversation, turn(stored.turn_id, "said"))).await.expect("a turn is appended");
+    let (answered, running) = (asking(Some("answered")), asking(Some("running")));
+    let recent = BeginRequest { lease: OVER, ..asking(Some("recent")) };
+    let abandoned: Vec<_> = ["one", "two", "three"]
+        .into_iter()
+        .map(|key| BeginRequest { lease: OVER, ..asking(Some(key)) })
+        .chain([BeginRequest { lease: OVER, ..asking(None) }])
+        .collect();
+    for begin in [&stored, &answered, &running, &recent].into_iter().chain(&abandoned) {
+        client.ask(begin).await;
+    }
+    client.finish(&answered).await;
+    harness.age_request(recent.request_id, DAY / 2).await;
+    for old in [&stored, &answered].into_iter().chain(&abandoned) {
+        harness.age_request(old.request_id, DAY + Duration::from_mins(10)).await;
+    }
+    assert_eq!([purge(3).await, purge(3).await, purge(3).await], [3, 1, 0]);
+
+    for begin in abandoned.iter().filter(|begin| begin.idempotency_key.is_some()) {
+        let anew = asking(begin.idempotency_key.as_deref());
+        assert_eq!(client.ask(&anew).await, Begun::Started(target(&anew)), "it is forgotten");
+    }
+    for kept in [&stored, &recent] {
+        let heir = client.ask(&asking(kept.idempotency_key.as_deref())).await;
+        assert_eq!(heir, Begun::Started(target(kept)), "what it may have stored is found");
+    }
+    assert_eq!(client.ask(&asking(Some("answered"))).await, Begun::Finished(target(&answered)));
+    let busy = client.ask(&asking(Some("running"))).await;
+    assert!(matches!(busy, Begun::InProgress { .. }), "{busy:?}");
 }

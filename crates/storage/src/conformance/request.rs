@@ -16,10 +16,11 @@ use super::fixture::{Client, assert_refused, at_once};
 
 /// Longer than any test takes.
 const LEASE: Duration = Duration::from_mins(10);
-const OVER: Duration = Duration::ZERO;
+/// What has run out when it begins.
+pub(super) const OVER: Duration = Duration::ZERO;
 const TAKEN: RepositoryError = RepositoryError::AlreadyExists { entity: Entity::Request };
 
-fn asking(key: Option<&str>) -> BeginRequest {
+pub(super) fn asking(key: Option<&str>) -> BeginRequest {
     BeginRequest {
         request_id: RequestId::generate(),
         idempotency_key: key.map(str::to_owned),
@@ -30,7 +31,7 @@ fn asking(key: Option<&str>) -> BeginRequest {
     }
 }
 
-fn target(begin: &BeginRequest) -> RequestTarget {
+pub(super) fn target(begin: &BeginRequest) -> RequestTarget {
     RequestTarget { conversation_id: begin.conversation_id, turn_id: begin.turn_id }
 }
 
@@ -43,11 +44,11 @@ impl Client {
         self.store.requests().begin(self.user_id, begin.clone()).await
     }
 
-    async fn ask(&self, begin: &BeginRequest) -> Begun {
+    pub(super) async fn ask(&self, begin: &BeginRequest) -> Begun {
         self.try_ask(begin).await.expect("a request is begun or found")
     }
 
-    async fn finish(&self, begin: &BeginRequest) {
+    pub(super) async fn finish(&self, begin: &BeginRequest) {
         self.store.requests().finish(self.user_id, begin.request_id).await.expect("a request is finished");
     }
 

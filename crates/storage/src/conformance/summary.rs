@@ -112,15 +112,15 @@ pub async fn a_list_is_whole_or_in_pages(harness: &dyn Harness) {
     assert_eq!(ids(&whole), listed.iter().map(|found| found.conversation_id).collect::<Vec<_>>());
     assert_eq!(whole.iter().filter(|summary| summary.last_turn.is_some()).count(), MANY / 2);
     for limit in [1, 7, 100, 1000] {
-        let (mut list, mut all) = (ListSummaries { after: None, limit: Some(limit) }, Vec::new());
+        let (mut asked, mut all) = (ListSummaries { after: None, limit: Some(limit) }, Vec::new());
         loop {
-            let page = client.summaries(list).await;
+            let page = client.summaries(asked).await;
             assert!(page.len() <= limit as usize);
             let Some(last) = page.last() else { break };
-            list.after = Some(behind(last));
+            asked.after = Some(behind(last));
             all.extend(page);
             if limit == 1 && all.len() == 3 {
-                all.extend(client.summaries(ListSummaries { limit: None, ..list }).await);
+                all.extend(client.summaries(ListSummaries { limit: None, ..asked }).await);
                 break;
             }
         }

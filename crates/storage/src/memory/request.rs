@@ -53,7 +53,14 @@ impl Tables {
         self.requests.get_mut(&request_id).filter(|request| request.user_id == user_id)
     }
 
-    pub(super) fn forget(&mut self, request_id: RequestId) -> Option<Request> {
+    /// Forgets up to `limit` requests that `is_stale` says so of, and says how many.
+    pub(super) fn forget_all(&mut self, limit: usize, is_stale: impl Fn(&Self, &Request) -> bool) -> usize {
+        let stale = self.requests.iter().filter(|(_, request)| is_stale(self, request)).take(limit);
+        let stale: Vec<RequestId> = stale.map(|(id, _)| *id).collect();
+        stale.into_iter().filter_map(|request_id| self.forget(request_id)).count()
+    }
+
+    fn forget(&mut self, request_id: RequestId) -> Option<Request> {
         let request = self.requests.remove(&request_id)?;
         if let Some(key) = &request.idempotency_key {
             self.keys.remove(&(request.user_id, key.clone()));
@@ -67,8 +74,9 @@ impl RequestRepository for Memory {
     #[tracing::instrument(name = "db.request.begin", skip_all, fields(request_id = %begin.request_id))]
     async fn begin(&self, user_id: UserId, begin: BeginRequest) -> RepositoryResult<Begun> {
         begin.validate()?;
-        let now = self.clock.now();
         let mut tables = self.tables();
+        // Under the lock: a lease that somebody else has just been given did not begin in the future.
+        let now = self.clock.now();
         let key = begin.idempotency_key.clone().map(|key| (user_id, key));
         let known = match &key {
             Some(key) => tables.keys.get(key).copied(),

@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
 use lcs_domain::repository::RepositoryResult;
+use lcs_domain::retention::ABANDONED_AFTER;
 use lcs_domain::{
     Conversation, ConversationStatus, PageLimit, PurgeReason, PurgeReport, PurgedConversation,
     RetentionPolicy, RetentionRepository,
@@ -50,14 +51,27 @@ impl RetentionRepository for Memory {
         let cut_off = cut_off(policy, self.clock.now());
         let mut tables = self.tables();
         let purged: Vec<_> = tables.due(cut_off).take(limit.get() as usize).collect();
-        for PurgedConversation { conversation_id, agent_id, .. } in &purged {
-            tables.tombstones.insert(*conversation_id);
+        for PurgedConversation { conversation_id, user_id, agent_id, .. } in &purged {
+            tables.forget_all(usize::MAX, |_, request| {
+                request.user_id == *user_id && request.target.conversation_id == *conversation_id
+            });
+            tables.tombstones.insert(*conversation_id, *user_id);
             tables.agents.remove(agent_id);
             let row = tables.conversations.remove(conversation_id);
             for stored in row.into_iter().flat_map(|row| row.turns) {
                 tables.turns.remove(&stored.turn.turn_id);
             }
         }
-        Ok(PurgeReport { purged })
+        Ok(PurgeReport { purged, busy: false })
+    }
+
+    #[tracing::instrument(name = "db.retention.purge_requests", skip_all)]
+    async fn purge_requests(&self, limit: PageLimit) -> RepositoryResult<u64> {
+        let cut_off = self.clock.now() - ABANDONED_AFTER;
+        let forgotten = self.tables().forget_all(limit.get() as usize, |tables, request| {
+            let has_turn = tables.turns.get(&request.target.turn_id) == Some(&request.target.conversation_id);
+            request.lease_until.is_some_and(|lease_until| lease_until < cut_off) && !has_turn
+        });
+        Ok(forgotten as u64)
     }
 }

@@ -1,8 +1,9 @@
 //! Retention in PostgreSQL. It runs on connections of its own, with the time limit of maintenance.
 
 use async_trait::async_trait;
-use diesel::sql_types::{BigInt, Double, Text as SqlText, Uuid as SqlUuid};
+use diesel::sql_types::{BigInt, Bool, Double, Nullable, Text as SqlText, Uuid as SqlUuid};
 use lcs_domain::repository::RepositoryResult;
+use lcs_domain::retention::ABANDONED_AFTER;
 use lcs_domain::{
     AgentId, ConversationId, PageLimit, PurgeReason, PurgeReport, PurgedConversation, RetentionPolicy,
     RetentionRepository, UserId,
@@ -13,6 +14,7 @@ use super::Postgres;
 use super::connect::Purpose;
 use super::error::Fault;
 use super::operation::{Effect, detached};
+use super::row::no_row;
 use super::statement::statement;
 use crate::row::Row;
 
@@ -27,12 +29,29 @@ statement! {
 }
 
 statement! {
-    /// Removes a batch of conversations.
-    Purge(include_str!("retention/purge.sql")) -> (SqlUuid, SqlUuid, SqlUuid, SqlText) {
+    /// Removes a batch of conversations: whether it was free to, and each of them.
+    Purge(include_str!("retention/purge.sql")) -> (
+        Bool,
+        Nullable<SqlUuid>,
+        Nullable<SqlUuid>,
+        Nullable<SqlUuid>,
+        Nullable<SqlText>,
+    ) {
         idle_seconds: f64 as Double,
         limit: i64 as BigInt,
     }
 }
+
+statement! {
+    /// Removes a batch of requests.
+    PurgeRequests(include_str!("retention/purge_requests.sql")) -> BigInt {
+        ended_seconds: f64 as Double,
+        limit: i64 as BigInt,
+    }
+}
+
+/// Whether nobody else was at it, and a conversation that was removed; all `None` where none was.
+type PurgedRow = (bool, Option<Uuid>, Option<Uuid>, Option<Uuid>, Option<String>);
 
 #[async_trait]
 impl RetentionRepository for Postgres {
@@ -50,20 +69,38 @@ impl RetentionRepository for Postgres {
         let store = self.clone();
         // A purge has no key and needs none: what is gone is gone, and the next batch finds the rest.
         detached(Uuid::nil(), async move {
-            let answer = store.run(Purpose::Maintenance, Effect::Writes(Uuid::nil()), &query).await;
-            let answer = answer.map_err(Fault::into_error)?;
+            let answer = store.run::<PurgedRow>(Purpose::Maintenance, Effect::Writes(Uuid::nil()), &query);
+            let answer = answer.await.map_err(Fault::into_error)?;
             if answer.repeated {
                 tracing::warn!("a batch of purging was run again: what the lost one removed is in no report");
             }
-            Ok(PurgeReport { purged: answer.rows.into_iter().map(purged).collect::<Result<_, _>>()? })
+            let mut report = PurgeReport::default();
+            for row in answer.rows {
+                report.busy = !row.0;
+                report.purged.extend(purged(row)?);
+            }
+            Ok(report)
+        })
+        .await
+    }
+
+    #[tracing::instrument(name = "db.retention.purge_requests", skip_all, fields(limit = limit.get()))]
+    async fn purge_requests(&self, limit: PageLimit) -> RepositoryResult<u64> {
+        let query = PurgeRequests { ended_seconds: ABANDONED_AFTER.as_secs_f64(), limit: limit.get().into() };
+        let store = self.clone();
+        detached(Uuid::nil(), async move {
+            let answer = store.run::<i64>(Purpose::Maintenance, Effect::Writes(Uuid::nil()), &query).await;
+            let count = answer.map_err(Fault::into_error)?.one().ok_or_else(no_row)?;
+            Ok(u64::try_from(count).unwrap_or_default())
         })
         .await
     }
 }
 
-fn purged(
-    (conversation_id, user_id, agent_id, reason): (Uuid, Uuid, Uuid, String),
-) -> RepositoryResult<PurgedConversation> {
+fn purged(row: PurgedRow) -> RepositoryResult<Option<PurgedConversation>> {
+    let (_, Some(conversation_id), Some(user_id), Some(agent_id), Some(reason)) = row else {
+        return Ok(None);
+    };
     let reason = match reason.as_str() {
         "deleted" => PurgeReason::Deleted,
         "expired" => PurgeReason::Expired,
@@ -72,10 +109,10 @@ fn purged(
             return Err(row.inconsistent("reason", "not a known reason"));
         }
     };
-    Ok(PurgedConversation {
+    Ok(Some(PurgedConversation {
         conversation_id: ConversationId::from_uuid(conversation_id),
         user_id: UserId::from_uuid(user_id),
         agent_id: AgentId::from_uuid(agent_id),
         reason,
-    })
+    }))
 }

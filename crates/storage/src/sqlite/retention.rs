@@ -3,8 +3,10 @@
 use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
 use diesel::prelude::*;
+use diesel::sql_types::BigInt;
 use diesel::sqlite::SqliteConnection;
 use lcs_domain::repository::RepositoryResult;
+use lcs_domain::retention::ABANDONED_AFTER;
 use lcs_domain::{
     AgentId, ConversationId, ConversationStatus, PageLimit, PurgeReason, PurgeReport, PurgedConversation,
     RetentionPolicy, RetentionRepository, UserId,
@@ -15,7 +17,7 @@ use super::conversation::DELETED;
 use super::error::Failure;
 use super::row::{BlobUuid, Cell, Micros, Reader};
 use super::schema::conversations::dsl;
-use super::schema::{conversation_tombstones, conversations};
+use super::schema::{conversation_tombstones, conversations, requests};
 use crate::tombstone;
 
 #[derive(Insertable)]
@@ -46,6 +48,10 @@ fn purge(
         at: now.into(),
     };
     diesel::insert_into(conversation_tombstones::table).values(tombstone).execute(connection)?;
+    diesel::delete(requests::table)
+        .filter(requests::conversation_id.eq(BlobUuid::from(purged.conversation_id)))
+        .filter(requests::user_id.eq(BlobUuid::from(purged.user_id)))
+        .execute(connection)?;
     diesel::delete(conversations::table.find(BlobUuid::from(purged.conversation_id))).execute(connection)?;
     Ok(purged)
 }
@@ -92,7 +98,24 @@ impl RetentionRepository for Sqlite {
                     };
                     purged.push(purge(connection, conversation, now)?);
                 }
-                Ok(PurgeReport { purged })
+                Ok(PurgeReport { purged, busy: false })
+            })
+            .await
+    }
+
+    #[tracing::instrument(name = "db.retention.purge_requests", skip_all)]
+    async fn purge_requests(&self, limit: PageLimit) -> RepositoryResult<u64> {
+        const STALE: &str = "DELETE FROM requests WHERE request_id IN (SELECT request_id FROM requests r \
+                             WHERE r.lease_until < ? AND NOT EXISTS (SELECT 1 FROM conversation_turns t \
+                             WHERE t.turn_id = r.turn_id AND t.conversation_id = r.conversation_id \
+                             AND t.user_id = r.user_id) LIMIT ?)";
+        self.database
+            .write("purge", move |connection, now| {
+                let removed = diesel::sql_query(STALE)
+                    .bind::<BigInt, _>(Micros::from(now - ABANDONED_AFTER))
+                    .bind::<BigInt, _>(i64::from(limit.get()))
+                    .execute(connection)?;
+                Ok(removed as u64)
             })
             .await
     }
