@@ -64,7 +64,8 @@ impl Client {
     pub(crate) fn new(url: &str) -> Self {
         // No provider of TLS stands ready by itself, and none is needed.
         let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let tls = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+        let tls =
+            ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
         let tls = tls.with_root_certificates(RootCertStore::empty()).with_no_client_auth();
         let http = reqwest::Client::builder()
             .no_proxy()

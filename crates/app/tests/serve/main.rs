@@ -8,5 +8,11 @@
 #![expect(clippy::indexing_slicing, reason = "a test that looks for what is not there fails")]
 
 mod client;
+mod kill;
+mod outage;
 mod process;
+mod replica;
+mod restart;
+mod retry;
 mod start;
+mod stop;

@@ -32,7 +32,10 @@ async fn a_port_that_is_taken_is_one_sentence() {
     let taken = TcpListener::bind(("127.0.0.1", 0)).unwrap();
     let port = taken.local_addr().unwrap().port().to_string();
     let said = sentence(&Place::sqlite(), &["--port", &port]).await;
-    assert!(said.contains(&format!("cannot listen at 127.0.0.1:{port}")) && said.contains("in use"), "{said}");
+    assert!(
+        said.contains(&format!("cannot listen at 127.0.0.1:{port}")) && said.contains("in use"),
+        "{said}"
+    );
 }
 
 #[tokio::test]
@@ -71,6 +74,10 @@ async fn nothing_of_what_is_said_is_logged_at_any_level() {
     let id = client.list().await[0]["conversation_id"].as_str().unwrap().to_owned();
     client.stream(Some(&id), &format!("tell of {CANARY}")).await.unwrap().rest().await;
     client.history("v2", &id).await;
+    let calls = ["db.conversation.create", "db.turn.append", "db.request.begin", "db.request.finish"];
+    for line in process.log().lines().filter(|line| calls.iter().any(|call| line.contains(call))) {
+        assert!(line.contains("http.request{request_id="), "whose line is this? {line}");
+    }
     // What is refused is not logged either.
     let wrong = json!({ "query": CANARY, "kanarie": 1, "attachments": CANARY });
     assert_eq!(client.post("/v1/query", &wrong).await.status, 422);
