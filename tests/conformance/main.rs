@@ -9,3 +9,4 @@ mod memory;
 mod postgres;
 mod shared;
 mod sqlite;
+mod timed;

@@ -63,6 +63,9 @@ struct Global {
     json: bool,
     #[arg(long, global = true, value_name = "LEVEL", help = LOG_LEVEL_HELP)]
     log_level: Option<String>,
+    /// How to write the log's lines: for people, or as one JSON object each.
+    #[arg(long, global = true, value_name = "FORMAT", default_value = "text")]
+    log_format: log::LogFormat,
 }
 
 #[derive(Subcommand)]
@@ -154,7 +157,7 @@ impl CommandLine {
             Command::Serve(_) => log::SERVICE_DEFAULT,
             _ => log::DEFAULT,
         };
-        log::start(self.global.log_level.as_deref(), default_level)?;
+        log::start(self.global.log_level.as_deref(), default_level, self.global.log_format)?;
         let configuration =
             Configuration::load(self.global.config.as_deref(), self.global.database_url.as_ref())?;
         let again = Again::new(self.global.config.as_deref(), self.global.database_url.as_ref());

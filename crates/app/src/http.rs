@@ -19,6 +19,7 @@ mod in_flight;
 mod info;
 mod json_stream;
 mod llama_stack;
+mod metrics;
 mod new_conversation;
 mod openapi;
 mod parameter;

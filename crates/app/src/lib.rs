@@ -23,6 +23,8 @@ pub mod llama_stack;
 mod persistence_manager;
 pub mod responses;
 mod retention_service;
+pub mod retention_task;
+pub mod telemetry;
 
 pub use agent_manager::PersistentAgentManager;
 pub use agent_state_service::AgentStatePersistenceService;

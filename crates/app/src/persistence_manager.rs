@@ -17,6 +17,7 @@ use crate::agent_manager::Parts;
 use crate::configuration::{Configuration, ModelConfiguration};
 use crate::echo::EchoRuntime;
 use crate::responses::ResponsesRuntime;
+use crate::telemetry::Timed;
 use crate::{
     AgentStatePersistenceService, ConversationPersistenceService, DatabaseService, PersistentAgentManager,
     RetentionService,
@@ -37,6 +38,7 @@ pub struct PersistenceManager {
     runtime: Arc<dyn AgentRuntime>,
     clock: Arc<dyn Clock>,
     payload_limits: PayloadLimits,
+    request_lease: Duration,
 }
 
 impl fmt::Debug for PersistenceManager {
@@ -123,6 +125,11 @@ impl PersistenceManager {
     #[must_use]
     pub const fn payload_limits(&self) -> PayloadLimits {
         self.payload_limits
+    }
+
+    /// How long a request whose process is gone still counts as being answered.
+    pub(crate) const fn request_lease(&self) -> Duration {
+        self.request_lease
     }
 
     /// Whether the services reach the store, or what stands in for it meanwhile.
@@ -254,7 +261,8 @@ fn compose(
 ) -> RepositoryResult<PersistenceManager> {
     let memory_clock = Arc::clone(&clock);
     let memory = move || -> Arc<dyn Repositories> { Arc::new(Memory::new(Arc::clone(&memory_clock))) };
-    let fallback = Arc::new(Fallback::new(database.repositories(), memory, configuration.fallback));
+    let store: Arc<dyn Repositories> = Arc::new(Timed::over(database.repositories()));
+    let fallback = Arc::new(Fallback::new(store, memory, configuration.fallback));
     let repositories: Arc<dyn Repositories> = fallback.clone();
     let idle = Duration::from_hours(24) * configuration.conversation_retention_days;
     let policy = RetentionPolicy::idle_longer_than(idle)?;
@@ -279,5 +287,6 @@ fn compose(
         runtime,
         clock,
         payload_limits: configuration.payload_limits,
+        request_lease: configuration.service.request_lease,
     })
 }

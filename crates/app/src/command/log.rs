@@ -3,9 +3,12 @@
 use std::io::{self, IsTerminal};
 
 use anyhow::{Context as _, Result, bail};
+use clap::ValueEnum;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::format::FmtSpan;
+use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 /// What is logged where nothing is asked for. What a command fails at, it says itself in one sentence:
 /// the warnings on the way there would only say it before, once for each attempt.
@@ -14,8 +17,18 @@ pub(super) const DEFAULT: &str = "error";
 pub(super) const SERVICE_DEFAULT: &str = "info";
 const WRITE: &str = "write off, error, warn, info, debug or trace, or by module as in lcs_storage=debug,info";
 
+/// How a line of the log is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub(super) enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// An object a line, for programs.
+    Json,
+}
+
 /// Starts logging: by `--log-level`, else by `RUST_LOG`, else by `default`.
-pub(super) fn start(log_level: Option<&str>, default: &str) -> Result<()> {
+pub(super) fn start(log_level: Option<&str>, default: &str, format: LogFormat) -> Result<()> {
     let filter = match log_level {
         Some(level) => by_option(level)?,
         None => by_variable(default)?,
@@ -24,12 +37,15 @@ pub(super) fn start(log_level: Option<&str>, default: &str) -> Result<()> {
     let calls = filter.max_level_hint().is_none_or(|level| level >= LevelFilter::DEBUG);
     let stderr = io::stderr();
     let colour = stderr.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    let lines = tracing_subscriber::fmt::layer()
         .with_span_events(if calls { FmtSpan::CLOSE } else { FmtSpan::NONE })
-        .with_ansi(colour)
-        .with_writer(io::stderr)
-        .init();
+        .with_ansi(colour && format == LogFormat::Text)
+        .with_writer(io::stderr);
+    let lines = match format {
+        LogFormat::Text => lines.boxed(),
+        LogFormat::Json => lines.json().flatten_event(true).with_current_span(false).boxed(),
+    };
+    tracing_subscriber::registry().with(lines.with_filter(filter)).init();
     Ok(())
 }
 

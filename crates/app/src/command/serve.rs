@@ -4,11 +4,11 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use clap::Args;
-use lcs_app::PersistenceManager;
 use lcs_app::configuration::StoreConfiguration;
 use lcs_app::http::authentication::authenticator;
 use lcs_app::http::{Service, guarded, router, serve};
 use lcs_app::llama_stack::LlamaStack;
+use lcs_app::{PersistenceManager, retention_task, telemetry};
 use lcs_storage::sqlite::{SqliteConfig, SqliteFile};
 use serde::Serialize;
 use tokio::net::TcpListener;
@@ -43,6 +43,7 @@ impl Serve {
         config.check().map_err(|problem| anyhow!(problem))?;
         configuration.service = config.clone();
         let authenticator = authenticator(&config.authentication).map_err(|problem| anyhow!(problem))?;
+        telemetry::install();
         let llama_stack = configuration.llama_stack.as_ref().filter(|config| config.history_fallback);
         let llama_stack = llama_stack.map(LlamaStack::new).transpose()?;
         let mut stop = Stop::listen();
@@ -64,6 +65,10 @@ impl Serve {
             output.line(&format!("Listening at {url}, with the conversations in {store}. {url}/docs shows what can be asked. Ctrl-C ends."))?;
         }
         let shutdown = CancellationToken::new();
+        let upkeep = tokio::spawn(telemetry::upkeep());
+        let retention = config.retention_interval.map(|interval| {
+            tokio::spawn(retention_task::run(service.manager().clone(), interval, shutdown.clone()))
+        });
         let served = serve(listener, guarded(router(service.clone()), &config), &config, shutdown.clone());
         let mut served = std::pin::pin!(served);
         let ended = tokio::select! {
@@ -85,6 +90,10 @@ impl Serve {
                 }
             }
         };
+        upkeep.abort();
+        if let Some(retention) = retention {
+            retention.abort();
+        }
         ended.context("the server failed")?;
         Ok(ExitCode::SUCCESS)
     }

@@ -15,7 +15,7 @@ use utoipa::ToSchema;
 use super::answer::Stored;
 use super::conversation_id::ConversationName;
 use super::error::ApiError;
-use super::parameter::PathText;
+use super::parameter::{AgentPath, ConversationPath, PathText};
 use super::payload::RawObject;
 use super::refusal::{Conflict, NotFound, PreconditionFailed, PreconditionRequired, Refusal};
 use super::service::{Caller, Service};
@@ -115,7 +115,7 @@ impl From<AgentState> for StoredAgentState {
 /// The state of an agent, with its revision as the `ETag`.
 #[utoipa::path(
     get, path = "/v1/agents/{agent_id}/state", tag = "hosts",
-    params(("agent_id" = String, Path, description = "the agent")),
+    params(AgentPath),
     responses((status = 200, description = "the state", body = StoredAgentState, headers(("ETag" = String))), NotFound, Refusal),
 )]
 pub(super) async fn get_agent_state(
@@ -134,7 +134,7 @@ pub(super) async fn get_agent_state(
 #[utoipa::path(
     put, path = "/v1/agents/{agent_id}/state", tag = "hosts",
     params(
-        ("agent_id" = String, Path, description = "the agent"),
+        AgentPath,
         ("If-Match" = Option<String>, Header, description = "the `ETag` of the revision that the state was made from"),
         ("If-None-Match" = Option<String>, Header, description = "`*`: there must be no state yet"),
     ),
@@ -200,7 +200,7 @@ pub(super) async fn put_agent_state(
 /// Deletes the state of an agent. One that is not there is no error.
 #[utoipa::path(
     delete, path = "/v1/agents/{agent_id}/state", tag = "hosts",
-    params(("agent_id" = String, Path, description = "the agent")),
+    params(AgentPath),
     responses((status = 200, description = "it is gone", body = DeletedState), Refusal),
 )]
 pub(super) async fn delete_agent_state(
@@ -217,7 +217,7 @@ pub(super) async fn delete_agent_state(
 /// The agent that speaks in a conversation, with its state where there is one.
 #[utoipa::path(
     get, path = "/v1/conversations/{conversation_id}/agent", tag = "hosts",
-    params(("conversation_id" = String, Path, description = "the conversation")),
+    params(ConversationPath),
     responses((status = 200, description = "the agent", body = ConversationAgent, headers(("ETag" = String))), NotFound, Refusal),
 )]
 pub(super) async fn get_conversation_agent(

@@ -16,7 +16,7 @@ use super::conversation_id::ConversationName;
 use super::error::ApiError;
 use super::history::{ChatTurn, ConversationAnswer};
 use super::json_stream::json_stream;
-use super::parameter::PathText;
+use super::parameter::{ConversationPath, PathText};
 use super::refusal::{NotFound, Refusal};
 use super::service::{Caller, Service};
 use super::validation::{Fields, JsonObject};
@@ -72,7 +72,7 @@ macro_rules! endpoints {
             /// A conversation and its whole history.
             #[utoipa::path(
                 get, path = $path, tag = $tag,
-                params(("conversation_id" = String, Path, description = "the conversation")),
+                params(ConversationPath),
                 responses((status = 200, description = "the conversation", body = ConversationAnswer), NotFound, Refusal),
             )]
             pub(crate) async fn get_conversation(
@@ -86,7 +86,7 @@ macro_rules! endpoints {
             /// Says what a conversation is about.
             #[utoipa::path(
                 put, path = $path, tag = $tag,
-                params(("conversation_id" = String, Path, description = "the conversation")),
+                params(ConversationPath),
                 request_body = UpdateConversation,
                 responses((status = 200, description = "it is set", body = UpdatedConversation), NotFound, Refusal),
             )]
@@ -102,7 +102,7 @@ macro_rules! endpoints {
             /// Deletes a conversation, everywhere and for ever. One that is not there is no error.
             #[utoipa::path(
                 delete, path = $path, tag = $tag,
-                params(("conversation_id" = String, Path, description = "the conversation")),
+                params(ConversationPath),
                 responses((status = 200, description = "it is gone", body = DeletedConversation), Refusal),
             )]
             pub(crate) async fn delete_conversation(

@@ -3,10 +3,19 @@
 use axum::body::Bytes;
 use lcs_domain::{Durability, RequestId};
 use serde_json::{Value, json};
+use utoipa::ToSchema;
 
 use super::answering::Answer;
 use super::error::ApiError;
 use super::query_request::MediaType;
+
+/// An event of `text/event-stream`, for the document.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "it describes the events, which are written as they are told")]
+pub(super) struct StreamedEvent {
+    /// A JSON object with `event` and `data`, as in the example.
+    data: String,
+}
 
 /// Something that a streamed answer tells its reader.
 #[derive(Debug)]

@@ -2,9 +2,20 @@
 
 use http::HeaderMap;
 use lcs_domain::request::MAX_IDEMPOTENCY_KEY_BYTES;
+use utoipa::IntoParams;
 
 use super::error::ApiError;
 use super::validation::ValidationProblem;
+
+/// The header, for the document.
+#[derive(IntoParams)]
+#[expect(dead_code, reason = "it describes the header, which is read as a text")]
+#[into_params(parameter_in = Header)]
+pub(super) struct IdempotencyHeader {
+    /// The request's retry key: sent again with the same one, it is answered as the first time.
+    #[param(rename = "Idempotency-Key", min_length = 1, max_length = 255, pattern = r"^[!-~]+$")]
+    idempotency_key: Option<String>,
+}
 
 const HEADER: &str = "idempotency-key";
 

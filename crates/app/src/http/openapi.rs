@@ -15,8 +15,8 @@ use super::error::{ErrorAnswer, TextErrorAnswer, ValidationErrorAnswer};
 use super::refusal::{BadRequest, Invalid};
 use super::service::Service;
 use super::{
-    agent_state, conversation, conversation_list, health, info, new_conversation, query, streaming_query,
-    turn,
+    agent_state, conversation, conversation_list, health, info, metrics, new_conversation, query,
+    streaming_query, turn,
 };
 
 /// The name of the security scheme.
@@ -83,6 +83,7 @@ pub(super) fn documented() -> OpenApiRouter<Service> {
         .routes(routes!(info::authorized))
         .routes(routes!(health::liveness))
         .routes(routes!(health::readiness))
+        .routes(routes!(metrics::metrics))
 }
 
 fn register<T: ToSchema>(components: &mut Components) {

@@ -6,9 +6,32 @@ use axum::extract::{FromRequestParts, Path, Query};
 use http::StatusCode;
 use http::request::Parts;
 use lcs_domain::PageLimit;
+use utoipa::IntoParams;
 
 use super::error::ApiError;
 use super::validation::ValidationProblem;
+
+/// The conversation in the path, for the document.
+#[derive(IntoParams)]
+#[expect(dead_code, reason = "it describes the parameter, which is read as a text")]
+#[into_params(parameter_in = Path)]
+pub(super) struct ConversationPath {
+    /// The conversation: a UUID, or 48 hexadecimal digits; the other forms that LCS takes are taken too.
+    #[param(
+        pattern = r"^(conv_)?[0-9A-Fa-f]{48}$|^[0-9A-Fa-f]{32}$|^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$"
+    )]
+    conversation_id: String,
+}
+
+/// The agent in the path, for the document.
+#[derive(IntoParams)]
+#[expect(dead_code, reason = "it describes the parameter, which is read as a text")]
+#[into_params(parameter_in = Path)]
+pub(super) struct AgentPath {
+    /// The agent.
+    #[param(format = Uuid)]
+    agent_id: String,
+}
 
 /// The one text in the path.
 #[derive(Debug)]

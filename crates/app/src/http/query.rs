@@ -5,12 +5,13 @@ use http::HeaderMap;
 
 use serde::Serialize;
 use serde_json::{Map, Value};
+use tracing::Instrument;
 use utoipa::ToSchema;
 
 use super::answer::Stored;
 use super::answering::Answer;
 use super::error::ApiError;
-use super::idempotency::idempotency_key;
+use super::idempotency::{IdempotencyHeader, idempotency_key};
 use super::query_request::{Query, QueryBody};
 use super::refusal::{Conflict, NotFound, Refusal};
 use super::service::{Caller, Service};
@@ -70,7 +71,7 @@ impl From<Answer> for QueryAnswer {
 /// each time. A caller who goes away meanwhile loses nothing: the answer is stored all the same.
 #[utoipa::path(
     post, path = "/v1/query", tag = "query",
-    params(("Idempotency-Key" = Option<String>, Header, max_length = 255, description = "makes the request repeatable")),
+    params(IdempotencyHeader),
     request_body = QueryBody,
     responses((status = 200, description = "the answer", body = QueryAnswer), NotFound, Conflict, Refusal),
 )]
@@ -84,7 +85,8 @@ pub(super) async fn query(
     let answering = service.begin(caller, query, idempotency_key(&headers)?, false).await?;
     let worker = service.clone();
     // A task of its own: a caller who goes away does not take the answer along.
-    let answered = service.tasks().spawn(async move { worker.answer(answering, Hearing::default()).await });
+    let answering = async move { worker.answer(answering, Hearing::default()).await };
+    let answered = service.tasks().spawn(answering.in_current_span());
     let answer = answered.await.map_err(|_| ApiError::internal())??;
     Ok(Stored::ok(answer.durability, QueryAnswer::from(answer)))
 }

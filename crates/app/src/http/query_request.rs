@@ -37,9 +37,11 @@ pub(super) struct QueryBody {
     /// What belongs to the question.
     attachments: Option<Vec<AttachmentBody>>,
     /// Use no tools.
+    #[serde(default)]
     #[schema(default = false)]
     no_tools: bool,
     /// Say of a new conversation what it is about.
+    #[serde(default)]
     #[schema(default = true)]
     generate_topic_summary: bool,
     /// `application/json` or `text/plain`: the form of a streamed answer.

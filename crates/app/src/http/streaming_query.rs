@@ -14,12 +14,13 @@ use lcs_domain::{Interruption, RequestId};
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 use tokio_util::sync::{CancellationToken, DropGuard};
+use tracing::Instrument;
 use utoipa::ToSchema;
 
 use super::answering::{Answer, Answering};
 use super::error::ApiError;
-use super::event::Event;
-use super::idempotency::idempotency_key;
+use super::event::{Event, StreamedEvent};
+use super::idempotency::{IdempotencyHeader, idempotency_key};
 use super::query_request::{MediaType, Query, QueryBody};
 use super::refusal::{Conflict, NotFound, Refusal};
 use super::service::{Caller, Service};
@@ -34,11 +35,11 @@ use axum::Json;
 /// away stops the answer: what had been said by then is stored, and marked as interrupted.
 #[utoipa::path(
     post, path = "/v1/streaming_query", tag = "query",
-    params(("Idempotency-Key" = Option<String>, Header, max_length = 255, description = "makes the request repeatable")),
+    params(IdempotencyHeader),
     request_body = QueryBody,
     responses(
         (status = 200, description = "the answer's events", content(
-            (String = "text/event-stream", example = "data: {\"event\":\"token\",\"data\":{\"id\":0,\"token\":\"Hello\"}}\n\n"),
+            (StreamedEvent = "text/event-stream", example = "data: {\"event\":\"token\",\"data\":{\"id\":0,\"token\":\"Hello\"}}\n\n"),
             (String = "text/plain"),
         )),
         NotFound, Conflict, Refusal,
@@ -59,7 +60,8 @@ pub(super) async fn streaming_query(
     // The body holds the guard: when it is dropped, read to its end or not, nobody listens any more.
     let guard = reader_gone.clone().drop_guard();
     let worker = service.clone();
-    service.tasks().spawn(async move { worker.tell(answering, events, reader_gone).await });
+    let telling = async move { worker.tell(answering, events, reader_gone).await };
+    service.tasks().spawn(telling.in_current_span());
     let content_type = match media_type {
         MediaType::Json => "text/event-stream; charset=utf-8",
         MediaType::Text => "text/plain; charset=utf-8",
@@ -154,7 +156,7 @@ fn end(teller: &Teller, request_id: RequestId, answer: Answer) {
 #[serde(deny_unknown_fields)]
 pub(super) struct InterruptBody {
     /// The `request_id` of its `start` event.
-    #[schema(examples("018f3a5c-7d1e-7b3a-9c55-0242ac120002"))]
+    #[schema(format = Uuid, examples("018f3a5c-7d1e-7b3a-9c55-0242ac120002"))]
     request_id: String,
 }
 

@@ -14,8 +14,8 @@ use utoipa::ToSchema;
 use super::answer::Stored;
 use super::conversation_id::ConversationName;
 use super::error::ApiError;
-use super::idempotency::idempotency_key;
-use super::parameter::{Parameters, PathText};
+use super::idempotency::{IdempotencyHeader, idempotency_key};
+use super::parameter::{ConversationPath, Parameters, PathText};
 use super::payload::{RawObject, metadata_of};
 use super::refusal::{Conflict, NotFound, Refusal};
 use super::service::{Caller, Service};
@@ -148,8 +148,8 @@ impl From<Turn> for StoredTurn {
 #[utoipa::path(
     post, path = "/v1/conversations/{conversation_id}/turns", tag = "hosts",
     params(
-        ("conversation_id" = String, Path, description = "the conversation"),
-        ("Idempotency-Key" = Option<String>, Header, max_length = 255, description = "the retry key, where the body has no `turn_id`"),
+        ConversationPath,
+        IdempotencyHeader,
     ),
     request_body = AppendedTurn,
     responses(
@@ -265,7 +265,7 @@ impl AppendBody {
 #[utoipa::path(
     get, path = "/v1/conversations/{conversation_id}/turns", tag = "hosts",
     params(
-        ("conversation_id" = String, Path, description = "the conversation"),
+        ConversationPath,
         ("after" = Option<u32>, Query, description = "only turns with a number above this one, the lowest first"),
         ("before" = Option<u32>, Query, description = "only turns with a number below this one, the highest of them"),
         ("limit" = Option<u32>, Query, minimum = 1, maximum = 200, description = "how many at most, 50 where nothing is said"),

@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use tracing::{Instrument, Span, error_span, info};
 
 use super::held_body::HeldBody;
+use crate::telemetry;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// How long a caller's id may be, in bytes.
@@ -63,7 +64,9 @@ impl Drop for RequestLine {
         let _entered = self.span.enter();
         let method = self.method.as_str();
         let path = self.route.as_ref().map_or("unmatched", MatchedPath::as_str);
-        let duration_ms = self.begun.elapsed().as_secs_f64() * 1_000.0;
+        let took = self.begun.elapsed();
+        telemetry::request::count(&self.method, path, self.status, took);
+        let duration_ms = took.as_secs_f64() * 1_000.0;
         if let Some(status) = self.status {
             info!(method, path, status = status.as_u16(), duration_ms, "answered");
         } else {

@@ -1,0 +1,54 @@
+//! Retention inside the service: what has been idle too long is removed again and again, while it runs.
+//!
+//! Each replica has such a task. The store lets one of them work at a time, and tells the others so.
+
+use std::time::Duration;
+
+use lcs_domain::RequestId;
+use metrics::{counter, gauge};
+use tokio::time::{Instant, MissedTickBehavior, interval_at};
+use tokio_util::sync::CancellationToken;
+
+use crate::{PersistenceManager, telemetry};
+
+/// The longest that the first run waits: replicas that start together do not all begin together.
+const MAX_JITTER: Duration = Duration::from_mins(5);
+
+/// Runs the retention every `interval` until it is told to stop. What a run has removed by then stays removed.
+pub async fn run(manager: PersistenceManager, interval: Duration, stop: CancellationToken) {
+    let mut ticks = interval_at(Instant::now() + jitter(interval.min(MAX_JITTER)), interval);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let runs = async {
+        loop {
+            ticks.tick().await;
+            run_once(&manager).await;
+        }
+    };
+    tokio::select! {
+        () = runs => {}
+        () = stop.cancelled() => {}
+    }
+}
+
+/// A time up to `most`, another one for each process.
+fn jitter(most: Duration) -> Duration {
+    let id = RequestId::generate();
+    let [.., high, low] = *id.as_uuid().as_bytes();
+    most * u32::from(u16::from_be_bytes([high, low])) / u32::from(u16::MAX)
+}
+
+async fn run_once(manager: &PersistenceManager) {
+    let outcome = match manager.retention().cleanup_old_conversations(|_| ()).await {
+        Ok(report) if report.busy => "busy",
+        Ok(_) => "done",
+        Err(error) => {
+            tracing::warn!(error = %error, "retention run failed: the next one goes on");
+            "failed"
+        }
+    };
+    counter!("lcs_retention_runs_total", "outcome" => outcome).increment(1);
+    if outcome != "failed" {
+        let now = telemetry::seconds(manager.clock().now());
+        gauge!("lcs_retention_last_run_timestamp_seconds").set(now);
+    }
+}

@@ -1,0 +1,92 @@
+//! Every metric: its name, its kind, its labels and what it means. `docs/METRICS.md` is the same list.
+
+use metrics::{describe_counter, describe_gauge, describe_histogram};
+
+/// A metric of the service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Metric {
+    /// Its name.
+    pub name: &'static str,
+    /// How it moves.
+    pub kind: MetricKind,
+    /// The names of its labels.
+    pub labels: &'static [&'static str],
+    /// What it says.
+    pub meaning: &'static str,
+}
+
+/// How a metric moves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MetricKind {
+    /// It rises.
+    Counter,
+    /// It is as of now.
+    Gauge,
+    /// It is a distribution, in buckets.
+    Histogram,
+}
+
+impl MetricKind {
+    /// Prometheus' word for it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Counter => "counter",
+            Self::Gauge => "gauge",
+            Self::Histogram => "histogram",
+        }
+    }
+}
+
+impl Metric {
+    pub(super) fn describe(&self) {
+        match self.kind {
+            MetricKind::Counter => describe_counter!(self.name, self.meaning),
+            MetricKind::Gauge => describe_gauge!(self.name, self.meaning),
+            MetricKind::Histogram => describe_histogram!(self.name, self.meaning),
+        }
+    }
+}
+
+macro_rules! metrics {
+    ($($kind:ident $name:literal [$($label:literal),*] $meaning:literal;)*) => {
+        /// Every metric.
+        pub const METRICS: &[Metric] = &[$(Metric {
+            name: $name,
+            kind: MetricKind::$kind,
+            labels: &[$($label),*],
+            meaning: $meaning,
+        }),*];
+    };
+}
+
+metrics! {
+    Counter "lcs_http_requests_total" ["method", "path", "status"] "Requests, by route and status; 499 is a client that went away.";
+    Histogram "lcs_http_request_duration_seconds" ["path"] "Time until the whole answer was sent, by route.";
+    Counter "ls_rest_api_calls_total" ["path", "status_code"] "LCS's name for the requests.";
+    Histogram "ls_response_duration_seconds" ["path"] "LCS's name for the time that they took.";
+    Histogram "lcs_query_duration_seconds" ["operation"] "Time that the store took, by operation.";
+    Counter "lcs_query_errors_total" ["operation", "kind"] "What the store refused or failed at, by operation and error.";
+    Counter "lcs_appends_total" ["outcome"] "Turns to be stored: appended, replayed, conflict, or failed.";
+    Counter "lcs_answers_total" ["durability"] "Answers to queries, by how durable they are.";
+    Gauge "lcs_pool_connections" ["state"] "Connections to the database: idle, or in_use.";
+    Gauge "lcs_pool_max_connections" [] "The most connections that there may be.";
+    Gauge "lcs_pool_waiting" [] "Calls that wait for a connection now.";
+    Counter "lcs_pool_waits_total" [] "Calls that had to wait for a connection.";
+    Gauge "lcs_pool_wait_seconds_total" [] "Time that calls have waited for a connection, all together; it only rises.";
+    Counter "lcs_pool_timeouts_total" [] "Calls that waited for a connection in vain.";
+    Counter "lcs_pool_opened_total" [] "Connections that were opened.";
+    Counter "lcs_pool_closed_total" ["reason"] "Connections that were closed: broken, invalid, max_lifetime, or idle_timeout.";
+    Counter "lcs_cache_gets_total" ["outcome"] "Agents that were asked of the cache: hit, miss, or coalesced with a load under way.";
+    Counter "lcs_cache_removed_total" ["reason"] "Agents that left the cache: evicted, expired, or stale.";
+    Gauge "lcs_cache_size" [] "Agents in the cache.";
+    Gauge "lcs_cache_loading" [] "Agents that are being loaded.";
+    Gauge "lcs_fallback_state" ["state"] "1 for the state that the fallback is in: closed, open, or half_open.";
+    Counter "lcs_fallback_openings_total" [] "How often the database was given up for gone.";
+    Gauge "lcs_fallback_volatile" ["entity"] "What is in memory only: conversations, turns, agent_states.";
+    Counter "lcs_fallback_discarded_total" ["entity"] "What was in memory only, and was discarded when the database was back.";
+    Counter "lcs_retention_runs_total" ["outcome"] "Runs of the retention: done, busy where another replica was at it, or failed.";
+    Counter "lcs_retention_purged_total" ["reason"] "Conversations that it removed: expired, deleted, or erased.";
+    Gauge "lcs_retention_last_run_timestamp_seconds" [] "When its last run ended, done or busy; 0 before the first.";
+    Gauge "process_start_time_seconds" [] "When the process began to count.";
+}

@@ -1,0 +1,94 @@
+//! What is looked at when the metrics are asked for: the pool, the cache, the fallback.
+
+use chrono::{DateTime, Utc};
+use lcs_agent_cache::CacheMetrics;
+use lcs_agent_cache::fallback::{CircuitState, FallbackStatus, VolatileCount};
+use lcs_domain::{Durability, PoolStatus};
+use metrics::{counter, gauge};
+
+use crate::PersistenceManager;
+
+/// Counters begin with 0, so that their first rise is seen as one.
+pub(super) fn begin(now: DateTime<Utc>) {
+    gauge!("process_start_time_seconds").set(super::seconds(now));
+    gauge!("lcs_retention_last_run_timestamp_seconds").set(0.0);
+    for outcome in ["appended", "replayed", "conflict", "failed"] {
+        counter!("lcs_appends_total", "outcome" => outcome).absolute(0);
+    }
+    for durability in [Durability::Durable, Durability::Journaled, Durability::Volatile] {
+        counter!("lcs_answers_total", "durability" => durability.as_str()).absolute(0);
+    }
+    for outcome in ["done", "busy", "failed"] {
+        counter!("lcs_retention_runs_total", "outcome" => outcome).absolute(0);
+    }
+    for reason in ["expired", "deleted", "erased"] {
+        counter!("lcs_retention_purged_total", "reason" => reason).absolute(0);
+    }
+}
+
+pub(super) fn look(manager: &PersistenceManager) {
+    if let Some(status) = manager.repositories().pool_status() {
+        pool(&status);
+    }
+    cache(&manager.agent_manager().cache_metrics());
+    fallback(&manager.fallback_status());
+}
+
+fn pool(status: &PoolStatus) {
+    gauge!("lcs_pool_connections", "state" => "idle").set(status.idle);
+    gauge!("lcs_pool_connections", "state" => "in_use").set(status.in_use);
+    gauge!("lcs_pool_max_connections").set(status.max_size);
+    set("lcs_pool_waiting", status.waiting);
+    counter!("lcs_pool_waits_total").absolute(status.get_waited);
+    gauge!("lcs_pool_wait_seconds_total").set(status.get_wait_time.as_secs_f64());
+    counter!("lcs_pool_timeouts_total").absolute(status.get_timed_out);
+    counter!("lcs_pool_opened_total").absolute(status.connections_created);
+    let closed = [
+        ("broken", status.closed_broken),
+        ("invalid", status.closed_invalid),
+        ("max_lifetime", status.closed_max_lifetime),
+        ("idle_timeout", status.closed_idle_timeout),
+    ];
+    for (reason, count) in closed {
+        counter!("lcs_pool_closed_total", "reason" => reason).absolute(count);
+    }
+}
+
+fn cache(metrics: &CacheMetrics) {
+    for (outcome, count) in
+        [("hit", metrics.hits), ("miss", metrics.misses), ("coalesced", metrics.coalesced)]
+    {
+        counter!("lcs_cache_gets_total", "outcome" => outcome).absolute(count);
+    }
+    for (reason, count) in
+        [("evicted", metrics.evicted), ("expired", metrics.expired), ("stale", metrics.stale)]
+    {
+        counter!("lcs_cache_removed_total", "reason" => reason).absolute(count);
+    }
+    set("lcs_cache_size", metrics.size as u64);
+    set("lcs_cache_loading", metrics.loading as u64);
+}
+
+fn fallback(status: &FallbackStatus) {
+    for state in [CircuitState::Closed, CircuitState::Open, CircuitState::HalfOpen] {
+        let is_it = u32::from(status.state == state);
+        gauge!("lcs_fallback_state", "state" => state.as_str()).set(is_it);
+    }
+    counter!("lcs_fallback_openings_total").absolute(status.openings);
+    for (entity, count) in entities(status.volatile) {
+        #[expect(clippy::cast_precision_loss, reason = "no memory holds 2^53 of them")]
+        gauge!("lcs_fallback_volatile", "entity" => entity).set(count as f64);
+    }
+    for (entity, count) in entities(status.discarded) {
+        counter!("lcs_fallback_discarded_total", "entity" => entity).absolute(count);
+    }
+}
+
+const fn entities(count: VolatileCount) -> [(&'static str, u64); 3] {
+    [("conversations", count.conversations), ("turns", count.turns), ("agent_states", count.agent_states)]
+}
+
+fn set(name: &'static str, count: u64) {
+    #[expect(clippy::cast_precision_loss, reason = "no memory holds 2^53 of them")]
+    gauge!(name).set(count as f64);
+}
