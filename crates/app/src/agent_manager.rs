@@ -20,6 +20,7 @@ use lcs_domain::{
     RepositoryError, Text, TurnId, TurnPage, TurnRange, UserId,
 };
 use serde::Serialize;
+use tracing::Instrument;
 
 pub use self::error::AgentManagerError;
 pub use self::hearing::Hearing;
@@ -199,10 +200,8 @@ impl PersistentAgentManager {
             () = hearing.stop.cancelled() => None,
         };
         let interrupted = whole.is_none();
-        let AgentAnswer { output_message, usage } = match whole {
-            Some(answer) => answer,
-            None => AgentAnswer::new(recorder.said()?),
-        };
+        let answer = whole.map_or_else(|| recorder.said().map(AgentAnswer::new), Ok)?;
+        let AgentAnswer { output_message, usage } = answer;
         let mut metadata = request.metadata.noted(usage.notes())?;
         if interrupted {
             metadata = metadata.marked(Mark::Interrupted)?;
@@ -221,7 +220,8 @@ impl PersistentAgentManager {
         };
         let manager = self.clone();
         // A task of its own: a caller who goes away cannot cut the write in half.
-        let stored = tokio::spawn(async move { manager.store(live, held, answered).await }).await;
+        let storing = async move { manager.store(live, held, answered).await };
+        let stored = tokio::spawn(storing.in_current_span()).await;
         stored.unwrap_or_else(|_| {
             // It panicked, or the runtime is going down: either way the answer is not lost with it.
             let source = RepositoryError::OutcomeUnknown { key: turn_id.to_string() };

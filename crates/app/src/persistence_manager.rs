@@ -38,6 +38,7 @@ pub struct PersistenceManager {
     runtime: Arc<dyn AgentRuntime>,
     clock: Arc<dyn Clock>,
     payload_limits: PayloadLimits,
+    request_lease: Duration,
 }
 
 impl fmt::Debug for PersistenceManager {
@@ -124,6 +125,11 @@ impl PersistenceManager {
     #[must_use]
     pub const fn payload_limits(&self) -> PayloadLimits {
         self.payload_limits
+    }
+
+    /// How long a request whose process is gone still counts as being answered.
+    pub(crate) const fn request_lease(&self) -> Duration {
+        self.request_lease
     }
 
     /// Whether the services reach the store, or what stands in for it meanwhile.
@@ -281,5 +287,6 @@ fn compose(
         runtime,
         clock,
         payload_limits: configuration.payload_limits,
+        request_lease: configuration.service.request_lease,
     })
 }

@@ -229,6 +229,7 @@ persistence:
     request_timeout_seconds: 0
     header_read_timeout_seconds: 0
     shutdown_timeout_seconds: 0
+    request_lease_seconds: 0
     retention_interval_seconds: -1
     colour: teal
   authentication:
@@ -272,6 +273,7 @@ persistence:
         "service.request_timeout_seconds",
         "service.header_read_timeout_seconds",
         "service.shutdown_timeout_seconds",
+        "service.request_lease_seconds",
         "service.retention_interval_seconds",
         "authentication.module",
         "authentication.jwk_url",
@@ -475,6 +477,7 @@ fn the_service_has_the_documented_defaults() {
     assert_eq!((service.max_concurrent_requests, service.request_timeout), (512, Duration::from_mins(2)));
     assert_eq!(service.header_read_timeout, Duration::from_secs(10));
     assert_eq!(service.shutdown_timeout, Duration::from_secs(30));
+    assert_eq!(service.request_lease, Duration::from_secs(30));
     assert_eq!(service.retention_interval, Some(Duration::from_hours(1)));
     assert!(matches!(service.authentication.module, AuthenticationModule::Noop));
 

@@ -216,6 +216,7 @@ macro_rules! conformance_suite {
             p6_deleted {
                 deleted_stays_deleted
                 purged_stays_purged
+                what_was_deleted_is_known
                 an_external_id_is_free_after_the_purge
                 deletes_at_once_delete_once
                 a_write_racing_a_delete_never_brings_back

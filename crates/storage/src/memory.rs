@@ -11,7 +11,7 @@ mod request;
 mod retention;
 mod turn;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
@@ -41,8 +41,8 @@ struct Tables {
     agents: HashMap<AgentId, ConversationId>,
     /// Where the turn of an id stands.
     turns: HashMap<TurnId, ConversationId>,
-    /// The conversations that were purged.
-    tombstones: HashSet<ConversationId>,
+    /// The conversations that were purged, and whose they were.
+    tombstones: HashMap<ConversationId, UserId>,
     requests: HashMap<RequestId, Request>,
     /// The request that a user's key names.
     keys: HashMap<(UserId, String), RequestId>,
@@ -290,6 +290,6 @@ mod tests {
         memory.purge_batch(policy, PageLimit::MAX).await.unwrap();
         let tables = memory.tables();
         assert!(tables.conversations.is_empty() && tables.turns.is_empty());
-        assert!(tables.tombstones.contains(&conversation.conversation_id));
+        assert!(tables.tombstones.contains_key(&conversation.conversation_id));
     }
 }

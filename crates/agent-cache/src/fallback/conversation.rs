@@ -56,6 +56,17 @@ impl ConversationRepository for Fallback {
         }
     }
 
+    async fn was_deleted(&self, user_id: UserId, id: ConversationId) -> RepositoryResult<bool> {
+        match self.circuit.route() {
+            Route::Primary(epoch) => {
+                self.watched(epoch, self.primary.conversations().was_deleted(user_id, id)).await
+            }
+            Route::Outage(outage) => {
+                Err(outage.refusal("what was deleted cannot be known before, try again then"))
+            }
+        }
+    }
+
     async fn get(&self, user_id: UserId, id: ConversationId) -> RepositoryResult<Option<Conversation>> {
         match self.circuit.route() {
             Route::Primary(epoch) => self.watched(epoch, self.primary.conversations().get(user_id, id)).await,

@@ -142,6 +142,13 @@ impl ConversationRepository for Fake {
         ConversationRepository::create(self, user_id, new).await
     }
 
+    async fn was_deleted(&self, user_id: UserId, id: ConversationId) -> RepositoryResult<bool> {
+        let held = self.enter().await?;
+        Ok(held.get(&id).is_some_and(|held| {
+            held.conversation.user_id == user_id && held.conversation.status == ConversationStatus::Deleted
+        }))
+    }
+
     async fn get(&self, user_id: UserId, id: ConversationId) -> RepositoryResult<Option<Conversation>> {
         Ok(own(&mut *self.enter().await?, user_id, id).ok().map(|held| held.conversation.clone()))
     }

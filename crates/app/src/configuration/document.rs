@@ -78,6 +78,7 @@ section!(Service {
     request_timeout_seconds: Value = "request_timeout_seconds",
     header_read_timeout_seconds: Value = "header_read_timeout_seconds",
     shutdown_timeout_seconds: Value = "shutdown_timeout_seconds",
+    request_lease_seconds: Value = "request_lease_seconds",
     retention_interval_seconds: Value = "retention_interval_seconds",
 });
 

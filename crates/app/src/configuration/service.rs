@@ -27,6 +27,9 @@ pub struct ServiceConfig {
     pub header_read_timeout: Duration,
     /// How long what was accepted may still take when the service is told to stop.
     pub shutdown_timeout: Duration,
+    /// How long a request whose process is gone still counts as being answered: only then another process
+    /// that is sent it again, with its key, answers it.
+    pub request_lease: Duration,
     /// How often what has been idle too long is removed; `None` is never.
     pub retention_interval: Option<Duration>,
     /// How the service finds out who asks.
@@ -88,6 +91,7 @@ pub(super) fn read(reader: &mut Reader<'_>, persistence: &Persistence) -> Servic
         number("header_read_timeout_seconds", &section.header_read_timeout_seconds, 1..=300, "seconds", 10);
     let shutdown =
         number("shutdown_timeout_seconds", &section.shutdown_timeout_seconds, 1..=3_600, "seconds", 30);
+    let lease = number("request_lease_seconds", &section.request_lease_seconds, 1..=3_600, "seconds", 30);
     let retention = number(
         "retention_interval_seconds",
         &section.retention_interval_seconds,
@@ -105,6 +109,7 @@ pub(super) fn read(reader: &mut Reader<'_>, persistence: &Persistence) -> Servic
         request_timeout: seconds(request),
         header_read_timeout: seconds(header_read),
         shutdown_timeout: seconds(shutdown),
+        request_lease: seconds(lease),
         retention_interval: (retention > 0).then(|| seconds(retention)),
         authentication: authentication::read(
             reader,

@@ -18,7 +18,7 @@ use uuid::Uuid;
 
 use super::error::ApiError;
 use super::history::Output;
-use super::in_flight::{Entered, LEASE};
+use super::in_flight::Entered;
 use super::query_request::Query;
 use super::service::{Caller, Service};
 use crate::agent_manager::{AgentManagerError, Hearing, TurnAnswer, TurnRequest};
@@ -97,7 +97,7 @@ impl Service {
                 request_hash: answering.query.hash,
                 conversation_id,
                 turn_id,
-                lease: LEASE,
+                lease: self.manager().request_lease(),
             };
             let outcome = self.repositories().requests().begin(user_id, attempt).await;
             let target = match outcome.map_err(|error| ApiError::of_repository(&error, None))? {

@@ -9,8 +9,6 @@ use lcs_domain::{Repositories, RequestId, UserId};
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-/// How long a request is known to be worked on after its process has last said so.
-pub(super) const LEASE: Duration = Duration::from_secs(30);
 /// How often it is asked which requests are to be stopped.
 const LOOK_INTERVAL: Duration = Duration::from_millis(500);
 
@@ -27,11 +25,16 @@ struct Entry {
 }
 
 impl InFlight {
-    /// None yet. A task watches them until the last clone is dropped.
-    pub(super) fn new(repositories: Arc<dyn Repositories>) -> Self {
+    /// None yet. A task watches them until the last clone is dropped: a request is known to be worked on for
+    /// `lease` after it was last seen to.
+    pub(super) fn new(repositories: Arc<dyn Repositories>, lease: Duration) -> Self {
         let requests = Arc::default();
         let ended = CancellationToken::new();
-        tokio::spawn(ended.clone().run_until_cancelled_owned(watch(Arc::clone(&requests), repositories)));
+        tokio::spawn(ended.clone().run_until_cancelled_owned(watch(
+            Arc::clone(&requests),
+            repositories,
+            lease,
+        )));
         Self { requests, _watch: Arc::new(ended.drop_guard()) }
     }
 
@@ -67,7 +70,7 @@ impl Drop for Entered {
     }
 }
 
-async fn watch(requests: Arc<Requests>, repositories: Arc<dyn Repositories>) {
+async fn watch(requests: Arc<Requests>, repositories: Arc<dyn Repositories>, lease: Duration) {
     let mut ticks = tokio::time::interval(LOOK_INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -76,7 +79,7 @@ async fn watch(requests: Arc<Requests>, repositories: Arc<dyn Repositories>) {
         if answered.is_empty() {
             continue;
         }
-        match repositories.requests().renew(&answered, LEASE).await {
+        match repositories.requests().renew(&answered, lease).await {
             Ok(interrupted) => {
                 let requests = lock(&requests);
                 for id in interrupted {

@@ -91,8 +91,10 @@ impl Service {
     ) -> Result<Option<Vec<AdoptedTurn>>, ApiError> {
         let Some(llama_stack) = self.llama_stack() else { return Ok(None) };
         let items = llama_stack.items(&name.llama_stack_id(), caller.0.token.as_ref()).await;
-        let items = items.map_err(|error| ApiError::of_agent(&error))?;
-        Ok(items.map(|items| turns_of(&items)))
+        let Some(items) = items.map_err(|error| ApiError::of_agent(&error))? else { return Ok(None) };
+        let deleted = self.repositories().conversations().was_deleted(caller.user_id(), name.id).await;
+        let deleted = deleted.map_err(|error| ApiError::of_repository(&error, Some(&name.shown)))?;
+        Ok((!deleted).then(|| turns_of(&items)))
     }
 }
 

@@ -5,6 +5,7 @@ use http::HeaderMap;
 
 use serde::Serialize;
 use serde_json::{Map, Value};
+use tracing::Instrument;
 use utoipa::ToSchema;
 
 use super::answer::Stored;
@@ -84,7 +85,8 @@ pub(super) async fn query(
     let answering = service.begin(caller, query, idempotency_key(&headers)?, false).await?;
     let worker = service.clone();
     // A task of its own: a caller who goes away does not take the answer along.
-    let answered = service.tasks().spawn(async move { worker.answer(answering, Hearing::default()).await });
+    let answering = async move { worker.answer(answering, Hearing::default()).await };
+    let answered = service.tasks().spawn(answering.in_current_span());
     let answer = answered.await.map_err(|_| ApiError::internal())??;
     Ok(Stored::ok(answer.durability, QueryAnswer::from(answer)))
 }

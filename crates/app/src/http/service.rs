@@ -46,7 +46,7 @@ impl Service {
         authenticator: Arc<dyn Authenticator>,
         llama_stack: Option<LlamaStack>,
     ) -> Self {
-        let in_flight = InFlight::new(manager.repositories());
+        let in_flight = InFlight::new(manager.repositories(), manager.request_lease());
         let (tasks, readiness) = (TaskTracker::new(), Readiness::default());
         Self { parts: Arc::new(Parts { manager, authenticator, llama_stack, in_flight, tasks, readiness }) }
     }

@@ -14,6 +14,7 @@ use lcs_domain::{Interruption, RequestId};
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 use tokio_util::sync::{CancellationToken, DropGuard};
+use tracing::Instrument;
 use utoipa::ToSchema;
 
 use super::answering::{Answer, Answering};
@@ -59,7 +60,8 @@ pub(super) async fn streaming_query(
     // The body holds the guard: when it is dropped, read to its end or not, nobody listens any more.
     let guard = reader_gone.clone().drop_guard();
     let worker = service.clone();
-    service.tasks().spawn(async move { worker.tell(answering, events, reader_gone).await });
+    let telling = async move { worker.tell(answering, events, reader_gone).await };
+    service.tasks().spawn(telling.in_current_span());
     let content_type = match media_type {
         MediaType::Json => "text/event-stream; charset=utf-8",
         MediaType::Text => "text/plain; charset=utf-8",

@@ -148,6 +148,11 @@ impl ConversationRepository for Timed {
         timed("conversation.adopt", self.0.conversations().adopt(user_id, new, turns)).await
     }
 
+    async fn was_deleted(&self, user_id: UserId, conversation_id: ConversationId) -> RepositoryResult<bool> {
+        let asked = self.0.conversations().was_deleted(user_id, conversation_id);
+        timed("conversation.was_deleted", asked).await
+    }
+
     async fn get(
         &self,
         user_id: UserId,

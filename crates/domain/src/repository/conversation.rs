@@ -36,6 +36,10 @@ pub trait ConversationRepository: Send + Sync {
         turns: Vec<NewTurn>,
     ) -> RepositoryResult<Conversation>;
 
+    /// Whether the user had a conversation of this id that is deleted or purged: it never comes back (P6),
+    /// wherever else it may still be.
+    async fn was_deleted(&self, user_id: UserId, conversation_id: ConversationId) -> RepositoryResult<bool>;
+
     /// The conversation, unless it is absent, foreign or deleted.
     async fn get(
         &self,

@@ -2,7 +2,8 @@
 
 use lcs_domain::conversation::OpenStatus;
 use lcs_domain::{
-    AgentId, AppendTurn, Conversation, ConversationUpdate, NewConversation, PageLimit, TurnRange,
+    AgentId, AppendTurn, Conversation, ConversationId, ConversationUpdate, NewConversation, PageLimit,
+    TurnRange,
 };
 
 use super::Harness;
@@ -90,6 +91,31 @@ pub async fn purged_stays_purged(harness: &dyn Harness) {
         assert_gone(&other, &new, &conversation, &said).await;
         assert_eq!(client.purge(policy()).await, [], "it is purged once");
         client.assert_sound().await;
+    }
+}
+
+/// What was deleted or has expired is told from what never was, to its own user alone.
+pub async fn what_was_deleted_is_known(harness: &dyn Harness) {
+    let client = Client::of(harness).await;
+    let stranger = Client::of(harness).await;
+    for deleted in [true, false] {
+        let (_, conversation, _) = lived(&client).await;
+        let id = conversation.conversation_id;
+        let was_deleted = async |user_id, id| {
+            let answer = client.store.conversations().was_deleted(user_id, id).await;
+            answer.expect("it is known whether it was deleted")
+        };
+        assert!(!was_deleted(client.user_id, id).await, "it is there");
+        if deleted {
+            client.delete(&conversation).await;
+            assert!(was_deleted(client.user_id, id).await, "it was deleted just now");
+        } else {
+            harness.age(id, LONG_AGO).await;
+        }
+        assert_eq!(client.purge(policy()).await.len(), 1, "it may go");
+        assert!(was_deleted(client.user_id, id).await, "it was purged");
+        assert!(!was_deleted(stranger.user_id, id).await, "P9: nobody else learns that it was");
+        assert!(!was_deleted(client.user_id, ConversationId::generate()).await, "it never was");
     }
 }
 

@@ -18,7 +18,7 @@ use super::{Memory, Row, Tables};
 impl Tables {
     /// Whether an id of `new` is in use or was, or the user has another conversation of its external id.
     fn has_used(&self, user_id: UserId, new: &NewConversation) -> bool {
-        self.tombstones.contains(&new.conversation_id)
+        self.tombstones.contains_key(&new.conversation_id)
             || self.conversations.contains_key(&new.conversation_id)
             || self.agents.contains_key(&new.agent_id)
             || new.external_id.is_some()
@@ -128,6 +128,15 @@ impl ConversationRepository for Memory {
             row.push(turn);
         }
         Ok(row.conversation.clone())
+    }
+
+    #[tracing::instrument(name = "db.conversation.was_deleted", skip_all, fields(%conversation_id))]
+    async fn was_deleted(&self, user_id: UserId, conversation_id: ConversationId) -> RepositoryResult<bool> {
+        let tables = self.tables();
+        let deleted = tables.conversations.get(&conversation_id).is_some_and(|row| {
+            row.conversation.user_id == user_id && row.conversation.status == ConversationStatus::Deleted
+        });
+        Ok(deleted || tables.tombstones.get(&conversation_id) == Some(&user_id))
     }
 
     #[tracing::instrument(name = "db.conversation.get", skip_all, fields(%conversation_id))]

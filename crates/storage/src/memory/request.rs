@@ -74,8 +74,9 @@ impl RequestRepository for Memory {
     #[tracing::instrument(name = "db.request.begin", skip_all, fields(request_id = %begin.request_id))]
     async fn begin(&self, user_id: UserId, begin: BeginRequest) -> RepositoryResult<Begun> {
         begin.validate()?;
-        let now = self.clock.now();
         let mut tables = self.tables();
+        // Under the lock: a lease that somebody else has just been given did not begin in the future.
+        let now = self.clock.now();
         let key = begin.idempotency_key.clone().map(|key| (user_id, key));
         let known = match &key {
             Some(key) => tables.keys.get(key).copied(),

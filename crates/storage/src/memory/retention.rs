@@ -55,7 +55,7 @@ impl RetentionRepository for Memory {
             tables.forget_all(usize::MAX, |_, request| {
                 request.user_id == *user_id && request.target.conversation_id == *conversation_id
             });
-            tables.tombstones.insert(*conversation_id);
+            tables.tombstones.insert(*conversation_id, *user_id);
             tables.agents.remove(agent_id);
             let row = tables.conversations.remove(conversation_id);
             for stored in row.into_iter().flat_map(|row| row.turns) {

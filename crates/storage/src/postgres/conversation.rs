@@ -72,6 +72,15 @@ statement! {
 }
 
 statement! {
+    /// Whether a conversation was deleted or purged.
+    WasDeleted(include_str!("conversation/was_deleted.sql")) -> Bool {
+        user_id: Uuid as SqlUuid,
+        conversation_id: Uuid as SqlUuid,
+        user_hash: Vec<u8> as Bytea,
+    }
+}
+
+statement! {
     /// A page of a user's conversations.
     List(include_str!("conversation/list.sql")) -> ColumnsOf<ConversationRow> {
         user_id: Uuid as SqlUuid,
@@ -112,6 +121,16 @@ impl ConversationRepository for Postgres {
         let store = self.clone();
         let key = new.conversation_id.into();
         detached(key, async move { store.adopt_conversation(user_id, new, turns).await }).await
+    }
+
+    #[tracing::instrument(name = "db.conversation.was_deleted", skip_all, fields(%user_id, %conversation_id))]
+    async fn was_deleted(&self, user_id: UserId, conversation_id: ConversationId) -> RepositoryResult<bool> {
+        let query = WasDeleted {
+            user_id: user_id.into(),
+            conversation_id: conversation_id.into(),
+            user_hash: user_hash(user_id).to_vec(),
+        };
+        Ok(self.read(&query).await?.into_iter().next().unwrap_or(false))
     }
 
     #[tracing::instrument(name = "db.conversation.get", skip_all, fields(%user_id, %conversation_id))]

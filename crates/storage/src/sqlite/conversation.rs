@@ -4,6 +4,7 @@ mod summary;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
+use diesel::dsl::exists;
 use diesel::prelude::*;
 use diesel::sqlite::{Sqlite as Backend, SqliteConnection};
 use futures_util::stream::BoxStream;
@@ -17,9 +18,11 @@ use lcs_domain::{
 use super::Sqlite;
 use super::error::Failure;
 use super::row::{BlobUuid, Cell, ConversationRow, Micros, Reader};
+use super::schema::conversation_tombstones;
 use super::schema::conversations::{self, dsl};
 use super::turn::{self, AdvanceHead, Payloads};
 use crate::row::ConversationRecord;
+use crate::tombstone::user_hash;
 
 pub(super) const DELETED: &str = ConversationStatus::Deleted.as_str();
 
@@ -207,6 +210,24 @@ impl ConversationRepository for Sqlite {
                 }
                 .execute(connection)?;
                 Ok(adopted)
+            })
+            .await
+    }
+
+    #[tracing::instrument(name = "db.conversation.was_deleted", skip_all, fields(%user_id, %conversation_id))]
+    async fn was_deleted(&self, user_id: UserId, conversation_id: ConversationId) -> RepositoryResult<bool> {
+        self.database
+            .read(move |connection| {
+                let id = BlobUuid::from(conversation_id);
+                let deleted = dsl::conversations
+                    .filter(dsl::user_id.eq(BlobUuid::from(user_id)))
+                    .filter(dsl::conversation_id.eq(id))
+                    .filter(dsl::status.eq(DELETED));
+                let purged = conversation_tombstones::table
+                    .filter(conversation_tombstones::conversation_id.eq(id))
+                    .filter(conversation_tombstones::user_hash.eq(user_hash(user_id).to_vec()));
+                Ok(diesel::select(exists(deleted)).get_result::<bool>(connection)?
+                    || diesel::select(exists(purged)).get_result::<bool>(connection)?)
             })
             .await
     }

@@ -167,12 +167,15 @@ impl RequestRepository for Sqlite {
             .write("(it has none: just run it again)", move |connection, now| {
                 let mut interrupted = Vec::new();
                 for (user_id, request_id) in requests {
+                    let running = owned(user_id, request_id).filter(dsl::lease_until.is_not_null());
+                    // It is asked several times a second: a lease that has most of its time left is not written again.
+                    let most = lease_end(now, lease.mul_f32(0.75));
+                    let renewed = dsl::lease_until.between(most, lease_end(now, lease));
+                    diesel::update(running.filter(diesel::dsl::not(renewed)))
+                        .set(dsl::lease_until.eq(lease_end(now, lease)))
+                        .execute(connection)?;
                     let since: Option<Option<i64>> =
-                        diesel::update(owned(user_id, request_id).filter(dsl::lease_until.is_not_null()))
-                            .set(dsl::lease_until.eq(lease_end(now, lease)))
-                            .returning(dsl::interrupted_at)
-                            .get_result(connection)
-                            .optional()?;
+                        running.select(dsl::interrupted_at).first(connection).optional()?;
                     if since.flatten().is_some() {
                         interrupted.push(request_id);
                     }
