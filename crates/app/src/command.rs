@@ -157,7 +157,7 @@ impl CommandLine {
             Command::Serve(_) => log::SERVICE_DEFAULT,
             _ => log::DEFAULT,
         };
-        log::start(self.global.log_level.as_deref(), default_level, self.global.log_format)?;
+        let log = log::start(self.global.log_level.as_deref(), default_level, self.global.log_format)?;
         let configuration =
             Configuration::load(self.global.config.as_deref(), self.global.database_url.as_ref())?;
         let again = Again::new(self.global.config.as_deref(), self.global.database_url.as_ref());
@@ -178,6 +178,7 @@ impl CommandLine {
         });
         // A look-up or a lock that a command no longer waits for does not keep the process.
         runtime.shutdown_timeout(Duration::from_secs(1));
+        log.finish();
         done
     }
 }

@@ -170,7 +170,7 @@ pub(crate) fn base_url(text: &str) -> Result<Url, &'static str> {
 }
 
 /// TLS that trusts the certificates of `ca_cert_path`, or the system's.
-fn tls(ca_cert_path: Option<&Path>) -> Result<ClientConfig, AgentError> {
+pub(crate) fn tls(ca_cert_path: Option<&Path>) -> Result<ClientConfig, AgentError> {
     let mut roots = RootCertStore::empty();
     let Some(path) = ca_cert_path else {
         roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);

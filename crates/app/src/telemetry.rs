@@ -8,6 +8,8 @@ mod metric;
 pub(crate) mod request;
 mod state;
 mod timed;
+#[cfg(feature = "opentelemetry")]
+pub mod trace;
 
 use std::sync::OnceLock;
 use std::time::Duration;

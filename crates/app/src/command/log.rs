@@ -9,6 +9,8 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::format::FmtSpan;
 use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
 use tracing_subscriber::util::SubscriberInitExt as _;
+#[cfg(feature = "opentelemetry")]
+use {anyhow::anyhow, lcs_app::telemetry::trace::Traces};
 
 /// What is logged where nothing is asked for. What a command fails at, it says itself in one sentence:
 /// the warnings on the way there would only say it before, once for each attempt.
@@ -28,7 +30,7 @@ pub(super) enum LogFormat {
 }
 
 /// Starts logging: by `--log-level`, else by `RUST_LOG`, else by `default`.
-pub(super) fn start(log_level: Option<&str>, default: &str, format: LogFormat) -> Result<()> {
+pub(super) fn start(log_level: Option<&str>, default: &str, format: LogFormat) -> Result<Log> {
     let filter = match log_level {
         Some(level) => by_option(level)?,
         None => by_variable(default)?,
@@ -45,8 +47,34 @@ pub(super) fn start(log_level: Option<&str>, default: &str, format: LogFormat) -
         LogFormat::Text => lines.boxed(),
         LogFormat::Json => lines.json().flatten_event(true).with_current_span(false).boxed(),
     };
-    tracing_subscriber::registry().with(lines.with_filter(filter)).init();
-    Ok(())
+    let subscriber = tracing_subscriber::registry().with(lines.with_filter(filter));
+    #[cfg(feature = "opentelemetry")]
+    {
+        let traces = Traces::from_environment().map_err(|problem| anyhow!(problem))?;
+        subscriber.with(traces.as_ref().map(Traces::layer)).init();
+        Ok(Log { traces })
+    }
+    #[cfg(not(feature = "opentelemetry"))]
+    {
+        subscriber.init();
+        Ok(Log {})
+    }
+}
+
+/// The log, and the traces where there are any.
+pub(super) struct Log {
+    #[cfg(feature = "opentelemetry")]
+    traces: Option<Traces>,
+}
+
+impl Log {
+    /// Sends what is still to be sent.
+    pub(super) fn finish(self) {
+        #[cfg(feature = "opentelemetry")]
+        if let Some(traces) = self.traces {
+            traces.finish();
+        }
+    }
 }
 
 /// A word alone has to be a level: the filter would take any other for a module's name, and log nothing.

@@ -164,8 +164,7 @@ pub(super) async fn put_agent_state(
     });
     fields.optional("agent_config");
     fields.optional("current_state");
-    fields.required("through_turn");
-    let through_turn = fields.small_number("through_turn");
+    let through_turn = fields.required_small_number("through_turn");
     fields.end()?;
     let (Some(conversation), Some(through_turn)) = (conversation, through_turn) else {
         return Err(ApiError::new(

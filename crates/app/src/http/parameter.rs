@@ -84,6 +84,16 @@ impl Parameters {
         parsed
     }
 
+    /// A turn's number, or 0: no store counts further than 2,147,483,647.
+    pub(super) fn turn_number(&mut self, name: &str) -> Option<u32> {
+        let text = self.text(name)?.to_owned();
+        let number = text.parse().ok().filter(|number| i32::try_from(*number).is_ok());
+        if number.is_none() {
+            self.problem(name, "write a turn's number", &text);
+        }
+        number
+    }
+
     /// How many items a page has.
     pub(super) fn limit(&mut self, name: &str) -> Option<PageLimit> {
         let text = self.text(name)?.to_owned();

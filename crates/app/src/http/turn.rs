@@ -278,11 +278,10 @@ pub(super) async fn list_turns(
     PathText(id): PathText,
     mut parameters: Parameters,
 ) -> Result<Stored<TurnList>, ApiError> {
-    const NUMBER: &str = "write a turn's number";
     let user_id = caller.user_id();
     let name = ConversationName::of_path(user_id, &id)?;
     let limit = parameters.limit("limit");
-    let range = match (parameters.parsed("after", NUMBER), parameters.parsed("before", NUMBER)) {
+    let range = match (parameters.turn_number("after"), parameters.turn_number("before")) {
         (Some(after), None) => TurnRange::After(after),
         (None, Some(before)) => TurnRange::Before(before),
         (None, None) => TurnRange::Newest,

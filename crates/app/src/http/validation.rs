@@ -231,6 +231,10 @@ impl<'a> Fields<'a> {
     /// A whole number from 0.
     pub(super) fn number(&mut self, name: &'static str) -> Option<u64> {
         let value = self.optional(name)?;
+        self.number_of(name, value)
+    }
+
+    fn number_of(&mut self, name: &'static str, value: &Value) -> Option<u64> {
         let number = value.as_u64();
         if number.is_none() {
             let msg = "Input should be a valid integer greater than or equal to 0";
@@ -239,12 +243,22 @@ impl<'a> Fields<'a> {
         number
     }
 
-    /// A whole number from 0 to 4,294,967,295.
+    /// A whole number from 0 to 2,147,483,647, which is how many turns a store can count.
     pub(super) fn small_number(&mut self, name: &'static str) -> Option<u32> {
         let number = self.number(name)?;
-        let small = u32::try_from(number).ok();
+        self.small(name, number)
+    }
+
+    /// The same, which has to be there.
+    pub(super) fn required_small_number(&mut self, name: &'static str) -> Option<u32> {
+        let number = self.required_number(name)?;
+        self.small(name, number)
+    }
+
+    fn small(&mut self, name: &'static str, number: u64) -> Option<u32> {
+        let small = i32::try_from(number).ok().map(i32::unsigned_abs);
         if small.is_none() {
-            let msg = format!("Input should be less than or equal to {}", u32::MAX);
+            let msg = format!("Input should be less than or equal to {}", i32::MAX);
             self.wrong("less_than_equal", name, &msg, &number.into());
         }
         small
@@ -252,13 +266,17 @@ impl<'a> Fields<'a> {
 
     /// A whole number from 0, which has to be there.
     pub(super) fn required_number(&mut self, name: &'static str) -> Option<u64> {
-        self.required(name)?;
-        self.number(name)
+        let value = self.required(name)?;
+        self.number_of(name, value)
     }
 
     /// An id.
     pub(super) fn id<T: FromStr<Err: fmt::Display>>(&mut self, name: &'static str) -> Option<T> {
         let text = self.text(name)?;
+        self.id_of(name, text)
+    }
+
+    fn id_of<T: FromStr<Err: fmt::Display>>(&mut self, name: &'static str, text: &str) -> Option<T> {
         match text.parse() {
             Ok(id) => Some(id),
             Err(error) => {
@@ -270,8 +288,8 @@ impl<'a> Fields<'a> {
 
     /// An id that has to be there.
     pub(super) fn required_id<T: FromStr<Err: fmt::Display>>(&mut self, name: &'static str) -> Option<T> {
-        self.required(name)?;
-        self.id(name)
+        let text = self.required_text(name)?;
+        self.id_of(name, text)
     }
 
     /// A time with its zone.
@@ -354,6 +372,8 @@ impl<'a> Fields<'a> {
 
 #[cfg(test)]
 mod tests {
+    use lcs_domain::TurnId;
+
     use super::*;
 
     #[test]
@@ -375,6 +395,19 @@ mod tests {
         );
         assert_eq!(problems[0].loc, [json!("body"), json!("query")]);
         assert_eq!(problems[0].msg, "Field required");
+    }
+
+    #[test]
+    fn what_has_to_be_there_is_not_null() {
+        let Value::Object(object) = json!({"n": null, "small": null, "id": null, "t": null}) else {
+            panic!("an object");
+        };
+        let mut fields = Fields::of_body(&object);
+        assert_eq!(fields.required_number("n"), None);
+        assert_eq!(fields.required_small_number("small"), None);
+        assert_eq!(fields.required_id::<TurnId>("id"), None);
+        assert_eq!(fields.required_text("t"), None);
+        assert_eq!(fields.into_problems().len(), 4);
     }
 
     #[test]

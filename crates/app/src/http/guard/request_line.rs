@@ -21,6 +21,8 @@ pub(super) async fn apply(mut request: Request, next: Next) -> Response {
     let id = callers_id(request.headers()).unwrap_or_else(new_id);
     // A span that no filter leaves out: an error's line has the id too.
     let span = error_span!("http.request", request_id = id.to_str().unwrap_or_default());
+    #[cfg(feature = "opentelemetry")]
+    telemetry::trace::go_on(&span, request.headers());
     request.headers_mut().insert(REQUEST_ID, id.clone());
     let mut line = RequestLine::begin(&request, span.clone());
     let mut response = next.run(request).instrument(span.clone()).await;
