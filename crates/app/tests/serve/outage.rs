@@ -202,6 +202,7 @@ async fn p8_in_memory_it_goes_on_and_says_that_it_is_volatile() {
     assert!(fallback[0]["message"].as_str().unwrap().contains("in memory only"), "{fallback:?}");
 
     database.restart().await;
+    // No probe is made in this test: readiness finds the database back, and from then on it is used again.
     until("all is well", async || client.get("/readiness").await.expect(200)["overall_status"] == "healthy")
         .await;
     assert_eq!(client.history("v1", &known).await, history);
