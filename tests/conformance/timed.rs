@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use lcs_app::telemetry::Timed;
-use lcs_domain::{ConversationId, Durability, Repositories};
+use lcs_domain::{ConversationId, Durability, Repositories, RequestId};
 use lcs_storage::conformance::Harness;
 
 use crate::memory::MemoryHarness;
@@ -20,6 +20,10 @@ impl Harness for TimedHarness {
 
     async fn age(&self, conversation: ConversationId, by: Duration) {
         self.0.age(conversation, by).await;
+    }
+
+    async fn age_request(&self, request: RequestId, by: Duration) {
+        self.0.age_request(request, by).await;
     }
 
     fn durability(&self) -> Durability {

@@ -227,8 +227,8 @@ async fn a_model_that_fails_leaves_nothing_and_can_be_asked_again() {
     }
     stub.next(Script::breaks_after("half an"));
     let told = events(&api.send_json(Method::POST, "/v1/streaming_query", &key, &question("count")).await);
-    let last = told.last().unwrap();
-    assert_eq!((&last["event"], &last["data"]["status_code"]), (&json!("error"), &json!(503)));
+    let end = told.last().unwrap();
+    assert_eq!((&end["event"], &end["data"]["status_code"]), (&json!("error"), &json!(503)));
     assert!(told.iter().all(|event| event["event"] != "end" && event["event"] != "turn_complete"));
     assert_eq!(api.get("/v1/conversations").await.expect(200), json!({ "conversations": [] }));
     stub.next(Script::says("one two"));

@@ -43,7 +43,7 @@ pub(super) fn start(log_level: Option<&str>, default: &str, format: LogFormat) -
         .with_writer(io::stderr);
     let lines = match format {
         LogFormat::Text => lines.boxed(),
-        LogFormat::Json => lines.json().flatten_event(true).boxed(),
+        LogFormat::Json => lines.json().flatten_event(true).with_current_span(false).boxed(),
     };
     tracing_subscriber::registry().with(lines.with_filter(filter)).init();
     Ok(())

@@ -24,6 +24,7 @@ use super::validation::{Fields, JsonObject};
 #[serde(deny_unknown_fields)]
 pub(super) struct CreateConversation {
     /// The id that another system knows it by, 48 hexadecimal digits with or without `conv_` before them.
+    #[schema(pattern = r"^(conv_)?[0-9A-Fa-f]{48}$")]
     conversation_id: Option<String>,
     /// The model that it begins with; the service's first one where nothing is said.
     #[schema(min_length = 1, max_length = 512, examples("gpt-4o-mini"))]
@@ -31,7 +32,7 @@ pub(super) struct CreateConversation {
     /// The system prompt that it begins with.
     system_prompt: Option<String>,
     /// What it is about.
-    #[schema(max_length = 1000)]
+    #[schema(max_length = 16384)]
     topic_summary: Option<String>,
     /// What to note beside it.
     #[schema(value_type = Option<Object>)]

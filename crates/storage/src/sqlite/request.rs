@@ -171,7 +171,7 @@ impl RequestRepository for Sqlite {
                     // It is asked several times a second: a lease that has most of its time left is not written again.
                     let most = lease_end(now, lease.mul_f32(0.75));
                     let renewed = dsl::lease_until.between(most, lease_end(now, lease));
-                    diesel::update(running.clone().filter(diesel::dsl::not(renewed)))
+                    diesel::update(running.filter(diesel::dsl::not(renewed)))
                         .set(dsl::lease_until.eq(lease_end(now, lease)))
                         .execute(connection)?;
                     let since: Option<Option<i64>> =
