@@ -66,11 +66,8 @@ impl Client {
         let tls =
             ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
         let tls = tls.with_root_certificates(RootCertStore::empty()).with_no_client_auth();
-        let http = reqwest::Client::builder()
-            .no_proxy()
-            .tls_backend_preconfigured(tls)
-            .timeout(PATIENCE)
-            .build();
+        let http =
+            reqwest::Client::builder().no_proxy().tls_backend_preconfigured(tls).timeout(PATIENCE).build();
         Self { http: http.unwrap(), url: url.to_owned(), user: "ada".into(), token: None }
     }
 
