@@ -70,7 +70,7 @@ struct Global {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Serve the HTTP API, until Ctrl-C.
+    /// Serve the HTTP API until it is stopped.
     Serve(serve::Serve),
     /// Talk to an agent.
     Chat(chat::Chat),
@@ -145,7 +145,7 @@ fn is_default(path: &Path) -> bool {
 
 fn no_file(path: &Path) -> String {
     format!(
-        "there is no database file at {}: correct the path; chat and migrate run make one",
+        "there is no database file at {}: correct the path; serve, chat and migrate run make one",
         path.display()
     )
 }

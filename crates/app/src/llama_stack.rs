@@ -137,7 +137,7 @@ impl LlamaStack {
         match response.status() {
             status if status.is_success() => Ok(true),
             // What he may not see is absent for him (P9).
-            StatusCode::NOT_FOUND | StatusCode::FORBIDDEN => Ok(false),
+            StatusCode::NOT_FOUND | StatusCode::FORBIDDEN | StatusCode::BAD_REQUEST => Ok(false),
             status => Err(self.refused(status)),
         }
     }

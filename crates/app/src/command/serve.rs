@@ -12,6 +12,7 @@ use lcs_app::{PersistenceManager, retention_task, telemetry};
 use lcs_storage::sqlite::{SqliteConfig, SqliteFile};
 use serde::Serialize;
 use tokio::net::TcpListener;
+use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::Context;
@@ -48,9 +49,9 @@ impl Serve {
         let llama_stack = llama_stack.map(LlamaStack::new).transpose()?;
         let mut stop = Stop::listen();
         let address = (config.host.as_str(), config.port);
-        let listener = TcpListener::bind(address)
-            .await
-            .with_context(|| format!("cannot listen at {}:{}", config.host, config.port))?;
+        let listener = TcpListener::bind(address).await.with_context(|| {
+            format!("cannot listen at {}:{}: write another --host or --port", config.host, config.port)
+        })?;
         let address = listener.local_addr().context("it is not known where it listens")?;
         let store = described(&configuration.store);
         let started = tokio::select! {
@@ -62,7 +63,7 @@ impl Serve {
         if output.is_json() {
             output.json(&Listening { url: url.clone() })?;
         } else {
-            output.line(&format!("Listening at {url}, with the conversations in {store}. {url}/docs shows what can be asked. Ctrl-C ends."))?;
+            output.line(&format!("Listening at {url}, with the conversations in {store}. The API is shown at {url}/docs. Ctrl-C ends."))?;
         }
         let shutdown = CancellationToken::new();
         let upkeep = tokio::spawn(telemetry::upkeep());
@@ -76,17 +77,19 @@ impl Serve {
             () = stop.requested() => {
                 note("Finishing what was accepted; Ctrl-C again ends at once.");
                 shutdown.cancel();
+                let asked = Instant::now();
                 let finish = async {
                     let ended = served.await;
-                    // Answers whose callers have gone are stored as well.
-                    if tokio::time::timeout(config.shutdown_timeout, service.finish()).await.is_err() {
-                        note("error: some answers were not finished in time, and are not stored");
+                    // Answers whose callers have gone are stored as well, in what is left of the time.
+                    let left = config.shutdown_timeout.saturating_sub(asked.elapsed());
+                    if timeout(left, service.finish()).await.is_err() {
+                        note("error: some answers took too long and were given up: they are not stored");
                     }
                     ended
                 };
                 tokio::select! {
                     ended = finish => ended,
-                    () = stop.requested() => bail!("ended at once: what was being answered is not stored"),
+                    () = stop.requested() => bail!("ended at once: answers that were not finished may be lost"),
                 }
             }
         };

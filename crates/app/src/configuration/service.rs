@@ -86,7 +86,7 @@ pub(super) fn read(reader: &mut Reader<'_>, persistence: &Persistence) -> Servic
     let max_concurrent =
         number("max_concurrent_requests", &section.max_concurrent_requests, 1..=100_000, "requests", 512);
     let request =
-        number("request_timeout_seconds", &section.request_timeout_seconds, 1..=3_600, "seconds", 120);
+        number("request_timeout_seconds", &section.request_timeout_seconds, 1..=3_600, "seconds", 330);
     let header_read =
         number("header_read_timeout_seconds", &section.header_read_timeout_seconds, 1..=300, "seconds", 10);
     let shutdown =

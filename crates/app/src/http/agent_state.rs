@@ -158,7 +158,11 @@ pub(super) async fn put_agent_state(
     let conversation = fields.required_text("conversation_id").and_then(|text| {
         let name = ConversationName::parse(user_id, text);
         if name.is_none() {
-            fields.value_error("conversation_id", "this is not a conversation's id", &text.into());
+            fields.value_error(
+                "conversation_id",
+                "write a conversation's id: a UUID or 48 hexadecimal digits",
+                &text.into(),
+            );
         }
         name
     });
@@ -167,11 +171,8 @@ pub(super) async fn put_agent_state(
     let through_turn = fields.required_small_number("through_turn");
     fields.end()?;
     let (Some(conversation), Some(through_turn)) = (conversation, through_turn) else {
-        return Err(ApiError::new(
-            StatusCode::UNPROCESSABLE_ENTITY,
-            "Invalid value",
-            "invalid value at /through_turn: write how many turns the state has seen",
-        ));
+        // What is missing has been named by now.
+        return Err(ApiError::internal());
     };
     let raw = RawObject::parse(&body.bytes, service.manager().payload_limits())?;
     let save = SaveAgentState {
@@ -264,7 +265,7 @@ fn expected_revision(headers: &HeaderMap) -> Result<u64, ApiError> {
         (Some(tag), None) => {
             let number = tag.strip_prefix('"').and_then(|tag| tag.strip_suffix('"'));
             number.and_then(|number| number.parse().ok()).ok_or_else(|| {
-                let cause = "If-Match is no ETag of ours: send the one that came with the state";
+                let cause = "If-Match holds no ETag of this service: send the one that came with the state";
                 ApiError::new(StatusCode::PRECONDITION_FAILED, "The agent's state has changed", cause)
             })
         }

@@ -232,7 +232,7 @@ impl Service {
         let (runtime, question) = (self.runtime().clone(), answering.query.question.clone());
         Ok(Some(tokio::spawn(async move {
             runtime.topic(&model_id, &question).await.unwrap_or_else(|error| {
-                tracing::warn!(error = %error, "it is not known what a conversation is about");
+                tracing::warn!(error = %error, "a topic could not be found out");
                 None
             })
         })))
@@ -246,7 +246,7 @@ impl Service {
             && let Err(error) = self.repositories().requests().finish(user_id, answering.request_id).await
         {
             // Its lease runs out, and then the stored turn is found by its id.
-            tracing::warn!(error = %error, "a request is not marked as answered");
+            tracing::warn!(error = %error, "a request could not be marked as answered");
         }
         if let Some(topic) = topic {
             self.set_topic(answering, topic).await;
@@ -263,7 +263,7 @@ impl Service {
         };
         let (user_id, id) = (answering.caller.user_id(), answering.conversation_id);
         if let Err(error) = self.repositories().conversations().update(user_id, id, update).await {
-            tracing::warn!(error = %error, "what a conversation is about is not stored");
+            tracing::warn!(error = %error, "a topic is not stored");
         }
     }
 
@@ -275,7 +275,7 @@ impl Service {
         let abandoned =
             self.repositories().requests().abandon(answering.caller.user_id(), answering.request_id).await;
         if let Err(error) = abandoned {
-            tracing::warn!(error = %error, "a request that was given up is known until its lease ends");
+            tracing::warn!(error = %error, "a failed request could not be released: its key is blocked until its lease ends");
         }
     }
 

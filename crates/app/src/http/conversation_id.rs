@@ -59,12 +59,6 @@ impl ConversationName {
         })
     }
 
-    /// How Llama Stack calls it.
-    #[must_use]
-    pub(super) fn llama_stack_id(&self) -> String {
-        format!("{PREFIX}{}", self.shown)
-    }
-
     /// The answer's error where there is no such conversation.
     #[must_use]
     pub(super) fn not_found(&self) -> ApiError {

@@ -162,11 +162,11 @@ async fn list<T, P: Serialize>(
 where
     T: From<ConversationSummary> + Serialize + Send + 'static,
 {
-    const NO_CURSOR: &str = "not a cursor of ours: send `next_cursor` of the page before";
+    const NO_CURSOR: &str = "this is no cursor: send next_cursor of the page before";
     let limit = parameters.limit("limit");
     let after: Option<ConversationCursor> = parameters.parsed("cursor", NO_CURSOR);
     if parameters.text("cursor").is_some() && parameters.text("limit").is_none() {
-        parameters.problem("limit", "a page with a cursor has a limit: write one", "");
+        parameters.problem("limit", "write limit beside cursor", "");
     }
     parameters.end()?;
     let failed = |error: RepositoryError| ApiError::of_repository(&error, None);

@@ -2,11 +2,12 @@
 
 use axum::body::Bytes;
 use lcs_domain::{Durability, RequestId};
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use super::answering::Answer;
-use super::error::ApiError;
+use super::error::{ApiError, Detail};
 use super::query_request::MediaType;
 
 /// An event of `text/event-stream`, for the document.
@@ -47,42 +48,20 @@ impl Event {
         }
     }
 
-    fn json(&self) -> Value {
+    fn json(&self) -> String {
         match self {
-            Self::Start { conversation_id, request_id } => json!({
-                "event": "start", "data": { "conversation_id": conversation_id, "request_id": request_id },
-            }),
-            Self::Token { id, token } => json!({ "event": "token", "data": { "id": id, "token": token } }),
-            Self::ToolCall(call) => json!({ "event": "tool_call", "data": call }),
-            Self::ToolResult(result) => json!({ "event": "tool_result", "data": result }),
-            Self::TurnComplete { id, token } => {
-                json!({ "event": "turn_complete", "data": { "id": id, "token": token } })
+            Self::Start { conversation_id, request_id } => {
+                told("start", StartData { conversation_id, request_id })
             }
-            Self::Interrupted { request_id } => {
-                json!({ "event": "interrupted", "data": { "request_id": request_id } })
-            }
-            Self::End(answer) => {
-                let mut end = json!({
-                    "event": "end",
-                    "data": {
-                        "referenced_documents": answer.output.referenced_documents.clone().unwrap_or_default(),
-                        "truncated": answer.output.truncated.then_some(true),
-                        "input_tokens": answer.input_tokens,
-                        "output_tokens": answer.output_tokens,
-                    },
-                    "available_quotas": {},
-                });
-                // The headers had gone before it was known. What is durable needs no word beside the contract's.
-                if let (Some(end), true) = (end.as_object_mut(), answer.durability != Durability::Durable) {
-                    end.insert("persistence_durability".to_owned(), answer.durability.as_str().into());
-                }
-                end
-            }
+            Self::Token { id, token } => told("token", TokenData { id: *id, token }),
+            Self::ToolCall(call) => told("tool_call", call),
+            Self::ToolResult(result) => told("tool_result", result),
+            Self::TurnComplete { id, token } => told("turn_complete", TokenData { id: *id, token }),
+            Self::Interrupted { request_id } => told("interrupted", InterruptedData { request_id }),
+            Self::End(answer) => end(answer),
             Self::Error(error) => {
-                let detail = error.detail();
-                json!({ "event": "error", "data": {
-                    "status_code": error.status().as_u16(), "response": detail.response, "cause": detail.cause,
-                } })
+                let Detail { response, cause } = error.detail();
+                told("error", ErrorData { status_code: error.status().as_u16(), response, cause })
             }
         }
     }
@@ -103,4 +82,76 @@ impl Event {
             Self::Start { .. } | Self::TurnComplete { .. } | Self::End(_) => None,
         }
     }
+}
+
+/// An event; the order of its fields is the contract's.
+#[derive(Serialize)]
+struct Told<'a, T> {
+    event: &'a str,
+    data: T,
+    #[serde(flatten)]
+    beside: Option<Beside>,
+}
+
+/// What stands beside the data of the last event.
+#[derive(Serialize)]
+struct Beside {
+    available_quotas: Map<String, Value>,
+    /// The headers had gone before it was known. What is durable needs no word beside the contract's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    persistence_durability: Option<Durability>,
+}
+
+#[derive(Serialize)]
+struct StartData<'a> {
+    conversation_id: &'a str,
+    request_id: &'a RequestId,
+}
+
+#[derive(Serialize)]
+struct TokenData<'a> {
+    id: u64,
+    token: &'a str,
+}
+
+#[derive(Serialize)]
+struct InterruptedData<'a> {
+    request_id: &'a RequestId,
+}
+
+#[derive(Serialize)]
+struct ErrorData {
+    status_code: u16,
+    response: String,
+    cause: String,
+}
+
+#[derive(Serialize)]
+struct EndData<'a> {
+    referenced_documents: &'a [Value],
+    truncated: Option<bool>,
+    input_tokens: u64,
+    output_tokens: u64,
+}
+
+fn told(event: &str, data: impl Serialize) -> String {
+    written(&Told { event, data, beside: None })
+}
+
+fn end(answer: &Answer) -> String {
+    let data = EndData {
+        referenced_documents: answer.output.referenced_documents.as_deref().unwrap_or_default(),
+        truncated: answer.output.truncated.then_some(true),
+        input_tokens: answer.input_tokens,
+        output_tokens: answer.output_tokens,
+    };
+    let persistence_durability =
+        Some(answer.durability).filter(|durability| *durability != Durability::Durable);
+    let beside = Some(Beside { available_quotas: Map::new(), persistence_durability });
+    written(&Told { event: "end", data, beside })
+}
+
+fn written(event: &impl Serialize) -> String {
+    // Texts, numbers and values that were JSON before: there is nothing to fail.
+    serde_json::to_string(event).unwrap_or_default()
 }

@@ -176,7 +176,7 @@ impl Service {
             CircuitState::Open | CircuitState::HalfOpen => {
                 let volatile = status.volatile;
                 let message = format!(
-                    "in use for {:.0} s, with {} conversations and {} turns in memory only",
+                    "in use for {:.0} s; in memory only: conversations {}, turns {}",
                     status.open_for.unwrap_or_default().as_secs_f64(),
                     volatile.conversations,
                     volatile.turns

@@ -76,10 +76,15 @@ impl Service {
         // A conversation that has always been here alone is no concern of Llama Stack's.
         let ours = self.repositories().conversations().get(caller.user_id(), name.id).await;
         let ours = ours.map_err(|error| ApiError::of_repository(&error, Some(&name.shown)))?;
-        if ours.is_some_and(|conversation| conversation.external_id.is_none()) {
-            return Ok(false);
-        }
-        let deleted = llama_stack.delete(&name.llama_stack_id(), caller.0.token.as_ref()).await;
+        let id = match ours {
+            Some(conversation) => match conversation.external_id {
+                // As it was adopted: there, another spelling is another conversation.
+                Some(id) => id.to_string(),
+                None => return Ok(false),
+            },
+            None => name.shown.clone(),
+        };
+        let deleted = llama_stack.delete(&id, caller.0.token.as_ref()).await;
         deleted.map_err(|error| ApiError::of_agent(&error))
     }
 
@@ -90,7 +95,7 @@ impl Service {
         name: &ConversationName,
     ) -> Result<Option<Vec<AdoptedTurn>>, ApiError> {
         let Some(llama_stack) = self.llama_stack() else { return Ok(None) };
-        let items = llama_stack.items(&name.llama_stack_id(), caller.0.token.as_ref()).await;
+        let items = llama_stack.items(&name.shown, caller.0.token.as_ref()).await;
         let Some(items) = items.map_err(|error| ApiError::of_agent(&error))? else { return Ok(None) };
         let deleted = self.repositories().conversations().was_deleted(caller.user_id(), name.id).await;
         let deleted = deleted.map_err(|error| ApiError::of_repository(&error, Some(&name.shown)))?;

@@ -106,7 +106,7 @@ pub(super) async fn create_conversation(
     let name = fields.text("conversation_id").and_then(|text| {
         let name = ConversationName::parse(user_id, text).filter(|name| name.external_id.is_some());
         if name.is_none() {
-            let reason = "an id of another system has 48 hexadecimal digits; others are made by the service";
+            let reason = "write 48 hexadecimal digits, or leave it out: the service makes all other ids";
             fields.value_error("conversation_id", reason, &text.into());
         }
         name

@@ -16,12 +16,6 @@ pub(super) enum Refusal {
     /// It is not shown who asks.
     #[response(status = 401)]
     Unauthorized(ErrorAnswer),
-    /// Who asks is not allowed to.
-    #[response(status = 403)]
-    Forbidden(ErrorAnswer),
-    /// The request took too long to arrive.
-    #[response(status = 408)]
-    RequestTimeout(ErrorAnswer),
     /// The body, or a value in it, is larger than the limit; or the prompt than the model's context.
     #[response(status = 413)]
     TooLarge(ErrorAnswer),

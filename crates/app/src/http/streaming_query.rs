@@ -138,13 +138,13 @@ impl Service {
 }
 
 fn end(teller: &Teller, request_id: RequestId, answer: Answer) {
-    if answer.interrupted {
-        return teller.tell(Event::Interrupted { request_id });
-    }
     let text = &answer.output.text;
     if teller.told.load(Ordering::Relaxed) == 0 && !text.is_empty() {
         // It was told before, to an earlier attempt, and comes from the store now.
         teller.tell(Event::Token { id: teller.next_id(), token: text.clone() });
+    }
+    if answer.interrupted {
+        return teller.tell(Event::Interrupted { request_id });
     }
     teller.tell(Event::TurnComplete { id: teller.next_id(), token: text.clone() });
     teller.tell(Event::End(Box::new(answer)));

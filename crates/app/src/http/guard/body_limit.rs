@@ -22,7 +22,7 @@ pub(super) struct BodyLimit {
 pub(super) async fn apply(State(limit): State<BodyLimit>, request: Request, next: Next) -> Response {
     let BodyLimit { max_bytes } = limit;
     let too_large = || {
-        let cause = format!("The request body is at most {max_bytes} bytes");
+        let cause = format!("The request body is larger than {max_bytes} bytes: send less at once");
         ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "Request body too large", cause).into_response()
     };
     if usize::try_from(request.body().size_hint().lower()).map_or(true, |bytes| bytes > max_bytes) {

@@ -34,7 +34,8 @@ pub(super) async fn apply(State(limit): State<Concurrency>, request: Request, ne
         return next.run(request).await;
     }
     let Ok(place) = Arc::clone(&limit.free).try_acquire_owned() else {
-        let cause = format!("The service is answering {} requests already, which is its most", limit.max);
+        let cause =
+            format!("The service is answering {} requests, as many as it may: try again later", limit.max);
         return ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "Too busy", cause).into_response();
     };
     next.run(request).await.map(|body| HeldBody::wrap(body, Span::none(), place))
