@@ -1,6 +1,8 @@
 //! The way in: from a configuration to the services.
 
 use std::fmt;
+use std::future::ready;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +14,7 @@ use lcs_domain::{
     Clock, PageLimit, PayloadLimits, Repositories, RepositoryError, RetentionPolicy, SystemClock,
 };
 use lcs_storage::memory::Memory;
+use tokio::time::{sleep, timeout};
 
 use crate::agent_manager::Parts;
 use crate::configuration::{Configuration, ModelConfiguration};
@@ -23,6 +26,8 @@ use crate::{
     RetentionService,
 };
 
+/// How long a start waits for the database: then the service answers, if only that it is not ready.
+const START_PATIENCE: Duration = Duration::from_secs(5);
 /// How long to wait for a database that was not there at the start, before it is tried again.
 const MIGRATION_PAUSE: Duration = Duration::from_secs(1);
 
@@ -192,14 +197,16 @@ impl PersistenceManagerBuilder {
     /// What waiting does not cure.
     pub async fn start(self) -> RepositoryResult<PersistenceManager> {
         let manager = self.open().await?;
-        if let Err(error) = migrate(&manager.database).await {
-            if !matches!(error, RepositoryError::Unavailable { .. } | RepositoryError::OutcomeUnknown { .. })
-            {
-                return Err(error);
-            }
-            tracing::warn!(error = %error, "started without the database: it is tried again");
-            tokio::spawn(migrate_when_there(manager.database.clone()));
-        }
+        let database = manager.database.clone();
+        let mut first: Attempt = Box::pin(async move { migrate(&database).await });
+        let attempt: Attempt = match timeout(START_PATIENCE, &mut first).await {
+            Ok(Ok(())) => return Ok(manager),
+            Ok(Err(error)) if !may_pass(&error) => return Err(error),
+            Ok(Err(error)) => Box::pin(ready(Err(error))),
+            Err(_) => first,
+        };
+        tracing::warn!("started without the database, or before its schema is current: it is tried again");
+        tokio::spawn(migrate_when_there(manager.database.clone(), attempt));
         Ok(manager)
     }
 
@@ -225,14 +232,30 @@ async fn migrate(database: &DatabaseService) -> RepositoryResult<()> {
     Ok(())
 }
 
-async fn migrate_when_there(database: DatabaseService) {
-    loop {
-        tokio::time::sleep(MIGRATION_PAUSE).await;
-        match migrate(&database).await {
-            Ok(()) => return tracing::info!("the database is there, and its schema is current"),
-            Err(error) => tracing::warn!(error = %error, "the schema is not brought up to date yet"),
-        }
+/// A try to bring the schema up to date.
+type Attempt = Pin<Box<dyn Future<Output = RepositoryResult<()>> + Send>>;
+
+/// Goes on with `attempt`, and with others behind it.
+async fn migrate_when_there(database: DatabaseService, mut attempt: Attempt) {
+    while let Err(error) = attempt.await {
+        tracing::warn!(error = %error, "the schema is not brought up to date yet");
+        sleep(MIGRATION_PAUSE).await;
+        let database = database.clone();
+        attempt = Box::pin(async move { migrate(&database).await });
     }
+    tracing::info!("the database is there, and its schema is current");
+}
+
+/// Whether waiting may cure it: the database is gone, starts, is full, or somebody else is migrating it.
+fn may_pass(error: &RepositoryError) -> bool {
+    matches!(
+        error,
+        RepositoryError::Unavailable { .. }
+            | RepositoryError::OutcomeUnknown { .. }
+            | RepositoryError::Overloaded { .. }
+            | RepositoryError::ReadOnly { .. }
+            | RepositoryError::StorageFull { .. }
+    )
 }
 
 /// The agents of the configured model.

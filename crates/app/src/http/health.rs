@@ -143,7 +143,8 @@ impl Service {
     }
 
     async fn database_status(&self) -> ProviderStatus {
-        match timeout(PATIENCE, self.manager().database().ping()).await {
+        // Through the fallback: where the database is back, it is asked again before this says that it is.
+        match timeout(PATIENCE, self.repositories().ping()).await {
             Ok(Ok(())) => provider("database", Status::Healthy, "it answers"),
             Ok(Err(error)) => provider("database", Status::Unhealthy, &error.to_string()),
             Err(_) => provider("database", Status::Unhealthy, &format!("no answer within {PATIENCE:?}")),

@@ -55,7 +55,7 @@ impl FreshMachine {
         answer.read_line(&mut line).unwrap();
         let address = line.strip_prefix("Listening at ").and_then(|rest| rest.split(',').next());
         let address = address.unwrap_or_else(|| panic!("{command}: {line}")).to_owned();
-        Serving { serving, address, _answer: answer }
+        Serving { process: serving, address, _answer: answer }
     }
 
     fn command(&self, command: &str) -> Command {
@@ -76,7 +76,7 @@ impl FreshMachine {
 
 /// A service that runs until this is dropped: then it is asked to end, as by Ctrl-C, and does.
 pub(crate) struct Serving {
-    serving: Child,
+    process: Child,
     address: String,
     /// It would fail to print to a pipe that is closed.
     _answer: BufReader<ChildStdout>,
@@ -84,12 +84,12 @@ pub(crate) struct Serving {
 
 impl Drop for Serving {
     fn drop(&mut self) {
-        let asked = Command::new("kill").args(["-INT", &self.serving.id().to_string()]).status();
+        let asked = Command::new("kill").args(["-INT", &self.process.id().to_string()]).status();
         if std::thread::panicking() || !asked.is_ok_and(|status| status.success()) {
             // It must not outlive the test.
-            let _ = self.serving.kill();
+            let _ = self.process.kill();
         }
-        let ended = self.serving.wait();
+        let ended = self.process.wait();
         assert!(
             std::thread::panicking() || ended.is_ok_and(|status| status.success()),
             "it did not end well"

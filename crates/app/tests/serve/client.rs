@@ -1,14 +1,13 @@
 //! A client of the API: one user's questions, and the events of their answers.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use reqwest::header::{HeaderMap, RETRY_AFTER};
 use reqwest::{Method, RequestBuilder, Response};
 use rustls::{ClientConfig, RootCertStore};
 use serde_json::{Value, json};
 
-use crate::process::CANARY;
+use crate::process::{CANARY, PATIENCE};
 
 /// Who asks a process, as one user.
 #[derive(Clone)]
@@ -67,11 +66,8 @@ impl Client {
         let tls =
             ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
         let tls = tls.with_root_certificates(RootCertStore::empty()).with_no_client_auth();
-        let http = reqwest::Client::builder()
-            .no_proxy()
-            .tls_backend_preconfigured(tls)
-            .timeout(Duration::from_secs(60))
-            .build();
+        let http =
+            reqwest::Client::builder().no_proxy().tls_backend_preconfigured(tls).timeout(PATIENCE).build();
         Self { http: http.unwrap(), url: url.to_owned(), user: "ada".into(), token: None }
     }
 
@@ -89,7 +85,7 @@ impl Client {
         let mut url = reqwest::Url::parse(&self.url).unwrap().join(path).unwrap();
         url.query_pairs_mut().append_pair("user_id", &self.user);
         let request = self.http.request(method, url);
-        self.token.iter().fold(request, |request, token| request.bearer_auth(token))
+        self.token.iter().fold(request, RequestBuilder::bearer_auth)
     }
 
     pub(crate) async fn get(&self, path: &str) -> Answer {

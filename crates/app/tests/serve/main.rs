@@ -6,6 +6,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 #![expect(clippy::panic, reason = "a test that cannot go on fails")]
 #![expect(clippy::indexing_slicing, reason = "a test that looks for what is not there fails")]
+#![expect(clippy::print_stderr, reason = "a test that fails says what it was about")]
 
 mod client;
 mod kill;

@@ -1,9 +1,10 @@
 //! The database is not there yet, goes, and comes back: the process lives on, and says how it stands.
 
+use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lcs_storage::testing::{PrivateCluster, Shutdown};
+use lcs_storage::testing::{PrivateCluster, Shutdown, TestPostgres};
 use serde_json::{Value, json};
 use tokio::task::{JoinHandle, spawn_blocking};
 use tokio_util::sync::CancellationToken;
@@ -124,11 +125,44 @@ async fn p8_it_starts_without_its_database_and_outlives_it() {
     process.stop().await;
 }
 
+#[tokio::test]
+async fn a_database_that_never_answers_keeps_nobody_from_starting() {
+    // It is connected to, and says nothing.
+    let silent = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let url = format!("postgres://u@{}/silent?sslmode=disable", silent.local_addr().unwrap());
+    let process = Place::at(&url, "", &[]).serve().await;
+    process.client.get("/liveness").await.expect(200);
+    let readiness = process.client.get("/readiness").await.expect(503);
+    assert!(readiness["reason"].as_str().unwrap().contains("no answer within 2s"), "{readiness}");
+    process.stop().await;
+}
+
+#[tokio::test]
+async fn another_process_that_is_at_the_schema_keeps_nobody_from_starting() {
+    let database = TestPostgres::create().await;
+    let migrating = database.client().await;
+    let lock = "SELECT pg_advisory_lock(hashtext('lcs-persistence migration'), hashtext('public'))";
+    migrating.batch_execute(lock).await.unwrap();
+    let process = Place::postgres(&database).serve().await;
+    let client = &process.client;
+    client.get("/liveness").await.expect(200);
+    let readiness = client.get("/readiness").await.expect(503);
+    assert!(readiness["reason"].as_str().unwrap().contains("migrations: "), "{readiness}");
+    begins_nothing(client).await;
+    drop(migrating);
+    until("it is ready by itself", async || ready(client).await).await;
+    client.begin(&format!("my bird is {CANARY}")).await;
+    process.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn p8_in_memory_it_goes_on_and_says_that_it_is_volatile() {
     const DURABILITY: &str = "Persistence-Durability";
     let database = Database::start().await;
-    let process = database.place(&format!("{OPENS_AT_ONCE}\n  mode: memory")).serve().await;
+    let process = database
+        .place(&format!("{OPENS_AT_ONCE}\n  mode: memory\n  probe_interval_seconds: 3600"))
+        .serve()
+        .await;
     let client = &process.client;
     let question = format!("my bird is {CANARY}");
     let known = client.begin(&question).await;
@@ -168,6 +202,7 @@ async fn p8_in_memory_it_goes_on_and_says_that_it_is_volatile() {
     assert!(fallback[0]["message"].as_str().unwrap().contains("in memory only"), "{fallback:?}");
 
     database.restart().await;
+    // No probe is made in this test: readiness finds the database back, and from then on it is used again.
     until("all is well", async || client.get("/readiness").await.expect(200)["overall_status"] == "healthy")
         .await;
     assert_eq!(client.history("v1", &known).await, history);

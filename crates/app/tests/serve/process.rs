@@ -19,7 +19,7 @@ use crate::client::Client;
 /// Stands in every question and answer, and in nothing else.
 pub(crate) const CANARY: &str = "kanarie";
 /// How long anything may take that is waited for: a machine that does much else is slow.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Where processes serve from: those of one place share its store.
 #[derive(Clone)]
@@ -57,9 +57,9 @@ impl Place {
     fn make(mut arguments: Vec<String>, configuration: &str, secrets: &[&str]) -> Self {
         let home = tempfile::tempdir().unwrap();
         if !configuration.is_empty() {
-            let lines: String = configuration.lines().map(|line| format!("  {line}\n")).collect();
+            let lines = configuration.replace('\n', "\n  ");
             let file = home.path().join("lightspeed-stack.yaml");
-            fs::write(&file, format!("persistence:\n{lines}")).unwrap();
+            fs::write(&file, format!("persistence:\n  {lines}\n")).unwrap();
             arguments.extend(["--config".to_owned(), file.to_str().unwrap().to_owned()]);
         }
         let secrets = secrets.iter().filter(|secret| !secret.is_empty()).map(|&secret| secret.to_owned());
