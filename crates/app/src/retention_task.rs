@@ -52,3 +52,49 @@ async fn run_once(manager: &PersistenceManager) {
         gauge!("lcs_retention_last_run_timestamp_seconds").set(now);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use lcs_domain::{
+        Clock as _, ManualClock, NewConversation, Repositories as _, RetentionPolicy, SystemClock, Text,
+        UserId,
+    };
+    use lcs_storage::memory::Memory;
+
+    use super::*;
+    use crate::configuration::{Configuration, StoreConfiguration};
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_idle_too_long_is_removed_again_and_again_until_the_stop() {
+        const INTERVAL: Duration = Duration::from_hours(1);
+        let clock = Arc::new(ManualClock::new(SystemClock.now()));
+        let store = Arc::new(Memory::new(clock.clone()));
+        let manager = PersistenceManager::builder(Configuration::new(StoreConfiguration::Memory))
+            .repositories(store.clone())
+            .clock(clock.clone())
+            .initialize()
+            .await
+            .unwrap();
+        let policy = RetentionPolicy::idle_longer_than(Duration::ZERO).unwrap();
+        let stop = CancellationToken::new();
+        let task = tokio::spawn(run(manager, INTERVAL, stop.clone()));
+        for _ in 0..3 {
+            let new = NewConversation::begin(Text::name("m", "/model_id").unwrap());
+            store.conversations().create(UserId::generate(), new).await.unwrap();
+            clock.advance(Duration::from_hours(24 * 365));
+            assert_eq!(store.retention().count_due(policy).await.unwrap(), 1);
+            // Time that is paused goes on when there is nothing else to do.
+            tokio::time::sleep(INTERVAL + MAX_JITTER).await;
+            assert_eq!(store.retention().count_due(policy).await.unwrap(), 0);
+        }
+        stop.cancel();
+        task.await.unwrap();
+    }
+
+    #[test]
+    fn the_first_run_comes_within_the_jitter() {
+        assert!((0..100).all(|_| jitter(MAX_JITTER) <= MAX_JITTER));
+    }
+}

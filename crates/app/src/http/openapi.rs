@@ -113,3 +113,28 @@ const STYLE: &str = include_str!("docs/page.css");
 fn served(content_type: &'static str, body: String) -> impl IntoResponse {
     ([(CONTENT_TYPE, HeaderValue::from_static(content_type))], body)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_page_keeps_to_its_policy() {
+        assert!(!PAGE.contains("style=") && !PAGE.contains("<style") && !PAGE.contains(" on"), "{PAGE}");
+        for script in PAGE.split("<script").skip(1) {
+            assert!(script.starts_with(" src=\"docs/page.js\" defer></script>"), "{script}");
+        }
+        for text in [PAGE, SCRIPT, STYLE] {
+            assert!(!text.contains("http://") && !text.contains("https://"), "it asks another server");
+        }
+        for dangerous in
+            ["innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "new Function"]
+        {
+            assert!(!SCRIPT.contains(dangerous), "{dangerous}");
+        }
+        // What the script looks for is there.
+        for id in SCRIPT.split("getElementById(\"").skip(1).filter_map(|rest| rest.split('"').next()) {
+            assert!(PAGE.contains(&format!("id=\"{id}\"")), "{id}");
+        }
+    }
+}
