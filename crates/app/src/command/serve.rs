@@ -1,6 +1,7 @@
 //! `serve`: the HTTP API, until the process is asked to end.
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use clap::Args;
@@ -28,6 +29,9 @@ pub(super) struct Serve {
     #[arg(long, value_name = "PORT")]
     port: Option<u16>,
 }
+
+/// How long storing what was cut off may take at least.
+const STORING: Duration = Duration::from_secs(5);
 
 /// Where it listens, as `--json` prints it.
 #[derive(Serialize)]
@@ -80,8 +84,8 @@ impl Serve {
                 let asked = Instant::now();
                 let finish = async {
                     let ended = served.await;
-                    // Answers whose callers have gone are stored as well, in what is left of the time.
-                    let left = config.shutdown_timeout.saturating_sub(asked.elapsed());
+                    // Answers whose callers have gone, or were cut off just now, are stored as well.
+                    let left = config.shutdown_timeout.saturating_sub(asked.elapsed()).max(STORING);
                     if timeout(left, service.finish()).await.is_err() {
                         note("error: some answers took too long and were given up: they are not stored");
                     }

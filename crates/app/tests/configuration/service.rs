@@ -19,7 +19,7 @@ fn the_service_has_the_documented_defaults() {
     let service = read("").unwrap().service;
     assert_eq!((service.host.as_str(), service.port), ("127.0.0.1", 8080));
     assert_eq!((service.max_body_bytes, service.max_header_bytes), (8 * 1_048_576, 16_384));
-    assert_eq!((service.max_concurrent_requests, service.request_timeout), (512, Duration::from_mins(2)));
+    assert_eq!((service.max_concurrent_requests, service.request_timeout), (512, Duration::from_secs(330)));
     assert_eq!(service.header_read_timeout, Duration::from_secs(10));
     assert_eq!(service.shutdown_timeout, Duration::from_secs(30));
     assert_eq!(service.request_lease, Duration::from_secs(30));

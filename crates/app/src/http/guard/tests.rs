@@ -150,7 +150,7 @@ async fn a_body_that_is_too_large_is_413_whether_it_says_so_or_not() {
         let response = ask(&router, request).await;
         assert_eq!(response.status(), StatusCode::PAYLOAD_TOO_LARGE);
         let expected = json!({"detail": {
-            "response": "Request body too large", "cause": "The request body is at most 10 bytes"
+            "response": "Request body too large", "cause": "The request body is larger than 10 bytes: send less at once"
         }});
         assert_eq!(json(response).await, expected);
     }
@@ -220,7 +220,7 @@ async fn more_requests_than_can_be_answered_are_refused_at_once_but_not_the_oper
     assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(header(&response, "retry-after"), Some("1"));
     let expected = json!({"detail": {
-        "response": "Too busy", "cause": "The service is answering 2 requests already, which is its most"
+        "response": "Too busy", "cause": "The service is answering 2 requests, as many as it may: try again later"
     }});
     assert_eq!(json(response).await, expected);
     for path in ["/liveness", "/readiness", "/metrics"] {
