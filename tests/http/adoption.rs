@@ -108,6 +108,21 @@ async fn p8_a_llama_stack_that_is_down_is_503_and_never_an_empty_history() {
 }
 
 #[tokio::test]
+async fn p9_without_a_token_of_his_own_nobody_is_shown_what_is_others_there() {
+    let Scene { stub, replicas } = scene().await;
+    let path = format!("/v1/conversations/{HEX}?user_id=eve");
+    replicas[0].get(&path).await.expect(404);
+    assert_eq!(replicas[0].delete(&path).await.expect(200)["deleted"], false);
+    let body = json!({ "query": "who am I?", "conversation_id": HEX });
+    replicas[0].post("/v1/query?user_id=eve", &body).await.expect(404);
+    assert!(stub.has(&format!("conv_{HEX}")) && stub.asked().is_empty(), "it was not even asked");
+    // With one, Llama Stack decides.
+    let token = [("Authorization", "Bearer eves")];
+    replicas[0].call(http::Method::GET, &path, &token).await.expect(200);
+    assert_eq!(stub.asked()[0].authorization.as_deref(), Some("Bearer eves"));
+}
+
+#[tokio::test]
 async fn a_conversation_of_ours_is_no_concern_of_llama_stacks() {
     let Scene { stub, replicas } = scene().await;
     stub.next(Script::says("hello"));

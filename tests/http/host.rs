@@ -42,10 +42,19 @@ async fn p1_a_turn_is_stored_once_under_its_key() {
     assert_eq!(first["turn_id"], again["turn_id"]);
     let other = json!({ "input_messages": "something else" });
     api.send_json(Method::POST, &path, &key, &other).await.expect(422);
-    // The id may stand in the body too, and the body's is the one that counts.
+    // The key may stand in the body too, and the body's is the one that counts.
     let named = json!({ "input_messages": "x", "turn_id": "018f3a5c-7d1e-7b3a-9c55-0242ac120002" });
     let stored = api.send_json(Method::POST, &path, &key, &named).await.expect(201);
-    assert_eq!(stored["turn_id"], named["turn_id"]);
+    assert_eq!(stored["turn_number"], 2);
+    assert_eq!(api.post(&path, &named).await.expect(200)["turn_id"], stored["turn_id"]);
+    // P9: it is good among the caller's own turns alone, and says nothing of another's.
+    let theirs = api.post("/v1/conversations?user_id=eve", &json!({})).await.expect(201);
+    let theirs =
+        format!("/v1/conversations/{}/turns?user_id=eve", theirs["conversation_id"].as_str().unwrap());
+    let other = json!({ "input_messages": "another", "turn_id": named["turn_id"] });
+    assert_ne!(api.post(&theirs, &other).await.expect(201)["turn_id"], stored["turn_id"]);
+    // A question under the same key is another thing than a turn.
+    api.send_json(Method::POST, "/v1/query", &key, &json!({ "query": "hi" })).await.expect(200);
     let history = api.get(&format!("/v1/conversations/{id}")).await.expect(200);
     assert_eq!(history["chat_history"][0]["model"], "gpt");
     assert_eq!(history["chat_history"][0]["provider"], "N/A");
@@ -62,7 +71,17 @@ async fn p10_documents_come_back_as_they_were_sent() {
     let page = api.get(&path).await.expect(200);
     assert_eq!(page["turns"][0]["input_messages"], input);
     assert_eq!(page["turns"][0]["output_message"], Value::Null);
-    // What would be rounded is refused, with its place.
+    // What would be rounded is refused, with its place, in metadata too.
+    for place in [path.as_str(), "/v1/conversations"] {
+        let request = http::Request::builder()
+            .method(Method::POST)
+            .uri(place)
+            .header("content-type", "application/json");
+        let input = if place == path { "\"input_messages\": 1, " } else { "" };
+        let body = format!("{{{input}\"metadata\": {{\"n\": 123456789012345678901234567890}}}}");
+        let answer = api.send(request.body(axum::body::Body::from(body)).unwrap()).await.expect(422);
+        assert!(answer["detail"]["cause"].as_str().unwrap().contains("/metadata/n"), "{answer}");
+    }
     let request =
         http::Request::builder().method(Method::POST).uri(&path).header("content-type", "application/json");
     let body = "{\"input_messages\": {\"n\": 123456789012345678901234567890}}";

@@ -266,3 +266,35 @@ async fn tools_and_tokens_are_told_and_kept() {
     );
     assert_eq!(turn["provider"], "ollama");
 }
+
+#[tokio::test]
+async fn an_attempt_that_takes_over_and_fails_deletes_nothing() {
+    let Scene { stub, replicas } = Scene::with_replicas(2).await;
+    let gate = Gate::default();
+    stub.next(Script::gated("one two three", &gate));
+    let key = [("Idempotency-Key", "k")];
+    let mut stream = Stream::open(&replicas[0], &question("count"), &key).await;
+    let start = stream.next().await.unwrap();
+    gate.let_through(1);
+    stream.next().await.unwrap();
+    let id = start["data"]["conversation_id"].as_str().unwrap();
+    let turn = json!({ "input_messages": "a host says something meanwhile" });
+    replicas[1].post(&format!("/v1/conversations/{id}/turns"), &turn).await.expect(201);
+    stub.next(Script::status(503, &json!({})));
+    let user = lcs_domain::UserId::from_text("00000000-0000-0000-0000-000");
+    let request: lcs_domain::RequestId = start["data"]["request_id"].as_str().unwrap().parse().unwrap();
+    let repositories = replicas[1].service.manager().repositories();
+    loop {
+        // Its process has not been heard of for a whole lease. It says so again from time to time, as it lives.
+        repositories.requests().renew(&[(user, request)], Duration::ZERO).await.unwrap();
+        let answer = replicas[1].send_json(Method::POST, "/v1/query", &key, &question("count")).await;
+        if answer.status != 409 {
+            assert_eq!(answer.status, 503, "{}", answer.text);
+            break;
+        }
+    }
+    assert_eq!(turns(&replicas[1], id).await.len(), 1, "what others have stored stays");
+    gate.open();
+    assert_eq!(stream.rest().await.last().unwrap()["event"], "end");
+    assert_eq!(turns(&replicas[0], id).await.len(), 2);
+}

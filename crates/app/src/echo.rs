@@ -20,6 +20,9 @@ pub const MODEL: &str = "echo";
 /// How many characters of the first question make a conversation's topic.
 const TOPIC_CHARACTERS: usize = 80;
 
+/// How many words are said before others may run.
+const WORDS_AT_ONCE: usize = 256;
+
 /// Makes echo agents.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct EchoRuntime;
@@ -40,8 +43,11 @@ impl AgentRuntime for EchoRuntime {
 
     async fn rehydrate(&self, stored: StoredAgent) -> Result<Box<dyn Agent>, AgentError> {
         let mut memory: Memory = match &stored.current_state {
-            Some(state) => serde_json::from_str(state.as_json())
-                .map_err(|_| AgentError::new("the stored state is not one of an echo agent"))?,
+            Some(state) => serde_json::from_str(state.as_json()).map_err(|_| {
+                let reason =
+                    "the stored state is not one of an echo agent: delete it, and the agent is made again";
+                AgentError::of(AgentFailure::UnknownState, reason)
+            })?,
             None => Memory::default(),
         };
         for turn in &stored.missed_turns {
@@ -124,7 +130,11 @@ impl Agent for EchoAgent {
         }
         let question = last_text(&request.input_messages)?;
         let answer = self.memory.hear(&question);
-        for word in answer.split_inclusive(' ') {
+        for (position, word) in answer.split_inclusive(' ').enumerate() {
+            if position % WORDS_AT_ONCE == WORDS_AT_ONCE - 1 {
+                // A long answer leaves the thread to others, and can be stopped.
+                tokio::task::yield_now().await;
+            }
             listener.hear(AnswerPiece::Text(word.to_owned()));
         }
         let usage = Usage {

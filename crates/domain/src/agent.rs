@@ -13,6 +13,8 @@ use crate::{Conversation, Payload, Text, Turn};
 pub enum AgentFailure {
     /// The input is not one that the agent understands.
     InvalidInput,
+    /// The stored state is not one of this runtime's agents.
+    UnknownState,
     /// The model that was asked for is not there.
     ModelNotFound,
     /// The input is longer than the model's context.

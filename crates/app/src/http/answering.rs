@@ -42,6 +42,8 @@ pub(super) struct Answering {
     is_known: bool,
     /// Whether an earlier attempt at it was answered.
     is_finished: bool,
+    /// Whether it goes on with what an earlier attempt has begun.
+    is_taken_over: bool,
 }
 
 /// An answer.
@@ -76,7 +78,8 @@ impl Service {
         let conversation_id =
             query.conversation.as_ref().map_or_else(ConversationId::generate, |name| name.id);
         let turn_id = match &key {
-            Some(key) => TurnId::from_idempotency_key(user_id, key),
+            // Apart from the keys under which hosts append: one of each is not one turn.
+            Some(key) => TurnId::from_idempotency_key(user_id, &format!("query:{key}")),
             None => TurnId::generate(),
         };
         let mut answering = Answering {
@@ -85,6 +88,7 @@ impl Service {
             stop: CancellationToken::new(),
             is_known: key.is_some() || interruptible,
             is_finished: false,
+            is_taken_over: false,
             caller,
             conversation_id,
             turn_id,
@@ -113,6 +117,7 @@ impl Service {
                     );
                 }
             };
+            answering.is_taken_over = target.conversation_id != conversation_id;
             (answering.conversation_id, answering.turn_id) = (target.conversation_id, target.turn_id);
         }
         answering.shown = match &answering.query.conversation {
@@ -166,19 +171,35 @@ impl Service {
         match &answered {
             Ok(_) => self.finished(&answering, topic).await,
             Err(AgentManagerError::NotStored { .. }) => self.release(&answering).await,
-            Err(_) => {
-                if is_new {
-                    // Nothing was said in it: it is as if it had never been made.
-                    let agents = self.manager().agent_manager();
-                    if let Err(error) = agents.delete_conversation(user_id, answering.conversation_id).await {
-                        tracing::warn!(error = %error, "a conversation without a turn is left behind");
-                    }
+            // Only the agent failed: nothing is stored, and nothing is unknown.
+            Err(error) if error.agent_error().is_some() => {
+                if is_new && !answering.is_taken_over {
+                    self.remove_empty(&answering).await;
+                    self.abandon(&answering).await;
+                } else {
+                    self.release(&answering).await;
                 }
-                self.abandon(&answering).await;
             }
+            Err(error) if is_not_found(error) => self.abandon(&answering).await,
+            Err(_) => self.release(&answering).await,
         }
         drop(entered);
         self.as_answer(&answering, answered)
+    }
+
+    /// Removes the conversation that this attempt has made, if nothing was said in it meanwhile.
+    async fn remove_empty(&self, answering: &Answering) {
+        let (user_id, id) = (answering.caller.user_id(), answering.conversation_id);
+        let removed = match self.repositories().conversations().head(user_id, id).await {
+            Ok(Some(head)) if head.turn_count == 0 => {
+                self.manager().agent_manager().delete_conversation(user_id, id).await.map(|_| ())
+            }
+            Ok(_) => Ok(()),
+            Err(error) => Err(error.into()),
+        };
+        if let Err(error) = removed {
+            tracing::warn!(error = %error, "a conversation without a turn is left behind");
+        }
     }
 
     /// Asks the agent; what is found out too late to be asked twice is asked of the store.
@@ -199,9 +220,16 @@ impl Service {
             // Another attempt at this very request was quicker to store its answer: that is the answer.
             Err(AgentManagerError::NotStored {
                 source: RepositoryError::IdempotencyMismatch { .. }, ..
-            }) => agents.respond_heard(user_id, id, request, hearing).await,
+            }) if self.has_turn(answering).await => agents.respond_heard(user_id, id, request, hearing).await,
             answered => answered,
         }
+    }
+
+    /// Whether the turn is in its conversation: if so, the agent is not asked for it again.
+    async fn has_turn(&self, answering: &Answering) -> bool {
+        let (user_id, id) = (answering.caller.user_id(), answering.conversation_id);
+        let turn = self.repositories().turns().get(user_id, id, answering.turn_id).await;
+        turn.is_ok_and(|turn| turn.is_some())
     }
 
     /// Makes the conversation that the question begins, and has somebody find out what it is about.
@@ -268,7 +296,7 @@ impl Service {
     }
 
     /// Nothing is stored of this request: it can be sent again at once.
-    async fn abandon(&self, answering: &Answering) {
+    pub(super) async fn abandon(&self, answering: &Answering) {
         if !answering.is_known || answering.is_finished {
             return;
         }

@@ -19,6 +19,7 @@ use self::api_key::ApiKey;
 use self::jwk_token::JwkToken;
 use self::noop::Noop;
 use self::trusted_proxy::TrustedProxy;
+use self::user::DEFAULT_USER;
 use super::error::ApiError;
 use crate::configuration::{AuthenticationConfig, AuthenticationModule};
 
@@ -35,6 +36,16 @@ pub struct Identity {
     pub skip_userid_check: bool,
     /// The token that came with the request, for asking others on the user's behalf.
     pub token: Option<SecretString>,
+}
+
+impl Identity {
+    /// Whether another system may be asked on this user's behalf: with his own token, or, where nobody is
+    /// told apart from anybody, with the service's key. A user without a token of his own would be shown
+    /// and could delete what is others' there (P9).
+    #[must_use]
+    pub fn may_ask_others(&self) -> bool {
+        self.token.is_some() || self.user == DEFAULT_USER
+    }
 }
 
 /// Finds out who asks.

@@ -207,6 +207,7 @@ impl ApiError {
         let cause = error.reason.clone();
         match error.failure {
             AgentFailure::InvalidInput => Self::new(StatusCode::UNPROCESSABLE_ENTITY, "Invalid value", cause),
+            AgentFailure::UnknownState => Self::new(StatusCode::CONFLICT, "Agent state not readable", cause),
             AgentFailure::ModelNotFound => Self::new(StatusCode::NOT_FOUND, "Model not found", cause),
             AgentFailure::PromptTooLong => {
                 Self::new(StatusCode::PAYLOAD_TOO_LARGE, "Prompt is too long", cause)

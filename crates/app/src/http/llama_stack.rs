@@ -14,7 +14,7 @@ use super::conversation_id::ConversationName;
 use super::error::ApiError;
 use super::history::{ChatTurn, ConversationAnswer};
 use super::service::{Caller, Service};
-use crate::llama_stack::{AdoptedTurn, turns_of};
+use crate::llama_stack::{AdoptedTurn, LlamaStack, turns_of};
 
 /// What is said of a model that is not known.
 const UNKNOWN_MODEL: &str = "N/A";
@@ -72,7 +72,7 @@ impl Service {
         caller: &Caller,
         name: &ConversationName,
     ) -> Result<bool, ApiError> {
-        let Some(llama_stack) = self.llama_stack() else { return Ok(false) };
+        let Some(llama_stack) = self.llama_stack_for(caller) else { return Ok(false) };
         // A conversation that has always been here alone is no concern of Llama Stack's.
         let ours = self.repositories().conversations().get(caller.user_id(), name.id).await;
         let ours = ours.map_err(|error| ApiError::of_repository(&error, Some(&name.shown)))?;
@@ -88,13 +88,18 @@ impl Service {
         deleted.map_err(|error| ApiError::of_agent(&error))
     }
 
+    /// Llama Stack, where it may be asked on the caller's behalf.
+    fn llama_stack_for(&self, caller: &Caller) -> Option<&LlamaStack> {
+        self.llama_stack().filter(|_| caller.0.may_ask_others())
+    }
+
     /// What was said in it, by Llama Stack; `None` where it is not there, is deleted here, or nobody is asked.
     async fn llama_stack_turns(
         &self,
         caller: &Caller,
         name: &ConversationName,
     ) -> Result<Option<Vec<AdoptedTurn>>, ApiError> {
-        let Some(llama_stack) = self.llama_stack() else { return Ok(None) };
+        let Some(llama_stack) = self.llama_stack_for(caller) else { return Ok(None) };
         let items = llama_stack.items(&name.shown, caller.0.token.as_ref()).await;
         let Some(items) = items.map_err(|error| ApiError::of_agent(&error))? else { return Ok(None) };
         let deleted = self.repositories().conversations().was_deleted(caller.user_id(), name.id).await;

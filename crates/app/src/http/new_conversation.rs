@@ -13,7 +13,7 @@ use super::answer::Stored;
 use super::conversation_id::ConversationName;
 use super::error::ApiError;
 use super::idempotency::{IdempotencyHeader, idempotency_key};
-use super::payload::metadata_of;
+use super::payload::RawObject;
 use super::refusal::{Conflict, Refusal};
 use super::service::{Caller, Service};
 use super::validation::{Fields, JsonObject};
@@ -114,8 +114,10 @@ pub(super) async fn create_conversation(
     let model_id = text_of(&mut fields, "model_id", Text::name);
     let system_prompt = text_of(&mut fields, "system_prompt", Text::prompt);
     let topic_summary = text_of(&mut fields, "topic_summary", Text::summary);
-    let metadata = metadata_of(&mut fields, "metadata");
+    fields.object("metadata");
     fields.end()?;
+    let raw = RawObject::parse(&body.bytes, service.manager().payload_limits())?;
+    let metadata = raw.metadata("metadata")?;
     let model_id = match model_id {
         Some(model_id) => model_id,
         None => service.first_model().await?,

@@ -6,7 +6,6 @@ use lcs_domain::{Metadata, Payload, PayloadLimits};
 use serde_json::value::RawValue;
 
 use super::error::ApiError;
-use super::validation::Fields;
 
 /// The fields of an object, each as its text: no number is rounded by reading it.
 pub(super) struct RawObject {
@@ -51,14 +50,13 @@ impl RawObject {
         Payload::parse_within(json, self.limits)
             .map_err(|error| ApiError::of_repository(&error.at(&place), None))
     }
-}
 
-/// The metadata of this field; empty where nothing is said.
-pub(super) fn metadata_of(fields: &mut Fields<'_>, name: &'static str) -> Metadata {
-    let Some(object) = fields.object(name) else { return Metadata::default() };
-    let value = serde_json::Value::Object(object.clone());
-    Metadata::from_value(&value).unwrap_or_else(|error| {
-        fields.value_error(name, &error.at(&format!("/{name}")).to_string(), &value);
-        Metadata::default()
-    })
+    /// The metadata, which has been found to be an object or nothing; `null` is none.
+    pub(super) fn metadata(&self, name: &str) -> Result<Metadata, ApiError> {
+        match self.fields.get(name) {
+            Some(raw) if raw.get() != "null" => Metadata::parse(raw.get())
+                .map_err(|error| ApiError::of_repository(&error.at(&format!("{}/{name}", self.place)), None)),
+            _ => Ok(Metadata::default()),
+        }
+    }
 }

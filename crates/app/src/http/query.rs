@@ -31,7 +31,7 @@ pub(super) struct QueryAnswer {
     /// The documents that the answer refers to.
     #[schema(value_type = Vec<Object>)]
     referenced_documents: Vec<Value>,
-    /// Whether the answer was cut off at the model's limit.
+    /// Whether the answer was cut off: at the model's limit, or when it was interrupted.
     truncated: bool,
     /// How many tokens the model was given.
     input_tokens: u64,
@@ -55,7 +55,7 @@ impl From<Answer> for QueryAnswer {
             response: answer.output.text,
             rag_chunks: Vec::new(),
             referenced_documents: answer.output.referenced_documents.unwrap_or_default(),
-            truncated: answer.output.truncated,
+            truncated: answer.output.truncated || answer.interrupted,
             input_tokens: answer.input_tokens,
             output_tokens: answer.output_tokens,
             available_quotas: Map::new(),

@@ -12,7 +12,7 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 use lcs_domain::agent::{AnswerListener, AnswerPiece};
 use lcs_domain::{Interruption, RequestId};
 use serde::{Deserialize, Serialize};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::Instrument;
 use utoipa::ToSchema;
@@ -53,8 +53,17 @@ pub(super) async fn streaming_query(
 ) -> Result<Response, ApiError> {
     let query = Query::read(caller.user_id(), &body)?;
     let media_type = query.media_type;
-    let answering = service.begin(caller, query, idempotency_key(&headers)?, true).await?;
-    service.require_conversation(&answering).await?;
+    let key = idempotency_key(&headers)?;
+    let (begun, beginning) = oneshot::channel();
+    let worker = service.clone();
+    // A task of its own: what was begun for a caller who has gone is given up, and blocks no key.
+    service.tasks().spawn(async move {
+        let answering = worker.begin_heard(caller, query, key).await;
+        if let Err(Ok(answering)) = begun.send(answering) {
+            worker.abandon(&answering).await;
+        }
+    });
+    let answering = beginning.await.map_err(|_| ApiError::internal())??;
     let (events, heard) = mpsc::unbounded_channel();
     let reader_gone = CancellationToken::new();
     // The body holds the guard: when it is dropped, read to its end or not, nobody listens any more.
@@ -110,6 +119,18 @@ impl AnswerListener for Teller {
 }
 
 impl Service {
+    /// Begins an answer whose conversation is known to be there.
+    async fn begin_heard(
+        &self,
+        caller: Caller,
+        query: Query,
+        key: Option<String>,
+    ) -> Result<Answering, ApiError> {
+        let answering = self.begin(caller, query, key, true).await?;
+        self.require_conversation(&answering).await?;
+        Ok(answering)
+    }
+
     /// Answers, and tells the answer while it is made.
     async fn tell(
         &self,

@@ -16,7 +16,7 @@ use super::conversation_id::ConversationName;
 use super::error::ApiError;
 use super::idempotency::{IdempotencyHeader, idempotency_key};
 use super::parameter::{ConversationPath, Parameters, PathText};
-use super::payload::{RawObject, metadata_of};
+use super::payload::RawObject;
 use super::refusal::{Conflict, NotFound, Refusal};
 use super::service::{Caller, Service};
 use super::validation::{Fields, JsonObject};
@@ -32,7 +32,7 @@ use super::validation::{Fields, JsonObject};
     "expected_turn_count": 0
 }))]
 pub(super) struct AppendedTurn {
-    /// The turn's id and retry key. Without it, the `Idempotency-Key` header is the key; without either,
+    /// The retry key, as a UUID of the caller's; the turn's own id is made of it and the user. Without it, the `Idempotency-Key` header is the key; without either,
     /// a new one is made, and the turn cannot be retried.
     #[schema(value_type = Option<Uuid>)]
     turn_id: Option<TurnId>,
@@ -169,10 +169,12 @@ pub(super) async fn append_turn(
     let name = ConversationName::of_path(user_id, &id)?;
     let key = idempotency_key(&headers)?;
     let append = AppendBody::read(&service, &body)?;
-    let turn_id = append.turn_id.unwrap_or_else(|| match key {
-        Some(key) => TurnId::from_idempotency_key(user_id, &key),
-        None => TurnId::generate(),
-    });
+    // A caller's id is good among his own turns alone: of another user's it says nothing (P9).
+    let turn_id = match (append.turn_id, key) {
+        (Some(id), _) => TurnId::from_idempotency_key(user_id, &format!("turn-id:{id}")),
+        (None, Some(key)) => TurnId::from_idempotency_key(user_id, &format!("turn:{key}")),
+        (None, None) => TurnId::generate(),
+    };
     let failed = |error: RepositoryError| ApiError::of_repository(&error, Some(&name.shown));
     let now = service.clock().now();
     let turn = NewTurn::new(
@@ -222,7 +224,7 @@ impl AppendBody {
         fields.optional("output_message");
         let started_at = fields.time("started_at");
         let completed_at = fields.time("completed_at");
-        let metadata = metadata_of(&mut fields, "metadata");
+        fields.object("metadata");
         let expected_turn_count = fields.small_number("expected_turn_count");
         let state = fields.object("agent_state").map(|object| {
             let mut state = Fields::new(object, fields.place("agent_state"));
@@ -254,7 +256,7 @@ impl AppendBody {
             output_message: raw.payload("output_message")?,
             started_at,
             completed_at,
-            metadata,
+            metadata: raw.metadata("metadata")?,
             expected_turn_count,
             agent_state,
         })
