@@ -82,10 +82,13 @@ pub(super) async fn query(
     body: JsonObject,
 ) -> Result<Stored<QueryAnswer>, ApiError> {
     let query = Query::read(caller.user_id(), &body)?;
-    let answering = service.begin(caller, query, idempotency_key(&headers)?, false).await?;
+    let key = idempotency_key(&headers)?;
     let worker = service.clone();
-    // A task of its own: a caller who goes away does not take the answer along.
-    let answering = async move { worker.answer(answering, Hearing::default()).await };
+    // A task of its own, from the beginning: a caller who goes away does not take the answer along.
+    let answering = async move {
+        let answering = worker.begin(caller, query, key, false).await?;
+        worker.answer(answering, Hearing::default()).await
+    };
     let answered = service.tasks().spawn(answering.in_current_span());
     let answer = answered.await.map_err(|_| ApiError::internal())??;
     Ok(Stored::ok(answer.durability, QueryAnswer::from(answer)))

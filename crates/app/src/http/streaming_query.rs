@@ -54,16 +54,17 @@ pub(super) async fn streaming_query(
     let query = Query::read(caller.user_id(), &body)?;
     let media_type = query.media_type;
     let key = idempotency_key(&headers)?;
-    let (begun, beginning) = oneshot::channel();
+    let (sender, receiver) = oneshot::channel();
     let worker = service.clone();
     // A task of its own: what was begun for a caller who has gone is given up, and blocks no key.
-    service.tasks().spawn(async move {
+    let begin = async move {
         let answering = worker.begin_heard(caller, query, key).await;
-        if let Err(Ok(answering)) = begun.send(answering) {
+        if let Err(Ok(answering)) = sender.send(answering) {
             worker.abandon(&answering).await;
         }
-    });
-    let answering = beginning.await.map_err(|_| ApiError::internal())??;
+    };
+    service.tasks().spawn(begin.in_current_span());
+    let answering = receiver.await.map_err(|_| ApiError::internal())??;
     let (events, heard) = mpsc::unbounded_channel();
     let reader_gone = CancellationToken::new();
     // The body holds the guard: when it is dropped, read to its end or not, nobody listens any more.
