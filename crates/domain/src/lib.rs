@@ -10,6 +10,7 @@
 //! | [`payload`], [`metadata`], [`text`] | what can be stored exactly, and the refusal of what cannot |
 //! | [`conversation`], [`turn`], [`agent_state`] | the three entities and the commands that change them |
 //! | [`request`] | requests that are being answered |
+//! | [`journal`] | what is kept while the database is gone |
 //! | [`page`] | keyset pages and their cursors |
 //! | [`retention`], [`diagnostic`], [`pool`] | what an operator asks for |
 //! | [`agent`] | the port behind which a live agent stands |
@@ -30,6 +31,7 @@ pub mod diagnostic;
 pub mod durability;
 pub mod error;
 pub mod id;
+pub mod journal;
 pub mod metadata;
 pub mod page;
 pub mod payload;
@@ -54,8 +56,8 @@ pub use page::{ConversationCursor, ConversationPage, ListConversations, PageLimi
 pub use payload::{Payload, PayloadLimits};
 pub use pool::PoolStatus;
 pub use repository::{
-    AgentStateRepository, Capabilities, ConversationRepository, DiagnosticRepository, Repositories,
-    RequestRepository, RetentionRepository, TurnRepository,
+    AgentStateRepository, Capabilities, ConversationRepository, DiagnosticRepository, JournalRepository,
+    Repositories, RequestRepository, RetentionRepository, TurnRepository,
 };
 pub use request::{BeginRequest, Begun, Interruption, RequestTarget};
 pub use retention::{PurgeReason, PurgeReport, PurgedConversation, RetentionPolicy};

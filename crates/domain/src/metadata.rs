@@ -22,6 +22,8 @@ pub enum Mark {
     Interleaved,
     /// The answer was stopped before its end: what had been said by then is stored.
     Interrupted,
+    /// The turn was journaled while the database was gone, and stored behind turns that came meanwhile.
+    Late,
 }
 
 impl Mark {
@@ -31,6 +33,7 @@ impl Mark {
         match self {
             Self::Interleaved => "lcs:interleaved",
             Self::Interrupted => "lcs:interrupted",
+            Self::Late => "lcs:late",
         }
     }
 }

@@ -4,11 +4,13 @@
 //! user's port takes the [`UserId`]: there is no way to ask for a conversation without saying whose it
 //! is. Absence is `Ok(None)` or `Ok(false)`; refusal is an error; another user's is absent (P9).
 //!
-//! What an operator does ([`RetentionRepository`], [`DiagnosticRepository`]) has ports of its own.
+//! What an operator does ([`RetentionRepository`], [`DiagnosticRepository`]) has ports of its own, and so
+//! has what stands in for the database while it is gone ([`JournalRepository`]).
 
 mod agent_state;
 mod conversation;
 mod diagnostic;
+mod journal;
 mod request;
 mod retention;
 mod turn;
@@ -21,6 +23,7 @@ use serde::Serialize;
 pub use self::agent_state::AgentStateRepository;
 pub use self::conversation::ConversationRepository;
 pub use self::diagnostic::DiagnosticRepository;
+pub use self::journal::JournalRepository;
 pub use self::request::RequestRepository;
 pub use self::retention::RetentionRepository;
 pub use self::turn::TurnRepository;

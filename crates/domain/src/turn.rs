@@ -44,6 +44,12 @@ impl Turn {
     pub fn is_interrupted(&self) -> bool {
         self.metadata.has_mark(Mark::Interrupted)
     }
+
+    /// Whether the turn was journaled during an outage, and stored behind turns that came meanwhile.
+    #[must_use]
+    pub fn is_late(&self) -> bool {
+        self.metadata.has_mark(Mark::Late)
+    }
 }
 
 /// A turn to be stored. Its number is given by the store, never by a clock or a caller (P2).

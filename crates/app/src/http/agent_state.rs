@@ -153,7 +153,6 @@ pub(super) async fn put_agent_state(
 ) -> Result<Response, ApiError> {
     let agent_id = agent_id(&id)?;
     let user_id = caller.user_id();
-    let expected_revision = expected_revision(&headers)?;
     let mut fields = Fields::of_body(&body.object);
     let conversation = fields.required_text("conversation_id").and_then(|text| {
         let name = ConversationName::parse(user_id, text);
@@ -175,6 +174,8 @@ pub(super) async fn put_agent_state(
         return Err(ApiError::internal());
     };
     let raw = RawObject::parse(&body.bytes, service.manager().payload_limits())?;
+    // After the body: a precondition says nothing of a request that would be refused without it (RFC 9110, 13.2.1).
+    let expected_revision = expected_revision(&headers)?;
     let save = SaveAgentState {
         agent_id,
         conversation_id: conversation.id,

@@ -1,0 +1,43 @@
+//! The port for the local journal that the fallback writes while the database is gone.
+
+use async_trait::async_trait;
+
+use super::RepositoryResult;
+use crate::journal::{ConflictResolution, JournalConflict, JournalEntry, JournalOperation, JournalStatus};
+use crate::{PageLimit, UserId};
+
+/// A journal of operations, on a disk of this machine. One process writes it at a time.
+#[async_trait]
+pub trait JournalRepository: Send + Sync {
+    /// Takes an operation. `Ok` means that it is on the disk and survives the process and the machine's
+    /// power: only then may it be acknowledged.
+    ///
+    /// # Errors
+    /// `Overloaded` where the journal holds as many entries or bytes as it may, or its oldest entry is too
+    /// old; `StorageFull`, `ReadOnly` and `Unavailable` where its disk is. In all of them nothing was taken,
+    /// but for `OutcomeUnknown`.
+    async fn record(&self, user_id: UserId, operation: JournalOperation) -> RepositoryResult<JournalEntry>;
+
+    /// Entries behind `after`, oldest first; 0 is before all of them.
+    async fn pending(&self, after: u64, limit: PageLimit) -> RepositoryResult<Vec<JournalEntry>>;
+
+    /// Forgets entries that are in the database now. Those that are not there any more are passed over.
+    async fn settle(&self, sequences: &[u64]) -> RepositoryResult<()>;
+
+    /// Makes an entry a conflict: whole or not at all, and nothing where it is not an entry any more.
+    async fn refuse(&self, sequence: u64, reason: &str) -> RepositoryResult<()>;
+
+    /// Makes the agent state of an appending entry a conflict of its own, of kind
+    /// [`Save`](crate::journal::JournalKind::Save) under a new sequence number, and leaves the entry without
+    /// it: both or neither. Nothing happens where the entry has no agent state, or is not there any more.
+    async fn refuse_agent_state(&self, sequence: u64, reason: &str) -> RepositoryResult<()>;
+
+    /// Conflicts behind `after`, oldest first; 0 is before all of them.
+    async fn conflicts(&self, after: u64, limit: PageLimit) -> RepositoryResult<Vec<JournalConflict>>;
+
+    /// Does with a conflict what an operator decided. `false` where there is none of this number.
+    async fn resolve(&self, sequence: u64, resolution: ConflictResolution) -> RepositoryResult<bool>;
+
+    /// How full it is.
+    async fn status(&self) -> RepositoryResult<JournalStatus>;
+}
