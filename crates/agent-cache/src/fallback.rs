@@ -46,11 +46,11 @@ use std::time::Duration;
 use async_trait::async_trait;
 use lcs_domain::repository::RepositoryResult;
 use lcs_domain::{
-    AgentStateRepository, Capabilities, ConversationRepository, DiagnosticRepository, PoolStatus,
-    Repositories, RequestRepository, RetentionRepository, TurnRepository,
+    AgentStateRepository, Capabilities, ConversationRepository, DiagnosticRepository, JournalRepository,
+    PoolStatus, Repositories, RequestRepository, RetentionRepository, TurnRepository,
 };
 
-pub use self::status::{CircuitState, FallbackStatus, VolatileCount};
+pub use self::status::{Backlog, CircuitState, FallbackStatus, VolatileCount};
 
 use self::circuit::{Circuit, Epoch};
 
@@ -63,6 +63,9 @@ pub enum FallbackMode {
     Refuse,
     /// New conversations are kept in this process's memory, and lost when the primary is back.
     Memory,
+    /// Writes are kept in a journal on the disk, and reach the primary when it is back. It takes
+    /// [`Fallback::with_journal`].
+    Journal,
 }
 
 /// When the circuit opens, and what happens then.
@@ -72,18 +75,22 @@ pub struct FallbackConfig {
     pub mode: FallbackMode,
     /// How many calls in a row must find the primary gone to open it.
     pub failures_to_open: NonZeroU32,
-    /// How long after a failed probe the next one is made; at least ten milliseconds.
+    /// How long after a failed probe the next one is made, give or take a fifth; at least ten
+    /// milliseconds.
     pub probe_interval: Duration,
+    /// How long a call waits, while a journal is replayed, for what it is about to be in the primary.
+    pub replay_patience: Duration,
 }
 
 impl Default for FallbackConfig {
-    /// Refuse, after three failures, and probe every second.
+    /// Refuse, after three failures, probe every second, and wait two seconds for a replay.
     fn default() -> Self {
         const THREE: NonZeroU32 = NonZeroU32::MIN.saturating_add(2);
         Self {
             mode: FallbackMode::default(),
             failures_to_open: THREE,
             probe_interval: Duration::from_secs(1),
+            replay_patience: Duration::from_secs(2),
         }
     }
 }
@@ -108,14 +115,36 @@ impl fmt::Debug for Fallback {
 impl Fallback {
     /// A closed circuit before `primary`. `memory` makes the store that an outage's conversations are kept
     /// in, where the mode keeps them; it must do its work while it is polled, in no task of its own.
+    ///
+    /// Without a journal nothing can be journaled: [`FallbackMode::Journal`] is taken for
+    /// [`FallbackMode::Refuse`].
     #[must_use]
     pub fn new(
         primary: Arc<dyn Repositories>,
         memory: impl Fn() -> Arc<dyn Repositories> + Send + Sync + 'static,
-        config: FallbackConfig,
+        mut config: FallbackConfig,
     ) -> Self {
+        if config.mode == FallbackMode::Journal {
+            config.mode = FallbackMode::Refuse;
+        }
         let circuit = Circuit::new(Arc::clone(&primary), Arc::new(memory), config);
         Self { primary, circuit: Arc::new(circuit) }
+    }
+
+    /// A fallback with `journal`, in [`FallbackMode::Journal`] whatever `config` says. Where the journal holds
+    /// what an earlier process could not bring to the primary, it begins open, and replays that as soon
+    /// as the primary answers.
+    ///
+    /// # Errors
+    /// What the journal answers where it cannot be read.
+    pub async fn with_journal(
+        primary: Arc<dyn Repositories>,
+        memory: impl Fn() -> Arc<dyn Repositories> + Send + Sync + 'static,
+        config: FallbackConfig,
+        journal: Arc<dyn JournalRepository>,
+    ) -> RepositoryResult<Self> {
+        journal.status().await?;
+        Ok(Self::new(primary, memory, config))
     }
 
     /// How it stands now.

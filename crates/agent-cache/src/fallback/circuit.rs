@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::outage::{Outage, Watch};
 use super::probe::Prober;
-use super::{CircuitState, FallbackConfig, FallbackStatus, MakeMemory, VolatileCount};
+use super::{Backlog, CircuitState, FallbackConfig, FallbackStatus, MakeMemory, VolatileCount};
 
 /// The time between two transitions. What a call found out counts only in the epoch that it began in: one
 /// that had waited out half an outage says nothing about the database that is back.
@@ -174,6 +174,9 @@ impl Circuit {
             volatile: VolatileCount::default(),
             discarded: *self.discarded.lock().unwrap_or_else(PoisonError::into_inner),
             openings: state.openings,
+            backlog: Backlog::default(),
+            replayed: 0,
+            refused: 0,
         };
         if let Position::Open(outage) = &state.position {
             let watch = outage.watch();

@@ -39,7 +39,7 @@ impl Outage {
         discarded: Arc<Mutex<VolatileCount>>,
     ) -> Self {
         let volatile = match mode {
-            FallbackMode::Refuse => None,
+            FallbackMode::Refuse | FallbackMode::Journal => None,
             FallbackMode::Memory => Some(Volatile::new(Arc::clone(make))),
         };
         Self { since: Instant::now(), until: OnceLock::new(), volatile, watch: Mutex::new(watch), discarded }
