@@ -24,10 +24,14 @@
 mod agent_state;
 mod circuit;
 mod conversation;
+mod intake;
+mod journal;
 mod outage;
 mod probe;
+mod replay;
 mod request;
 mod retention;
+mod route;
 mod status;
 mod turn;
 mod volatile;
@@ -44,15 +48,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use lcs_domain::journal::ConflictResolution;
 use lcs_domain::repository::RepositoryResult;
 use lcs_domain::{
     AgentStateRepository, Capabilities, ConversationRepository, DiagnosticRepository, JournalRepository,
-    PoolStatus, Repositories, RequestRepository, RetentionRepository, TurnRepository,
+    PoolStatus, Repositories, RepositoryError, RequestRepository, RetentionRepository, TurnRepository,
 };
 
 pub use self::status::{Backlog, CircuitState, FallbackStatus, VolatileCount};
 
 use self::circuit::{Circuit, Epoch};
+use self::journal::Journal;
 
 /// What is done while the primary is gone.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
@@ -127,7 +133,7 @@ impl Fallback {
         if config.mode == FallbackMode::Journal {
             config.mode = FallbackMode::Refuse;
         }
-        let circuit = Circuit::new(Arc::clone(&primary), Arc::new(memory), config);
+        let circuit = Circuit::new(Arc::clone(&primary), Arc::new(memory), config, None);
         Self { primary, circuit: Arc::new(circuit) }
     }
 
@@ -143,8 +149,31 @@ impl Fallback {
         config: FallbackConfig,
         journal: Arc<dyn JournalRepository>,
     ) -> RepositoryResult<Self> {
-        journal.status().await?;
-        Ok(Self::new(primary, memory, config))
+        let config = FallbackConfig { mode: FallbackMode::Journal, ..config };
+        let (journal, entries) = Journal::open(journal).await?;
+        let journal = Some(Arc::new(journal));
+        let circuit = Arc::new(Circuit::new(Arc::clone(&primary), Arc::new(memory), config, journal));
+        if !entries.is_empty() {
+            circuit.begin_open(entries).await;
+        }
+        Ok(Self { primary, circuit })
+    }
+
+    /// Does with a conflict of the journal what an operator decided; what is to be tried again is replayed
+    /// at once where the primary is there. `false` where there is no such conflict.
+    ///
+    /// # Errors
+    /// What the journal answers; `Unavailable` where the mode has none.
+    pub async fn resolve(&self, sequence: u64, resolution: ConflictResolution) -> RepositoryResult<bool> {
+        let Some(journal) = self.circuit.journal() else {
+            return Err(RepositoryError::unavailable("the fallback has no journal"));
+        };
+        let is_resolved = journal.resolve(sequence, resolution).await?;
+        if is_resolved && resolution == ConflictResolution::Retry {
+            self.circuit.replay_again();
+            journal.wake();
+        }
+        Ok(is_resolved)
     }
 
     /// How it stands now.
