@@ -43,7 +43,7 @@ use lcs_domain::{
     Repositories, RequestRepository, RetentionRepository, TurnRepository,
 };
 
-pub use self::config::{PostgresConfig, Server, SslMode, TargetSessionAttrs, UnknownSslMode};
+pub use self::config::{Pooler, PostgresConfig, Server, SslMode, TargetSessionAttrs, UnknownSslMode};
 use self::connect::Connector;
 use self::pool::Pool;
 use self::retry::Operation;

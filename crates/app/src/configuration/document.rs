@@ -56,6 +56,7 @@ section!(Database {
     ca_cert_path: Value = "ca_cert_path",
     namespace: Value = "namespace",
     target_session_attrs: Value = "target_session_attrs",
+    pooler: Value = "pooler",
     operation_timeout: Value = "operation_timeout",
     connect_timeout: Value = "connect_timeout",
     statement_timeout: Value = "statement_timeout",
