@@ -5,6 +5,7 @@ mod connection;
 mod doctor;
 mod lost_answer;
 mod plan;
+mod pooler;
 mod refusal;
 mod resilience;
 mod retention;

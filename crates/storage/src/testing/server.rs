@@ -215,7 +215,7 @@ impl Server {
 }
 
 /// A free port below those that outgoing connections take.
-fn free_port() -> Result<u16> {
+pub(super) fn free_port() -> Result<u16> {
     for _ in 0..100 {
         let port = u16::try_from(20_000 + random() % 10_000)?;
         if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {

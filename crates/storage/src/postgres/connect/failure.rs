@@ -7,8 +7,8 @@ use lcs_domain::RepositoryError;
 use tokio_postgres::Error;
 use tokio_postgres::error::SqlState;
 
-use super::{PostgresConfig, refused_by_host_rules};
-use crate::postgres::error::too_many;
+use super::{PostgresConfig, Server, refused_by_host_rules};
+use crate::postgres::error::{Fault, LOST_STATEMENT, too_many};
 
 /// Why a connection could not be made.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,23 +24,30 @@ enum Kind {
     Passing,
     /// It may pass by itself: all places are taken.
     Crowded,
+    /// It may pass by itself: the server takes no writes, and another one may be promoted.
+    ReadOnly,
     /// It does not pass until somebody changes the configuration, here or there.
     Lasting,
+    /// As `Lasting`: what stands between takes away what the promises rest on.
+    Pooler,
     /// As `Lasting`, and another kind of connection (encrypted or plain) may be welcome.
     Encryption,
 }
 
 impl ConnectFailure {
     /// The failure behind `error`. Only its SQLSTATE and the kind of its cause are read, and messages of
-    /// TLS and of the operating system; never what a server wrote.
-    pub(super) fn of(error: &Error, config: &PostgresConfig) -> Self {
-        let at = config.address();
-        if let Some(code) = error.code() {
-            return Self::of_code(code, config);
+    /// TLS and of the operating system; nothing that a server wrote is repeated.
+    pub(super) fn of(error: &Error, server: &Server, config: &PostgresConfig) -> Self {
+        let at = server.address();
+        if let Some(error) = error.as_db_error() {
+            if *error.code() == SqlState::PROTOCOL_VIOLATION {
+                return Self::of_pooler(error.message(), server, config);
+            }
+            return Self::of_code(error.code(), server, config);
         }
         let cause = error.source();
         if let Some(io) = cause.and_then(|cause| cause.downcast_ref::<io::Error>()) {
-            return Self::of_io(io, config);
+            return Self::of_io(io, server, config);
         }
         match error.to_string() {
             // The server answered the request for TLS with no.
@@ -62,12 +69,37 @@ impl ConnectFailure {
                 ),
                 kind: Kind::Lasting,
             },
-            _ => Self::ended(config),
+            _ => Self::ended(server),
         }
     }
 
-    fn of_code(code: &SqlState, config: &PostgresConfig) -> Self {
-        let (at, user, database) = (config.address(), &config.user, &config.database);
+    /// PgBouncer's own refusals all have one SQLSTATE; they are told apart by how its messages begin.
+    fn of_pooler(message: &str, server: &Server, config: &PostgresConfig) -> Self {
+        let starts = |prefix: &str| message.starts_with(prefix);
+        let at = server.address();
+        if starts("unsupported startup parameter") {
+            Self::pooler(format!(
+                "a pooler stands before the server at {at} and refuses its settings: write how it shares \
+                 connections as database.pooler, session or transaction"
+            ))
+        } else if starts("password authentication failed") || starts("SASL authentication failed") {
+            Self::of_code(&SqlState::INVALID_PASSWORD, server, config)
+        } else if starts("no such database") {
+            Self::of_code(&SqlState::INVALID_CATALOG_NAME, server, config)
+        } else if starts("no such user") {
+            Self::of_code(&SqlState::INVALID_PASSWORD, server, config)
+        } else if starts("no more connections allowed") {
+            Self { reason: format!("the pooler at {at} takes no more connections"), kind: Kind::Crowded }
+        } else {
+            Self {
+                reason: format!("the pooler at {at} has no connection to its server"),
+                kind: Kind::Passing,
+            }
+        }
+    }
+
+    fn of_code(code: &SqlState, server: &Server, config: &PostgresConfig) -> Self {
+        let (at, user, database) = (server.address(), &config.user, &config.database);
         let lasting = |reason| Self { reason, kind: Kind::Lasting };
         let passing = |reason| Self { reason, kind: Kind::Passing };
         match *code {
@@ -99,8 +131,8 @@ impl ConnectFailure {
         }
     }
 
-    fn of_io(error: &io::Error, config: &PostgresConfig) -> Self {
-        let at = config.address();
+    fn of_io(error: &io::Error, server: &Server, config: &PostgresConfig) -> Self {
+        let at = server.address();
         if let Some(tls) = error.get_ref().and_then(|cause| cause.downcast_ref::<rustls::Error>()) {
             return Self {
                 reason: format!(
@@ -111,33 +143,63 @@ impl ConnectFailure {
                 kind: Kind::Encryption,
             };
         }
+        // The driver's own, of a server that is asked whether it takes writes.
+        if error.kind() == io::ErrorKind::PermissionDenied && error.raw_os_error().is_none() {
+            return Self {
+                reason: format!("the server at {at} takes no writes: it is a standby, or set to read only"),
+                kind: Kind::ReadOnly,
+            };
+        }
         let reason = match error.kind() {
             io::ErrorKind::ConnectionRefused => {
                 format!("nothing listens at {at}: start PostgreSQL there, or correct host and port")
             }
-            io::ErrorKind::NotFound if config.is_socket() => {
+            io::ErrorKind::NotFound if server.is_socket() => {
                 format!(
                     "there is no socket for port {} in {}: start PostgreSQL, or correct host and port",
-                    config.port, config.host
+                    server.port, server.host
                 )
             }
             io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => {
-                return Self::ended(config);
+                return Self::ended(server);
             }
             _ if error.to_string().contains("lookup address") => {
-                format!("the host name {:?} is not known: correct it, or see the name service", config.host)
+                format!("the host name {:?} is not known: correct it, or see the name service", server.host)
             }
             _ => format!("{at} cannot be reached: {error}"),
         };
         Self { reason, kind: Kind::Passing }
     }
 
+    /// Why none of several servers could be connected to.
+    pub(super) fn of_all(mut failures: Vec<Self>) -> Self {
+        if failures.len() == 1
+            && let Some(failure) = failures.pop()
+        {
+            return failure;
+        }
+        let all = |kind| failures.iter().all(|failure| failure.kind == kind);
+        let kind = if all(Kind::Pooler) {
+            Kind::Pooler
+        } else if failures.iter().all(Self::is_lasting) {
+            Kind::Lasting
+        } else if all(Kind::ReadOnly) {
+            Kind::ReadOnly
+        } else if all(Kind::Crowded) {
+            Kind::Crowded
+        } else {
+            Kind::Passing
+        };
+        let reasons: Vec<_> = failures.into_iter().map(|failure| failure.reason).collect();
+        Self { reason: reasons.join("; "), kind }
+    }
+
     /// No answer within the time limit.
-    pub(super) fn timed_out(config: &PostgresConfig) -> Self {
+    pub(super) fn timed_out(server: &Server, config: &PostgresConfig) -> Self {
         Self {
             reason: format!(
                 "{} did not answer within {:?}: see whether it is reachable and is PostgreSQL",
-                config.address(),
+                server.address(),
                 config.connect_timeout
             ),
             kind: Kind::Passing,
@@ -145,16 +207,37 @@ impl ConnectFailure {
     }
 
     /// The server closed the connection before it was of use.
-    pub(super) fn ended(config: &PostgresConfig) -> Self {
+    pub(super) fn ended(server: &Server) -> Self {
         Self {
-            reason: format!("the server at {} closed the connection while it was made", config.address()),
+            reason: format!("the server at {} closed the connection while it was made", server.address()),
             kind: Kind::Passing,
         }
     }
 
     /// Whether trying again without any change is in vain.
     pub(in crate::postgres) const fn is_lasting(&self) -> bool {
-        matches!(self.kind, Kind::Lasting | Kind::Encryption)
+        matches!(self.kind, Kind::Lasting | Kind::Encryption | Kind::Pooler)
+    }
+
+    /// What stands between does not fit.
+    pub(super) const fn pooler(reason: String) -> Self {
+        Self { reason, kind: Kind::Pooler }
+    }
+
+    /// Whether what stands between does not fit.
+    pub(super) const fn is_of_pooler(&self) -> bool {
+        matches!(self.kind, Kind::Pooler)
+    }
+
+    /// What a statement that belongs to connecting came to.
+    pub(super) fn of_fault(fault: Fault, server: &Server) -> Self {
+        match fault {
+            Fault::Lost(_) => Self::ended(server),
+            fault => match fault.into_error() {
+                RepositoryError::Backend { reason, .. } if reason == LOST_STATEMENT => Self::pooler(reason),
+                error => Self { reason: error.to_string(), kind: Kind::Passing },
+            },
+        }
     }
 
     /// Whether the server may take a connection that is (not) encrypted, where this one was not (was).
@@ -166,6 +249,8 @@ impl ConnectFailure {
     pub(in crate::postgres) fn to_error(&self) -> RepositoryError {
         match self.kind {
             Kind::Crowded => RepositoryError::Overloaded { reason: self.reason.clone() },
+            Kind::Pooler => RepositoryError::Backend { reason: self.reason.clone(), source: None },
+            Kind::ReadOnly => RepositoryError::ReadOnly { reason: self.reason.clone() },
             _ => RepositoryError::unavailable(self.reason.clone()),
         }
     }
