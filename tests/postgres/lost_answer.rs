@@ -19,6 +19,9 @@ use tokio::net::{TcpListener, TcpStream};
 
 use crate::support::{append, asking, begin, config, saying, saying_with_state, single};
 
+/// More answers than one operation asks for.
+const ALWAYS: u32 = 1_000;
+
 /// How the proxy takes an answer away.
 #[derive(Clone, Copy)]
 enum Loss {
@@ -45,6 +48,10 @@ impl Behind {
             host: "127.0.0.1".into(),
             port: proxy.local_addr().unwrap().port(),
             ssl_mode: SslMode::Disable,
+            operation_timeout: match loss {
+                Loss::Cut => Duration::from_secs(30),
+                Loss::Silence => Duration::from_secs(4),
+            },
             statement_timeout: match loss {
                 Loss::Cut => Duration::from_secs(30),
                 Loss::Silence => Duration::from_millis(100),
@@ -107,11 +114,12 @@ async fn p1_an_append_whose_answer_is_lost_is_stored_once() {
         let behind = Behind::new(loss).await;
         let conversation = begin(&behind.store).await;
         let command = saying_with_state(&conversation, "x", 0);
-        let appended = append(behind.lose(1), &conversation, command.clone()).await.unwrap();
+        let appended = append(behind.lose(2), &conversation, command.clone()).await.unwrap();
         assert_eq!((appended.turn_number, appended.state_revision), (Some(1), 1));
-        // Lost twice, the answer is not known; the same key finds it out.
+        // Lost every time, the answer is not known; the same key finds it out.
         let command = saying(&conversation, "y");
-        let error = append(behind.lose(2), &conversation, command.clone()).await.unwrap_err();
+        let error = append(behind.lose(ALWAYS), &conversation, command.clone()).await.unwrap_err();
+        behind.lose(0);
         let key = command.turn.turn_id().to_string();
         assert!(
             matches!(&error, RepositoryError::OutcomeUnknown { key: named } if *named == key),
@@ -196,9 +204,10 @@ async fn p1_a_request_whose_answer_is_lost_comes_to_the_same() {
         behind.lose(0);
     }
     let begin = asking(Some("unknown"));
-    let error = behind.lose(2).begin(user, begin.clone()).await.unwrap_err();
+    let error = behind.lose(ALWAYS).begin(user, begin.clone()).await.unwrap_err();
     let id = begin.request_id.to_string();
     assert!(matches!(&error, RepositoryError::OutcomeUnknown { key } if *key == id), "{error:?}");
+    behind.lose(0);
     assert!(matches!(behind.store.begin(user, begin).await.unwrap(), Begun::Started(_)));
 }
 
@@ -226,17 +235,18 @@ async fn a_refusal_after_a_lost_answer_is_not_told_as_not_applied() {
 #[tokio::test]
 async fn a_purge_whose_answer_is_lost_names_no_key() {
     let behind = Behind::new(Loss::Cut).await;
-    for _ in 0..2 {
+    for _ in 0..5 {
         let conversation = begin(&behind.store).await;
         let (user, id) = (conversation.user_id, conversation.conversation_id);
         assert!(ConversationRepository::delete(&behind.store, user, id).await.unwrap());
     }
     let policy = RetentionPolicy::idle_longer_than(Duration::from_hours(24)).unwrap();
     let purge = async |store: &Postgres| store.purge_batch(policy, PageLimit::new(1).unwrap()).await;
-    let error = purge(behind.lose(2)).await.unwrap_err();
+    let error = purge(behind.lose(ALWAYS)).await.unwrap_err();
+    behind.lose(0);
     assert!(matches!(error, RepositoryError::OutcomeUnknown { .. }), "{error:?}");
     assert!(error.to_string().ends_with("with its key (it has none: just run it again)"), "{error}");
-    assert!(purge(&behind.store).await.unwrap().purged.is_empty(), "both runs did their work");
+    assert!(purge(&behind.store).await.unwrap().purged.is_empty(), "all five runs did their work");
 }
 
 #[tokio::test]
@@ -249,6 +259,6 @@ async fn a_read_whose_answer_is_lost_is_read_again_and_then_unavailable() {
         store.page(user, id, TurnRange::Newest, PageLimit::default()).await
     };
     assert_eq!(page(behind.lose(1)).await.unwrap().unwrap().turns.len(), 1);
-    let error = page(behind.lose(2)).await.unwrap_err();
+    let error = page(behind.lose(ALWAYS)).await.unwrap_err();
     assert!(matches!(error, RepositoryError::Unavailable { .. }), "{error:?}");
 }

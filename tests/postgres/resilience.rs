@@ -45,7 +45,7 @@ async fn a_restart_of_the_server_is_waited_for() {
     let cluster = PrivateCluster::start(&[]);
     let database = cluster.database().await;
     let config = PostgresConfig {
-        reconnect_timeout: Duration::from_mins(1),
+        operation_timeout: Duration::from_mins(1),
         pool_timeout: Duration::from_mins(1),
         ..config(database.url())
     };

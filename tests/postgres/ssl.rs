@@ -63,7 +63,6 @@ async fn connect(cluster: &PrivateCluster, host: &str, mode: SslMode, ca: Option
         ssl_mode: mode,
         ca_cert_path: ca.cloned(),
         connect_timeout: Duration::from_secs(30),
-        reconnect_timeout: Duration::ZERO,
         ..config(&cluster.url())
     };
     let store = match Postgres::connect(config).await {

@@ -2,13 +2,13 @@
 //!
 //! Every method is one statement, parsed once a connection, and one round trip; what is decided on a row
 //! is decided under its lock, in that statement. Writes run in tasks of their own, so that a caller who
-//! gives up leaves nothing half done, and an operation whose connection dies is run once more on a new
-//! one: writes under their keys, so that they happen once.
+//! gives up leaves nothing half done, and a statement whose connection dies is run again on a new one
+//! within the call's deadline: writes under their keys, so that they happen once.
 //!
 //! | module | what it holds |
 //! | --- | --- |
 //! | `config`, `ssl`, `connect` | how to reach a server, and why it could not be reached |
-//! | `pool`, `operation` | connections, and running one statement on them |
+//! | `pool`, `operation`, `retry` | connections, running one statement on them, and how often that is tried |
 //! | `statement`, `json`, `schema`, `row` | how statements and rows are written and read |
 //! | `error` | what PostgreSQL's refusals mean to the domain |
 //! | `conversation`, `turn`, `agent_state`, `request`, `retention`, `diagnostic`, `migration` | the ports |
@@ -25,6 +25,7 @@ mod operation;
 mod pool;
 mod request;
 mod retention;
+mod retry;
 mod row;
 mod schema;
 mod ssl;
@@ -42,18 +43,23 @@ use lcs_domain::{
     Repositories, RequestRepository, RetentionRepository, TurnRepository,
 };
 
-pub use self::config::{PostgresConfig, SslMode, UnknownSslMode};
+pub use self::config::{PostgresConfig, Server, SslMode, TargetSessionAttrs, UnknownSslMode};
 use self::connect::Connector;
 use self::pool::Pool;
+use self::retry::Operation;
 use self::statement::statement;
 
 /// A PostgreSQL store. Cheap to clone: clones share one pool.
 #[derive(Clone)]
-pub struct Postgres(Arc<Pool>);
+pub struct Postgres {
+    pool: Arc<Pool>,
+    /// The one call that this value stands for, if it does.
+    operation: Option<Arc<Operation>>,
+}
 
 impl fmt::Debug for Postgres {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Postgres").field(self.0.connector().config()).finish()
+        f.debug_tuple("Postgres").field(self.pool.connector().config()).finish()
     }
 }
 
@@ -68,11 +74,11 @@ impl Postgres {
         reason = "the pool's tasks need the runtime that only an async caller has"
     )]
     pub async fn connect(config: PostgresConfig) -> RepositoryResult<Self> {
-        Ok(Self(Arc::new(Pool::new(Connector::new(config)?))))
+        Ok(Self { pool: Arc::new(Pool::new(Connector::new(config)?)), operation: None })
     }
 
     fn pool(&self) -> &Pool {
-        &self.0
+        &self.pool
     }
 }
 

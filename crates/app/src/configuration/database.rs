@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use lcs_storage::postgres::{PostgresConfig, SslMode, UnknownSslMode};
+use lcs_storage::postgres::{PostgresConfig, Server, SslMode, TargetSessionAttrs, UnknownSslMode};
 use secrecy::SecretString;
 
 use super::database_url::PostgresqlUrl;
@@ -18,6 +18,9 @@ const NAMESPACE: &str = "persistence.database.namespace";
 
 /// The most connections that one process may have: `pool_size` and `max_overflow` together.
 const MAX_CONNECTIONS: u32 = 1_000;
+/// The time limits that can be set, in seconds: less is no time for a server on another machine.
+const SHORTEST: f64 = 0.05;
+const LONGEST: f64 = 3_600.0;
 /// The longest a connection may live, in seconds: a month.
 const MAX_RECYCLE_SECONDS: i64 = 31 * 24 * 3_600;
 
@@ -59,6 +62,30 @@ pub(super) fn read(
         "seconds",
         30,
     ));
+    if config.target_session_attrs.is_none() {
+        config.target_session_attrs = reader.word(
+            "persistence.database.target_session_attrs",
+            &section.target_session_attrs,
+            &[TargetSessionAttrs::ReadWrite, TargetSessionAttrs::Any]
+                .map(|target| (target.as_str(), Some(target))),
+            "read-write or any",
+            None,
+        );
+    }
+    let mut seconds = |name: &str, value: &Value, default| {
+        reader.seconds(&format!("persistence.database.{name}"), value, SHORTEST..=LONGEST, default)
+    };
+    config.operation_timeout =
+        seconds("operation_timeout", &section.operation_timeout, config.operation_timeout);
+    config.connect_timeout = seconds("connect_timeout", &section.connect_timeout, config.connect_timeout);
+    config.statement_timeout =
+        seconds("statement_timeout", &section.statement_timeout, config.statement_timeout);
+    config.lock_timeout = seconds("lock_timeout", &section.lock_timeout, config.lock_timeout);
+    config.idle_in_transaction_timeout = seconds(
+        "idle_in_transaction_timeout",
+        &section.idle_in_transaction_timeout,
+        config.idle_in_transaction_timeout,
+    );
     (config.pool_size, config.max_overflow) = pool(reader, section);
     config.pool_recycle = pool_recycle(reader, section);
     config
@@ -67,9 +94,11 @@ pub(super) fn read(
 /// The keys that say which database it is, and who we are there.
 fn server(reader: &mut Reader<'_>, section: &Database) -> PostgresConfig {
     let defaults = PostgresConfig::default();
+    let (first, other_servers) = servers(reader, section);
     PostgresConfig {
-        host: host(reader, section),
-        port: reader.number("persistence.database.port", &section.port, 1..=65_535, "", 5432),
+        host: first.host,
+        port: first.port,
+        other_servers,
         database: name(reader, "persistence.database.name", &section.name, defaults.database),
         user: name(reader, "persistence.database.username", &section.username, defaults.user),
         password: secret(
@@ -97,13 +126,42 @@ fn name(reader: &mut Reader<'_>, key: &str, value: &Value, default: String) -> S
     reader.text(key, value).unwrap_or(default)
 }
 
-fn host(reader: &mut Reader<'_>, section: &Database) -> String {
-    const KEY: &str = "persistence.database.host";
-    let host = reader.text(KEY, &section.host).unwrap_or_else(|| "localhost".into());
-    if host.contains("://") || host.contains(['@', '?']) || host.contains(char::is_whitespace) {
-        reader.problem(KEY, "it is more than a host: write its name or address only, or a socket's folder");
+/// The servers, as libpq has them: hosts with commas between them, and a port for each or one for all.
+fn servers(reader: &mut Reader<'_>, section: &Database) -> (Server, Vec<Server>) {
+    const HOST: &str = "persistence.database.host";
+    const PORT: &str = "persistence.database.port";
+    let hosts = reader.text(HOST, &section.host).unwrap_or_else(|| "localhost".into());
+    let hosts: Vec<&str> = hosts.split(',').map(str::trim).collect();
+    let more = |host: &&str| {
+        host.is_empty()
+            || host.contains("://")
+            || host.contains(['@', '?'])
+            || host.contains(char::is_whitespace)
+    };
+    if hosts.iter().any(more) {
+        reader.problem(
+            HOST,
+            "it is more than a host: write its name or address only, or a socket's folder, and commas \
+             between several",
+        );
     }
-    host
+    let text = reader.text(PORT, &section.port);
+    let ports: Vec<Value> = text.map_or_else(
+        || vec![None],
+        |text| text.split(',').map(|port| Some(port.trim().to_owned())).collect(),
+    );
+    if ports.len() > 1 && ports.len() != hosts.len() {
+        reader.problem(PORT, "there are more or fewer ports than hosts: write one for each, or one for all");
+    }
+    let ports: Vec<u16> = ports.iter().map(|port| reader.number(PORT, port, 1..=65_535, "", 5432)).collect();
+    let all = ports.first().copied().unwrap_or(5432);
+    let mut servers = hosts.iter().enumerate().map(|(index, host)| Server {
+        host: (*host).to_owned(),
+        port: ports.get(index).copied().unwrap_or(all),
+    });
+    let first = servers.next().unwrap_or(Server { host: String::new(), port: all });
+    let others = servers.collect();
+    (first, others)
 }
 
 fn check_ca_certificate(reader: &mut Reader<'_>, key: &str, config: &PostgresConfig) {

@@ -64,7 +64,7 @@ impl PostgresqlUrl {
             RepositoryError::Invalid { reason, .. } => reason,
             error => error.to_string(),
         })?;
-        if config.port == 0 {
+        if config.port == 0 || config.other_servers.iter().any(|server| server.port == 0) {
             return Err("the port is not a number from 1 to 65535".into());
         }
         let parameters = url.split_once('?').map_or("", |(_, parameters)| parameters);

@@ -4,6 +4,7 @@ use std::fmt::Display;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::time::Duration;
 
 use super::document::Value;
 use super::problem::Problem;
@@ -80,6 +81,26 @@ impl<'a> Reader<'a> {
                     "{} is {wrong}: write a whole number{of}{unit} from {least} to {most}",
                     quoted(&text)
                 );
+                self.problem(key, message);
+                default
+            }
+        }
+    }
+
+    /// A time in seconds within `range`, which may have a fraction: `1.5`.
+    pub(super) fn seconds(
+        &mut self,
+        key: &str,
+        value: &Value,
+        range: RangeInclusive<f64>,
+        default: Duration,
+    ) -> Duration {
+        let Some(text) = self.text(key, value) else { return default };
+        match text.trim().parse() {
+            Ok(seconds) if range.contains(&seconds) => Duration::from_secs_f64(seconds),
+            _ => {
+                let (least, most) = (range.start(), range.end());
+                let message = format!("{} is no time: write seconds from {least} to {most}", quoted(&text));
                 self.problem(key, message);
                 default
             }

@@ -92,13 +92,13 @@ impl AgentStateRepository for Postgres {
         fields(%user_id, conversation_id = %save.conversation_id, agent_id = %save.agent_id)
     )]
     async fn save(&self, user_id: UserId, save: SaveAgentState) -> RepositoryResult<Saved> {
-        let store = self.clone();
+        let store = self.operation();
         detached(save.agent_id.into(), async move { store.save_state(user_id, &save).await }).await
     }
 
     #[tracing::instrument(name = "db.agent_state.delete", skip_all, fields(%user_id, %agent_id))]
     async fn delete(&self, user_id: UserId, agent_id: AgentId) -> RepositoryResult<bool> {
-        let store = self.clone();
+        let store = self.operation();
         detached(agent_id.into(), async move {
             let query = Delete { user_id: user_id.into(), agent_id: agent_id.into() };
             let mut repeated = false;

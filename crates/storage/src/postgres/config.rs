@@ -1,15 +1,16 @@
 //! How to reach a PostgreSQL server, and how long to wait for it.
 
+mod server;
 mod ssl_mode;
 mod url;
 
-use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use lcs_domain::RepositoryError;
 use secrecy::SecretString;
 
+pub use self::server::{Server, TargetSessionAttrs};
 pub use self::ssl_mode::{SslMode, UnknownSslMode};
 
 /// A PostgreSQL server, a database on it, and how it is used.
@@ -21,6 +22,12 @@ pub struct PostgresConfig {
     pub host: String,
     /// The server's port.
     pub port: u16,
+    /// Where else the database may be: the other servers of a cluster that replicates, of which one takes
+    /// writes at a time. They are tried in their order, beginning with the one that was connected to last.
+    pub other_servers: Vec<Server>,
+    /// What a server has to be; `None`: one that takes writes where there are several servers, any where
+    /// there is one.
+    pub target_session_attrs: Option<TargetSessionAttrs>,
     /// The database's name.
     pub database: String,
     /// The role to connect as.
@@ -40,15 +47,15 @@ pub struct PostgresConfig {
     pub pool_size: u32,
     /// How many connections may be made beyond [`pool_size`](Self::pool_size).
     pub max_overflow: u32,
-    /// How long an operation waits for a free connection.
+    /// How long an operation waits for a free connection, if its own time does not end before.
     pub pool_timeout: Duration,
     /// How old a connection grows before it is replaced; `None`: any age.
     pub pool_recycle: Option<Duration>,
+    /// How long one call may take, with all that it waits for and all that is tried again in it. A wrong
+    /// password, an unknown database or an untrusted certificate are told at once.
+    pub operation_timeout: Duration,
     /// How long making one connection may take, from the host's look-up to the end of the handshake.
     pub connect_timeout: Duration,
-    /// How long an operation goes on trying while the server cannot be reached. A wrong password, an
-    /// unknown database or an untrusted certificate are told at once.
-    pub reconnect_timeout: Duration,
     /// How long a statement may take.
     pub statement_timeout: Duration,
     /// How long a statement may wait for a lock.
@@ -67,6 +74,8 @@ impl Default for PostgresConfig {
         Self {
             host: "localhost".into(),
             port: 5432,
+            other_servers: Vec::new(),
+            target_session_attrs: None,
             database: "lightspeed_stack".into(),
             user: "postgres".into(),
             password: None,
@@ -77,8 +86,8 @@ impl Default for PostgresConfig {
             max_overflow: 30,
             pool_timeout: Duration::from_secs(30),
             pool_recycle: Some(Duration::from_hours(1)),
+            operation_timeout: Duration::from_secs(10),
             connect_timeout: Duration::from_millis(1500),
-            reconnect_timeout: Duration::from_secs(5),
             statement_timeout: Duration::from_secs(3),
             lock_timeout: Duration::from_secs(2),
             idle_in_transaction_timeout: Duration::from_secs(5),
@@ -105,21 +114,23 @@ impl PostgresConfig {
             .then_some("the namespace is a word that stands for other schemas: write the name of one")
     }
 
-    /// Whether the connection never leaves this machine.
-    pub(super) fn is_local(&self) -> bool {
-        self.is_socket()
-            || self.host.eq_ignore_ascii_case("localhost")
-            || self.host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+    /// All servers, in the order in which they are tried.
+    pub(super) fn servers(&self) -> impl Iterator<Item = Server> {
+        let first = Server { host: self.host.clone(), port: self.port };
+        std::iter::once(first).chain(self.other_servers.iter().cloned())
     }
 
-    /// Whether the host is the folder of a Unix socket: there is nothing to encrypt.
-    pub(super) fn is_socket(&self) -> bool {
-        self.host.starts_with('/')
+    /// Whether a server that takes no writes is passed over.
+    pub(super) fn wants_primary(&self) -> bool {
+        match self.target_session_attrs {
+            Some(target) => target == TargetSessionAttrs::ReadWrite,
+            None => !self.other_servers.is_empty(),
+        }
     }
 
-    /// Where the server is, for people.
+    /// Where the servers are, for people.
     pub(super) fn address(&self) -> String {
-        format!("{}:{}", self.host, self.port)
+        self.servers().map(|server| server.address()).collect::<Vec<_>>().join(", ")
     }
 }
 
@@ -131,16 +142,5 @@ mod tests {
     fn debug_shows_no_password() {
         let config = PostgresConfig { password: Some("hunter2".to_owned().into()), ..Default::default() };
         assert!(!format!("{config:?}").contains("hunter2"));
-    }
-
-    #[test]
-    fn loopback_and_sockets_are_local() {
-        let at = |host: &str| PostgresConfig { host: host.into(), ..Default::default() };
-        for host in ["localhost", "LOCALHOST", "127.0.0.1", "127.1.2.3", "::1", "/run/postgresql"] {
-            assert!(at(host).is_local(), "{host}");
-        }
-        for host in ["db", "10.0.0.1", "localhost.example.org", "::2"] {
-            assert!(!at(host).is_local(), "{host}");
-        }
     }
 }

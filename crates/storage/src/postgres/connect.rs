@@ -3,6 +3,7 @@
 mod failure;
 
 use std::fmt::Write as _;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use diesel_async::AsyncPgConnection;
@@ -15,7 +16,7 @@ use tokio_postgres::error::SqlState;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 pub(super) use self::failure::ConnectFailure;
-use super::config::{PostgresConfig, SslMode};
+use super::config::{PostgresConfig, Server, SslMode};
 use super::ssl;
 
 /// What a connection is for: how long its statements may take.
@@ -30,6 +31,9 @@ pub(super) enum Purpose {
 /// Makes connections.
 pub(super) struct Connector {
     config: PostgresConfig,
+    servers: Vec<Server>,
+    /// The server that was connected to last.
+    current: AtomicUsize,
     tls: Option<MakeRustlsConnect>,
 }
 
@@ -39,64 +43,80 @@ impl Connector {
             return Err(RepositoryError::invalid("/namespace", problem));
         }
         let tls = ssl::connector(&config)?;
-        if matches!(config.ssl_mode, SslMode::Allow | SslMode::Prefer) && !config.is_local() {
+        let servers: Vec<_> = config.servers().collect();
+        if matches!(config.ssl_mode, SslMode::Allow | SslMode::Prefer)
+            && let Some(server) = servers.iter().find(|server| !server.is_local())
+        {
             tracing::warn!(
-                host = config.host,
+                host = server.host,
                 ssl_mode = config.ssl_mode.as_str(),
                 "the connection may go unencrypted over the network: set ssl_mode to verify-full, or at \
                  least to require"
             );
         }
-        Ok(Self { config, tls })
+        Ok(Self { config, servers, current: AtomicUsize::new(0), tls })
     }
 
     pub(super) const fn config(&self) -> &PostgresConfig {
         &self.config
     }
 
-    /// A new connection.
+    /// A new connection, to the first server that is of use, beginning with the one that was last.
     ///
-    /// The time limit spans everything: tokio-postgres limits the TCP connect alone, and a server that
-    /// accepts and never answers would hold a place in the pool for ever.
+    /// The time limit for each server spans everything: tokio-postgres limits the TCP connect alone, and a
+    /// server that accepts and never answers would hold a place in the pool for ever.
     pub(super) async fn connect(&self, purpose: Purpose) -> Result<AsyncPgConnection, ConnectFailure> {
-        match timeout(self.config.connect_timeout, self.try_modes(purpose)).await {
-            Ok(connected) => connected,
-            Err(_) => Err(ConnectFailure::timed_out(&self.config)),
+        let last = self.current.load(Ordering::Relaxed);
+        let mut failures = Vec::new();
+        for (index, server) in self.servers.iter().enumerate().cycle().skip(last).take(self.servers.len()) {
+            match timeout(self.config.connect_timeout, self.try_modes(server, purpose)).await {
+                Ok(Ok(connection)) => {
+                    if self.current.swap(index, Ordering::Relaxed) != index {
+                        tracing::info!(server = server.address(), "connected to another server");
+                    }
+                    return Ok(connection);
+                }
+                Ok(Err(failure)) => failures.push(failure),
+                Err(_) => failures.push(ConnectFailure::timed_out(server, &self.config)),
+            }
         }
+        Err(ConnectFailure::of_all(failures))
     }
 
     /// Tries with and without encryption, as the ssl mode says.
-    async fn try_modes(&self, purpose: Purpose) -> Result<AsyncPgConnection, ConnectFailure> {
+    async fn try_modes(
+        &self,
+        server: &Server,
+        purpose: Purpose,
+    ) -> Result<AsyncPgConnection, ConnectFailure> {
         use tokio_postgres::config::SslMode as Wire;
-        let Some(tls) = &self.tls else {
-            return self.establish(Wire::Disable, None, purpose).await;
+        let establish = |mode, tls| self.establish(server, mode, tls, purpose);
+        let Some(tls) = self.tls.as_ref().filter(|_| !server.is_socket()) else {
+            return establish(Wire::Disable, None).await;
         };
         match self.config.ssl_mode {
-            SslMode::Allow => match self.establish(Wire::Disable, None, purpose).await {
-                Err(failure) if failure.depends_on_encryption() => {
-                    self.establish(Wire::Require, Some(tls), purpose).await
-                }
+            SslMode::Allow => match establish(Wire::Disable, None).await {
+                Err(failure) if failure.depends_on_encryption() => establish(Wire::Require, Some(tls)).await,
                 connected => connected,
             },
-            SslMode::Prefer => match self.establish(Wire::Prefer, Some(tls), purpose).await {
-                Err(failure) if failure.depends_on_encryption() => {
-                    self.establish(Wire::Disable, None, purpose).await
-                }
+            SslMode::Prefer => match establish(Wire::Prefer, Some(tls)).await {
+                Err(failure) if failure.depends_on_encryption() => establish(Wire::Disable, None).await,
                 connected => connected,
             },
-            _ => self.establish(Wire::Require, Some(tls), purpose).await,
+            _ => establish(Wire::Require, Some(tls)).await,
         }
     }
 
     async fn establish(
         &self,
+        server: &Server,
         ssl_mode: tokio_postgres::config::SslMode,
         tls: Option<&MakeRustlsConnect>,
         purpose: Purpose,
     ) -> Result<AsyncPgConnection, ConnectFailure> {
-        let mut settings = self.settings(purpose);
+        let mut settings = self.settings(server, purpose);
         settings.ssl_mode(ssl_mode);
-        let failed = |error: &tokio_postgres::Error| ConnectFailure::of(error, &self.config);
+        let failed = |error: &tokio_postgres::Error| ConnectFailure::of(error, server, &self.config);
         let connection = match tls {
             None => {
                 let (client, connection) = settings.connect(NoTls).await.map_err(|error| failed(&error))?;
@@ -108,15 +128,15 @@ impl Connector {
                 AsyncPgConnection::try_from_client_and_connection(client, connection).await
             }
         };
-        connection.map_err(|_| ConnectFailure::ended(&self.config))
+        connection.map_err(|_| ConnectFailure::ended(server))
     }
 
-    fn settings(&self, purpose: Purpose) -> tokio_postgres::Config {
+    fn settings(&self, server: &Server, purpose: Purpose) -> tokio_postgres::Config {
         let config = &self.config;
         let mut settings = tokio_postgres::Config::new();
         settings
-            .host(&config.host)
-            .port(config.port)
+            .host(&server.host)
+            .port(server.port)
             .dbname(&config.database)
             .user(&config.user)
             .application_name(&config.application_name)
@@ -124,6 +144,9 @@ impl Connector {
             .keepalives_idle(Duration::from_secs(30))
             .keepalives_interval(Duration::from_secs(10))
             .keepalives_retries(12);
+        if config.wants_primary() {
+            settings.target_session_attrs(tokio_postgres::config::TargetSessionAttrs::ReadWrite);
+        }
         if let Some(password) = &config.password {
             settings.password(password.expose_secret());
         }

@@ -100,7 +100,7 @@ impl ConversationRepository for Postgres {
     )]
     async fn create(&self, user_id: UserId, new: NewConversation) -> RepositoryResult<Conversation> {
         new.validate()?;
-        let store = self.clone();
+        let store = self.operation();
         detached(new.conversation_id.into(), async move { store.create_conversation(user_id, new).await })
             .await
     }
@@ -118,7 +118,7 @@ impl ConversationRepository for Postgres {
     ) -> RepositoryResult<Conversation> {
         new.validate()?;
         NewTurn::refuse_repeated(&turns)?;
-        let store = self.clone();
+        let store = self.operation();
         let key = new.conversation_id.into();
         detached(key, async move { store.adopt_conversation(user_id, new, turns).await }).await
     }
@@ -202,7 +202,7 @@ impl ConversationRepository for Postgres {
             status: update.status.map(|status| ConversationStatus::from(status).as_str()),
             metadata: update.metadata.map(|metadata| Json(metadata.as_json().to_owned())),
         };
-        let store = self.clone();
+        let store = self.operation();
         detached(conversation_id.into(), async move {
             let answer = store.write(query.conversation_id, &query).await.map_err(Fault::into_error)?;
             conversation(answer.rows)?.ok_or(RepositoryError::not_found(Entity::Conversation))
@@ -212,7 +212,7 @@ impl ConversationRepository for Postgres {
 
     #[tracing::instrument(name = "db.conversation.delete", skip_all, fields(%user_id, %conversation_id))]
     async fn delete(&self, user_id: UserId, conversation_id: ConversationId) -> RepositoryResult<bool> {
-        let store = self.clone();
+        let store = self.operation();
         detached(conversation_id.into(), async move {
             let (user, conversation) = (user_id.into(), conversation_id.into());
             let query = Delete { user_id: user, conversation_id: conversation };

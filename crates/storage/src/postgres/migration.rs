@@ -130,7 +130,8 @@ impl Migrations for Postgres {
 impl Postgres {
     /// The versions that the database records, known or not.
     async fn recorded(&self) -> RepositoryResult<Vec<String>> {
-        let mut lease = self.pool().lease(Purpose::Maintenance, None).await?;
+        let mut lease =
+            self.pool().lease(Purpose::Maintenance, None, &mut self.tries(Purpose::Maintenance)).await?;
         recorded_in(lease.session()).await
     }
 
@@ -139,14 +140,15 @@ impl Postgres {
     /// # Errors
     /// `SchemaSkew` where this program does not know one of them.
     async fn applied(&self) -> RepositoryResult<Vec<String>> {
-        let mut lease = self.pool().lease(Purpose::Maintenance, None).await?;
+        let mut lease =
+            self.pool().lease(Purpose::Maintenance, None, &mut self.tries(Purpose::Maintenance)).await?;
         applied_in(lease.session()).await
     }
 
     /// A connection of its own that holds the migrations' lock, until it is closed.
     async fn locked_session(&self) -> RepositoryResult<Session> {
         let config = self.pool().connector().config();
-        let mut session = self.pool().own_session().await?;
+        let mut session = self.pool().own_session(&mut self.tries(Purpose::Maintenance)).await?;
         let began = Instant::now();
         let lock = TryLock { namespace: config.namespace.clone() };
         while !one(&mut session, &lock).await? {

@@ -1,20 +1,18 @@
 //! Running one statement so that its caller sees neither a dead connection nor a half-known outcome.
 
-use std::time::Duration;
+use std::sync::Arc;
 
 use lcs_domain::RepositoryError;
 use lcs_domain::repository::RepositoryResult;
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 use tracing::Instrument as _;
 use uuid::Uuid;
 
 use super::Postgres;
 use super::connect::Purpose;
 use super::error::Fault;
+use super::retry::{Operation, Tries, outcome_unknown};
 use super::statement::Statement;
-
-/// How often a statement that yielded to another one is run again.
-const YIELDS: u32 = 4;
 
 /// What a statement does when it is run, and so what it means that its answer did not come.
 #[derive(Debug, Clone, Copy)]
@@ -24,19 +22,6 @@ pub(super) enum Effect {
     /// It changes something, under this key: the same statement with the same key resolves it. The nil
     /// key stands for none: the same statement does what is left to do.
     Writes(Uuid),
-}
-
-impl Effect {
-    /// What to tell of an operation whose answer was `lost` at least once.
-    fn unresolved(self, error: RepositoryError) -> RepositoryError {
-        match self {
-            Self::Reads => error,
-            Self::Writes(key) => {
-                tracing::warn!(%key, error = %error, "the outcome of a write is unknown");
-                outcome_unknown(key)
-            }
-        }
-    }
 }
 
 /// A statement's rows.
@@ -54,38 +39,69 @@ impl<U> Answer<U> {
 }
 
 impl Postgres {
-    /// Runs `query`, once more on a new connection where the first one dies before it answers.
+    /// This store for one call of a port: all its statements end by one deadline, and none of them makes a
+    /// refusal out of a write that was lost before.
+    pub(super) fn operation(&self) -> Self {
+        Self { operation: Some(self.operation_for(Purpose::Service)), ..self.clone() }
+    }
+
+    fn operation_for(&self, purpose: Purpose) -> Arc<Operation> {
+        let config = self.pool().connector().config();
+        match (&self.operation, purpose) {
+            (Some(operation), Purpose::Service) => Arc::clone(operation),
+            (_, Purpose::Service) => Arc::new(Operation::new(config.operation_timeout)),
+            (_, Purpose::Maintenance) => {
+                Arc::new(Operation::new(config.operation_timeout.saturating_add(config.maintenance_timeout)))
+            }
+        }
+    }
+
+    /// The tries that a statement for `purpose` has.
+    pub(super) fn tries(&self, purpose: Purpose) -> Tries {
+        Tries::until(self.operation_for(purpose).deadline())
+    }
+
+    /// Runs `query`, again on a new connection where one dies before it answers: always the same statement,
+    /// never a look at what the lost one did. A commit that still waits for a standby cannot be seen, and so
+    /// its absence proves nothing; the same statement waits for its locks.
     pub(super) async fn run<U: Send>(
         &self,
         purpose: Purpose,
         effect: Effect,
         query: &impl Statement<U>,
     ) -> Result<Answer<U>, Fault> {
-        let mut lost_at = None;
-        let mut yields = 0;
+        let operation = self.operation_for(purpose);
+        let mut tries = Tries::until(operation.deadline());
+        let (mut newer_than, mut repeated) = (None, false);
         loop {
-            let resolve = |error| if lost_at.is_some() { effect.unresolved(error) } else { error };
-            let mut lease = self.pool().lease(purpose, lost_at).await.map_err(resolve)?;
-            let fault = match lease.session().load(query).await {
-                Ok(rows) => return Ok(Answer { rows, repeated: lost_at.is_some() }),
+            let lease = self.pool().lease(purpose, newer_than, &mut tries).await;
+            let mut lease = lease.map_err(|error| operation.ended_by(error))?;
+            let fault = match lease.session().load_by(tries.deadline(), query).await {
+                Ok(rows) => {
+                    self.pool().budget().earn();
+                    return Ok(Answer { rows, repeated });
+                }
                 Err(fault) => fault,
             };
             drop(lease);
-            match fault {
-                Fault::Lost(reason) if lost_at.is_none() => {
-                    tracing::debug!(reason, "running the statement again on a new connection");
-                    lost_at = Some(Instant::now());
-                }
+            match &fault {
                 Fault::Lost(reason) => {
-                    return Err(effect.unresolved(RepositoryError::unavailable(reason)).into());
+                    tracing::debug!(reason, "the statement is run again on a new connection");
+                    repeated = true;
+                    if let Effect::Writes(key) = effect {
+                        operation.lose(key);
+                    }
+                    newer_than = Some(Instant::now());
                 }
-                Fault::Yielded if yields < YIELDS => {
-                    yields += 1;
-                    sleep(Duration::from_millis(10) * yields).await;
-                }
-                // That this run was refused says nothing of what the lost one did.
-                Fault::Yielded | Fault::Refused(_) => return Err(resolve(fault.into_error()).into()),
+                Fault::Refused(RepositoryError::ReadOnly { .. }) => newer_than = Some(Instant::now()),
+                Fault::Yielded => {}
+                // The lost run may be what holds the lock that this one waited for.
+                Fault::Refused(error) if repeated && error.is_retryable() => {}
                 Fault::Constraint(_) => return Err(fault),
+                Fault::Refused(_) => return Err(operation.ended_by(fault.into_error()).into()),
+            }
+            if !tries.run_again(self.pool().budget()).await {
+                return Err(operation.ended_by(fault.into_error()).into());
             }
         }
     }
@@ -119,10 +135,4 @@ pub(super) async fn detached<T: Send + 'static>(
             Err(_) => Err(outcome_unknown(key)),
         },
     }
-}
-
-/// What to tell of a write under `key` that may or may not have been applied.
-fn outcome_unknown(key: Uuid) -> RepositoryError {
-    let key = if key.is_nil() { "(it has none: just run it again)".into() } else { key.to_string() };
-    RepositoryError::OutcomeUnknown { key }
 }

@@ -9,15 +9,12 @@ use bb8::{ErrorSink, ManageConnection, PooledConnection, QueueStrategy};
 use lcs_domain::repository::RepositoryResult;
 use lcs_domain::{PoolStatus, RepositoryError};
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, timeout_at};
 
 pub(super) use self::session::Session;
 use super::connect::{ConnectFailure, Connector, Purpose};
+use super::retry::{RetryBudget, Tries};
 
-/// How long to wait before the second attempt at connecting; each later one waits twice as long.
-const FIRST_PAUSE: Duration = Duration::from_millis(50);
-/// How long to wait between attempts at most.
-const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 /// How long a connection stays idle before it is let go.
 const IDLE_TIMEOUT: Duration = Duration::from_mins(10);
 
@@ -42,6 +39,7 @@ impl Lease {
 pub(super) struct Pool {
     connections: bb8::Pool<Manager>,
     connector: Arc<Connector>,
+    budget: RetryBudget,
     failures: watch::Receiver<Option<ConnectFailure>>,
 }
 
@@ -51,13 +49,14 @@ impl Pool {
         let connector = Arc::new(connector);
         let (sender, failures) = watch::channel(None);
         let config = connector.config();
+        let max_size = config.pool_size.saturating_add(config.max_overflow).max(1);
         let connections = bb8::Pool::builder()
-            .max_size(config.pool_size.saturating_add(config.max_overflow).max(1))
+            .max_size(max_size)
             .connection_timeout(config.pool_timeout.max(Duration::from_millis(1)))
             .max_lifetime(config.pool_recycle.filter(|age| !age.is_zero()))
             .idle_timeout(IDLE_TIMEOUT)
             // No `SELECT 1` for each checkout: what is known to be broken is thrown away here, and an
-            // operation that meets a dead connection is run once more on a new one.
+            // statement that meets a dead connection is run again on a new one.
             .test_on_check_out(false)
             // A failed attempt is told at once, to those who wait: they decide whether to try again.
             .retry_connection(false)
@@ -65,11 +64,15 @@ impl Pool {
             .queue_strategy(QueueStrategy::Lifo)
             .error_sink(Box::new(FailureSink(sender)))
             .build_unchecked(Manager(Arc::clone(&connector)));
-        Self { connections, connector, failures }
+        Self { connections, connector, budget: RetryBudget::of(max_size), failures }
     }
 
     pub(super) fn connector(&self) -> &Connector {
         &self.connector
+    }
+
+    pub(super) const fn budget(&self) -> &RetryBudget {
+        &self.budget
     }
 
     pub(super) fn state(&self) -> bb8::State {
@@ -84,18 +87,21 @@ impl Pool {
     ///
     /// # Errors
     /// `Unavailable`, with the reason, where there is none and none can be made: at once where it is of no
-    /// use to try again, else after the reconnect timeout. `Overloaded` where all are in use for longer than the pool's.
+    /// use to try again, else at the end of the operation. `Overloaded` where all are in use for longer than
+    /// the pool's timeout, or until then. `ReadOnly` where only servers that take no writes can be reached.
     pub(super) async fn lease(
         &self,
         purpose: Purpose,
         newer_than: Option<Instant>,
+        tries: &mut Tries,
     ) -> RepositoryResult<Lease> {
-        let began = Instant::now();
         let config = self.connector.config();
-        let patience = config.reconnect_timeout.min(config.pool_timeout);
+        let began = Instant::now();
+        // Maintenance may work for minutes; that nobody is there is told as soon as to all others.
+        let connect_by = tries.deadline().min(began + config.operation_timeout);
+        let checkout_by = tries.deadline().min(began + config.pool_timeout);
         let mut failures = self.failures.clone();
         failures.mark_unchanged();
-        let mut pause = FIRST_PAUSE;
         loop {
             let failure = match purpose {
                 Purpose::Maintenance => match self.connector.connect(purpose).await {
@@ -109,51 +115,47 @@ impl Pool {
                 },
                 Purpose::Service => tokio::select! {
                     biased;
-                    lease = self.connections.get_owned() => match lease {
-                        Ok(mut session) => {
+                    lease = timeout_at(checkout_by, self.connections.get_owned()) => match lease {
+                        Ok(Ok(mut session)) => {
                             if session.is_usable(newer_than) {
                                 return Ok(Lease::Pooled(Box::new(session)));
                             }
                             session.discard();
                             continue;
                         }
-                        Err(_) => return Err(self.none_free()),
+                        Ok(Err(_)) | Err(_) => return Err(self.none_free(began.elapsed())),
                     },
                     failure = self.next_failure(&mut failures) => failure,
                 },
             };
-            if failure.is_lasting() || began.elapsed() + pause > patience {
+            if failure.is_lasting() || !tries.pause(connect_by).await {
                 return Err(failure.to_error());
             }
-            sleep(pause).await;
-            pause = (pause * 2).min(LONGEST_PAUSE);
         }
     }
 
     /// A connection for maintenance, of its own.
-    pub(super) async fn own_session(&self) -> RepositoryResult<Session> {
-        match self.lease(Purpose::Maintenance, None).await? {
+    pub(super) async fn own_session(&self, tries: &mut Tries) -> RepositoryResult<Session> {
+        match self.lease(Purpose::Maintenance, None, tries).await? {
             Lease::Own(session) => Ok(*session),
             Lease::Pooled(_) => Err(RepositoryError::unavailable("no connection for maintenance")),
         }
     }
 
-    /// What it means that no connection came within the pool's timeout.
-    fn none_free(&self) -> RepositoryError {
-        let config = self.connector.config();
+    /// What it means that no connection came in the time that there was.
+    fn none_free(&self, waited: Duration) -> RepositoryError {
         let (open, limit) = (self.connections.state().connections, self.connections.config().max_size);
         if open < limit {
             let last = self.failures.borrow().as_ref().map(ConnectFailure::to_error);
             return last.unwrap_or_else(|| {
-                let (address, limit) = (config.address(), config.pool_timeout);
-                RepositoryError::unavailable(format!("{address} was not connected to within {limit:?}"))
+                let address = self.connector.config().address();
+                RepositoryError::unavailable(format!("{address} was not connected to within {waited:.1?}"))
             });
         }
         RepositoryError::Overloaded {
             reason: format!(
-                "all {limit} connections were in use for {:?}: try again later, or raise pool_size or \
-                 max_overflow",
-                config.pool_timeout
+                "all {limit} connections were in use for {waited:.1?}: try again later, or raise pool_size or \
+                 max_overflow"
             ),
         }
     }

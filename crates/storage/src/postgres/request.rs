@@ -122,7 +122,7 @@ impl RequestRepository for Postgres {
     )]
     async fn begin(&self, user_id: UserId, begin: BeginRequest) -> RepositoryResult<Begun> {
         begin.validate()?;
-        let store = self.clone();
+        let store = self.operation();
         detached(begin.request_id.into(), async move { store.begin_request(user_id, &begin).await }).await
     }
 
@@ -138,7 +138,7 @@ impl RequestRepository for Postgres {
         let (user_ids, request_ids) =
             requests.iter().map(|(user, request)| (Uuid::from(*user), Uuid::from(*request))).unzip();
         let query = Renew { user_ids, request_ids, lease_seconds: seconds(lease) };
-        let store = self.clone();
+        let store = self.operation();
         detached(Uuid::nil(), async move {
             // It has no key and needs none: what is renewed twice is renewed.
             let answer = store.write::<Uuid>(Uuid::nil(), &query).await.map_err(Fault::into_error)?;
@@ -149,7 +149,7 @@ impl RequestRepository for Postgres {
 
     #[tracing::instrument(name = "db.request.finish", skip_all, fields(%user_id, %request_id))]
     async fn finish(&self, user_id: UserId, request_id: RequestId) -> RepositoryResult<()> {
-        let store = self.clone();
+        let store = self.operation();
         detached(request_id.into(), async move {
             let query = Finish { user_id: user_id.into(), request_id: request_id.into() };
             store.write::<Uuid>(query.request_id, &query).await.map_err(Fault::into_error).map(drop)
@@ -159,7 +159,7 @@ impl RequestRepository for Postgres {
 
     #[tracing::instrument(name = "db.request.abandon", skip_all, fields(%user_id, %request_id))]
     async fn abandon(&self, user_id: UserId, request_id: RequestId) -> RepositoryResult<()> {
-        let store = self.clone();
+        let store = self.operation();
         detached(request_id.into(), async move {
             let query = Abandon { user_id: user_id.into(), request_id: request_id.into() };
             store.write::<Uuid>(query.request_id, &query).await.map_err(Fault::into_error).map(drop)
@@ -173,7 +173,7 @@ impl RequestRepository for Postgres {
         user_id: UserId,
         request_id: RequestId,
     ) -> RepositoryResult<Option<Interruption>> {
-        let store = self.clone();
+        let store = self.operation();
         detached(request_id.into(), async move {
             let query = Interrupt { user_id: user_id.into(), request_id: request_id.into() };
             let answer = store.write(query.request_id, &query).await.map_err(Fault::into_error)?;

@@ -20,7 +20,7 @@ use super::config::{PostgresConfig, SslMode};
 /// # Errors
 /// `Invalid` where certificates are to be checked and the trusted ones cannot be read.
 pub(super) fn connector(config: &PostgresConfig) -> RepositoryResult<Option<MakeRustlsConnect>> {
-    if config.ssl_mode == SslMode::Disable || config.is_socket() {
+    if config.ssl_mode == SslMode::Disable || config.servers().all(|server| server.is_socket()) {
         return Ok(None);
     }
     let provider = Arc::new(ring::default_provider());

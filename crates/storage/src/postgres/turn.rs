@@ -26,7 +26,7 @@ impl TurnRepository for Postgres {
         fields(%user_id, conversation_id = %append.conversation_id, turn_id = %append.turn.turn_id())
     )]
     async fn append(&self, user_id: UserId, append: AppendTurn) -> RepositoryResult<Appended> {
-        let store = self.clone();
+        let store = self.operation();
         detached(append.turn.turn_id().into(), async move { store.append_turn(user_id, &append).await }).await
     }
 

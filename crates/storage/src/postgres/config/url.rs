@@ -3,13 +3,13 @@
 use lcs_domain::RepositoryError;
 use tokio_postgres::config::Host;
 
-use super::PostgresConfig;
+use super::{PostgresConfig, Server};
 
 const MALFORMED: &str = "not a PostgreSQL URL: write \
     postgres://user:password@host:5432/database?sslmode=require, with special characters in user and \
     password percent-encoded (@ as %40, / as %2F, ? as %3F, # as %23, % as %25)";
 const PARAMETERS: &str = "a parameter of the PostgreSQL URL is not known: write sslmode, sslrootcert, \
-    application_name or namespace, and ? in a password as %3F";
+    application_name, namespace or target_session_attrs, and ? in a password as %3F";
 
 const TWO_SIGNS: &str = "the PostgreSQL URL has more than one @: write @ in the password as %40";
 
@@ -25,14 +25,22 @@ pub(super) fn parse(url: &str) -> Result<PostgresConfig, RepositoryError> {
     // tokio-postgres knows neither all modes nor our parameters: it is given the rest.
     let parsed: tokio_postgres::Config = server.parse().map_err(|_| malformed())?;
     let mut config = PostgresConfig::default();
-    match parsed.get_hosts() {
-        [Host::Tcp(host)] => config.host.clone_from(host),
-        [Host::Unix(folder)] => folder.to_str().ok_or_else(malformed)?.clone_into(&mut config.host),
-        [] => {}
-        _ => return Err(malformed()),
-    }
-    if let Some(port) = parsed.get_ports().first() {
-        config.port = *port;
+    for (index, host) in parsed.get_hosts().iter().enumerate() {
+        let host = match host {
+            Host::Tcp(host) => host.clone(),
+            Host::Unix(folder) => folder.to_str().ok_or_else(malformed)?.to_owned(),
+        };
+        // There is a port for each host, or one for all, or none.
+        let port = parsed.get_ports().get(index).or(parsed.get_ports().first());
+        let server = Server { host, port: port.copied().unwrap_or(config.port) };
+        if server.host.is_empty() {
+            return Err(malformed());
+        }
+        if index == 0 {
+            (config.host, config.port) = (server.host, server.port);
+        } else {
+            config.other_servers.push(server);
+        }
     }
     if let Some(user) = parsed.get_user() {
         user.clone_into(&mut config.user);
@@ -57,6 +65,11 @@ pub(super) fn parse(url: &str) -> Result<PostgresConfig, RepositoryError> {
             "sslrootcert" => config.ca_cert_path = Some(value.into()),
             "application_name" => config.application_name = value,
             "namespace" => config.namespace = value,
+            "target_session_attrs" => {
+                let target = value.parse();
+                config.target_session_attrs =
+                    Some(target.map_err(|error| invalid(&format!("target_session_attrs is {error}")))?);
+            }
             _ => return Err(invalid(PARAMETERS)),
         }
     }
@@ -112,6 +125,18 @@ mod tests {
     }
 
     #[test]
+    fn several_servers_are_written_as_libpq_has_it() {
+        let at =
+            |url: &str| -> Vec<_> { parse(url).unwrap().servers().map(|server| server.address()).collect() };
+        assert_eq!(at("postgresql://u:p@a:1,b:2,c/d"), ["a:1", "b:2", "c:5432"]);
+        assert_eq!(at("postgres://u@[::1]:6,%2Frun/d"), ["::1:6", "/run:5432"]);
+        assert!(!parse("postgres://u@a/d").unwrap().wants_primary());
+        assert!(parse("postgres://u@a,b/d").unwrap().wants_primary());
+        assert!(!parse("postgres://u@a,b/d?target_session_attrs=any").unwrap().wants_primary());
+        assert!(parse("postgres://u@a/d?target_session_attrs=read-write").unwrap().wants_primary());
+    }
+
+    #[test]
     fn a_malformed_url_says_what_to_write_and_repeats_nothing() {
         for url in [
             "",
@@ -119,7 +144,9 @@ mod tests {
             "postgres://u:hunter2@h",
             "postgres://u:hunter2@h:port/d",
             "postgres://u:hunter2@h:99999/d",
-            "postgres://u:hunter2@a,b/d",
+            "postgres://u:hunter2@a,/d",
+            "postgres://u:hunter2@a:1,b:hunter2/d",
+            "postgres://u:hunter2@a,b/d?target_session_attrs=hunter2",
             "postgres://u:hun?ter2@h/d",
             "postgres://u:a@hunter2@h/d",
             "postgres://u:a@hunter2/x@h/d",

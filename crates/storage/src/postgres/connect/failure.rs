@@ -7,7 +7,7 @@ use lcs_domain::RepositoryError;
 use tokio_postgres::Error;
 use tokio_postgres::error::SqlState;
 
-use super::{PostgresConfig, refused_by_host_rules};
+use super::{PostgresConfig, Server, refused_by_host_rules};
 use crate::postgres::error::too_many;
 
 /// Why a connection could not be made.
@@ -24,6 +24,8 @@ enum Kind {
     Passing,
     /// It may pass by itself: all places are taken.
     Crowded,
+    /// It may pass by itself: the server takes no writes, and another one may be promoted.
+    ReadOnly,
     /// It does not pass until somebody changes the configuration, here or there.
     Lasting,
     /// As `Lasting`, and another kind of connection (encrypted or plain) may be welcome.
@@ -33,14 +35,14 @@ enum Kind {
 impl ConnectFailure {
     /// The failure behind `error`. Only its SQLSTATE and the kind of its cause are read, and messages of
     /// TLS and of the operating system; never what a server wrote.
-    pub(super) fn of(error: &Error, config: &PostgresConfig) -> Self {
-        let at = config.address();
+    pub(super) fn of(error: &Error, server: &Server, config: &PostgresConfig) -> Self {
+        let at = server.address();
         if let Some(code) = error.code() {
-            return Self::of_code(code, config);
+            return Self::of_code(code, server, config);
         }
         let cause = error.source();
         if let Some(io) = cause.and_then(|cause| cause.downcast_ref::<io::Error>()) {
-            return Self::of_io(io, config);
+            return Self::of_io(io, server, config);
         }
         match error.to_string() {
             // The server answered the request for TLS with no.
@@ -62,12 +64,12 @@ impl ConnectFailure {
                 ),
                 kind: Kind::Lasting,
             },
-            _ => Self::ended(config),
+            _ => Self::ended(server),
         }
     }
 
-    fn of_code(code: &SqlState, config: &PostgresConfig) -> Self {
-        let (at, user, database) = (config.address(), &config.user, &config.database);
+    fn of_code(code: &SqlState, server: &Server, config: &PostgresConfig) -> Self {
+        let (at, user, database) = (server.address(), &config.user, &config.database);
         let lasting = |reason| Self { reason, kind: Kind::Lasting };
         let passing = |reason| Self { reason, kind: Kind::Passing };
         match *code {
@@ -99,8 +101,8 @@ impl ConnectFailure {
         }
     }
 
-    fn of_io(error: &io::Error, config: &PostgresConfig) -> Self {
-        let at = config.address();
+    fn of_io(error: &io::Error, server: &Server, config: &PostgresConfig) -> Self {
+        let at = server.address();
         if let Some(tls) = error.get_ref().and_then(|cause| cause.downcast_ref::<rustls::Error>()) {
             return Self {
                 reason: format!(
@@ -111,33 +113,61 @@ impl ConnectFailure {
                 kind: Kind::Encryption,
             };
         }
+        // The driver's own, of a server that is asked whether it takes writes.
+        if error.kind() == io::ErrorKind::PermissionDenied && error.raw_os_error().is_none() {
+            return Self {
+                reason: format!("the server at {at} takes no writes: it is a standby, or set to read only"),
+                kind: Kind::ReadOnly,
+            };
+        }
         let reason = match error.kind() {
             io::ErrorKind::ConnectionRefused => {
                 format!("nothing listens at {at}: start PostgreSQL there, or correct host and port")
             }
-            io::ErrorKind::NotFound if config.is_socket() => {
+            io::ErrorKind::NotFound if server.is_socket() => {
                 format!(
                     "there is no socket for port {} in {}: start PostgreSQL, or correct host and port",
-                    config.port, config.host
+                    server.port, server.host
                 )
             }
             io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => {
-                return Self::ended(config);
+                return Self::ended(server);
             }
             _ if error.to_string().contains("lookup address") => {
-                format!("the host name {:?} is not known: correct it, or see the name service", config.host)
+                format!("the host name {:?} is not known: correct it, or see the name service", server.host)
             }
             _ => format!("{at} cannot be reached: {error}"),
         };
         Self { reason, kind: Kind::Passing }
     }
 
+    /// Why none of several servers could be connected to.
+    pub(super) fn of_all(mut failures: Vec<Self>) -> Self {
+        if failures.len() == 1
+            && let Some(failure) = failures.pop()
+        {
+            return failure;
+        }
+        let all = |kind| failures.iter().all(|failure| failure.kind == kind);
+        let kind = if failures.iter().all(Self::is_lasting) {
+            Kind::Lasting
+        } else if all(Kind::ReadOnly) {
+            Kind::ReadOnly
+        } else if all(Kind::Crowded) {
+            Kind::Crowded
+        } else {
+            Kind::Passing
+        };
+        let reasons: Vec<_> = failures.into_iter().map(|failure| failure.reason).collect();
+        Self { reason: reasons.join("; "), kind }
+    }
+
     /// No answer within the time limit.
-    pub(super) fn timed_out(config: &PostgresConfig) -> Self {
+    pub(super) fn timed_out(server: &Server, config: &PostgresConfig) -> Self {
         Self {
             reason: format!(
                 "{} did not answer within {:?}: see whether it is reachable and is PostgreSQL",
-                config.address(),
+                server.address(),
                 config.connect_timeout
             ),
             kind: Kind::Passing,
@@ -145,9 +175,9 @@ impl ConnectFailure {
     }
 
     /// The server closed the connection before it was of use.
-    pub(super) fn ended(config: &PostgresConfig) -> Self {
+    pub(super) fn ended(server: &Server) -> Self {
         Self {
-            reason: format!("the server at {} closed the connection while it was made", config.address()),
+            reason: format!("the server at {} closed the connection while it was made", server.address()),
             kind: Kind::Passing,
         }
     }
@@ -166,6 +196,7 @@ impl ConnectFailure {
     pub(in crate::postgres) fn to_error(&self) -> RepositoryError {
         match self.kind {
             Kind::Crowded => RepositoryError::Overloaded { reason: self.reason.clone() },
+            Kind::ReadOnly => RepositoryError::ReadOnly { reason: self.reason.clone() },
             _ => RepositoryError::unavailable(self.reason.clone()),
         }
     }

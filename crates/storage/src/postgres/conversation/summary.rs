@@ -89,14 +89,19 @@ impl Postgres {
 
     /// Hands the rows on, from a new connection where the first one dies before it gives any.
     async fn hand_on(&self, query: &Summaries, rows: &mut Rows<ConversationSummary>) -> RepositoryResult<()> {
-        let mut lost_at = None;
+        let mut tries = self.tries(Purpose::Service);
+        let mut newer_than = None;
         loop {
-            let mut lease = self.pool().lease(Purpose::Service, lost_at).await?;
+            let mut lease = self.pool().lease(Purpose::Service, newer_than, &mut tries).await?;
             let convert = |row: SummaryRow| SummaryRecord::from(row).try_into();
-            match lease.session().hand_on(query, rows, convert).await {
-                Err(Fault::Lost(reason)) if lost_at.is_none() && !rows.is_begun() => {
-                    tracing::debug!(reason, "running the statement again on a new connection");
-                    lost_at = Some(Instant::now());
+            let ended = lease.session().hand_on(query, rows, convert).await;
+            drop(lease);
+            match ended {
+                Err(Fault::Lost(reason))
+                    if !rows.is_begun() && tries.run_again(self.pool().budget()).await =>
+                {
+                    tracing::debug!(reason, "the statement is run again on a new connection");
+                    newer_than = Some(Instant::now());
                 }
                 ended => return ended.map_err(Fault::into_error),
             }

@@ -8,7 +8,7 @@ use futures_util::future::ready;
 use futures_util::{StreamExt, TryStreamExt};
 use lcs_domain::RepositoryError;
 use lcs_domain::repository::RepositoryResult;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::postgres::error::Fault;
 use crate::postgres::statement::Statement;
@@ -43,19 +43,34 @@ impl Session {
         self.discarded = true;
     }
 
-    /// Runs `query`.
-    ///
-    /// Whoever gives up on this leaves a statement running, behind which the next one would wait: the
-    /// connection is used again only when its answer has come.
+    /// Runs `query` within this connection's own time.
     pub(in crate::postgres) async fn load<U: Send>(
         &mut self,
         query: &impl Statement<U>,
     ) -> Result<Vec<U>, Fault> {
+        let deadline = Instant::now() + self.answer_within;
+        self.load_by(deadline, query).await
+    }
+
+    /// Runs `query`; its answer has to be there by `deadline`.
+    ///
+    /// Where it is not, the socket is closed, and nothing is cancelled: a commit that waits for a standby would
+    /// take a cancellation for the word to go on, and say that it is done.
+    ///
+    /// Whoever gives up on this leaves a statement running, behind which the next one would wait: the
+    /// connection is used again only when its answer has come.
+    pub(in crate::postgres) async fn load_by<U: Send>(
+        &mut self,
+        deadline: Instant,
+        query: &impl Statement<U>,
+    ) -> Result<Vec<U>, Fault> {
         self.discarded = true;
-        let answer = timeout(self.answer_within, query.fetch(&mut self.connection)).await;
+        let began = Instant::now();
+        let end = deadline.min(began + self.answer_within);
+        let answer = timeout_at(end, query.fetch(&mut self.connection)).await;
         let answer = match answer {
             Ok(answer) => answer.map_err(Fault::from),
-            Err(_) => Err(Fault::Lost(format!("no answer came within {:?}", self.answer_within))),
+            Err(_) => Err(Fault::Lost(format!("no answer came within {:.1?}", began.elapsed()))),
         };
         self.discarded = answer.as_ref().is_err_and(is_lasting);
         answer
