@@ -33,4 +33,19 @@ pub trait Migrations: Send + Sync {
     /// All migrations that the database or this program knows, oldest first. Changes nothing, also not
     /// in an empty database.
     async fn status(&self) -> RepositoryResult<Vec<MigrationStatus>>;
+
+    /// Switches on what the configuration asks for beyond the migrations, row-level security, and names the
+    /// tables that it was not in force on. As the owner of the tables; where nothing is to be done, as anybody.
+    async fn secure(&self) -> RepositoryResult<Vec<String>> {
+        Ok(Vec::new())
+    }
+
+    /// Refuses a database whose row-level security is not what the configuration says; and, unless an operator
+    /// is at work, a role that it does not hold.
+    ///
+    /// # Errors
+    /// `Backend`, with what to do.
+    async fn check_security(&self, _is_operator: bool) -> RepositoryResult<()> {
+        Ok(())
+    }
 }

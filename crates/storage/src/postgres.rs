@@ -8,6 +8,7 @@
 //! | module | what it holds |
 //! | --- | --- |
 //! | `config`, `ssl`, `connect` | how to reach a server, and why it could not be reached |
+//! | `on_behalf`, `row_level_security` | statements that row-level security holds to one user |
 //! | `pool`, `operation`, `retry` | connections, running one statement on them, and how often that is tried |
 //! | `statement`, `json`, `schema`, `row` | how statements and rows are written and read |
 //! | `error` | what PostgreSQL's refusals mean to the domain |
@@ -21,12 +22,14 @@ mod diagnostic;
 mod error;
 mod json;
 mod migration;
+mod on_behalf;
 mod operation;
 mod pool;
 mod request;
 mod retention;
 mod retry;
 mod row;
+mod row_level_security;
 mod schema;
 mod ssl;
 mod statement;
@@ -44,7 +47,9 @@ use lcs_domain::{
 };
 
 pub use self::config::{Pooler, PostgresConfig, Server, SslMode, TargetSessionAttrs, UnknownSslMode};
-use self::connect::Connector;
+use self::connect::{Connector, Purpose};
+use self::error::Fault;
+use self::operation::Effect;
 use self::pool::Pool;
 use self::retry::Operation;
 use self::statement::statement;
@@ -115,7 +120,8 @@ impl Repositories for Postgres {
 
     #[tracing::instrument(name = "db.ping", skip_all)]
     async fn ping(&self) -> RepositoryResult<()> {
-        self.read::<i32>(&Ping {}).await.map(|_| ())
+        let answer = self.run::<i32>(Purpose::Service, Effect::Reads, &Ping {}).await;
+        answer.map(|_| ()).map_err(Fault::into_error)
     }
 
     fn capabilities(&self) -> Capabilities {

@@ -67,7 +67,7 @@ impl AgentStateRepository for Postgres {
         let query = open_states(user_id)
             .filter(agent_states::agent_id.eq(*agent_id.as_uuid()))
             .select(AgentStateRow::as_select());
-        state(self.read(&query).await?)
+        state(self.read(user_id, &query).await?)
     }
 
     #[tracing::instrument(
@@ -83,7 +83,7 @@ impl AgentStateRepository for Postgres {
         let query = open_states(user_id)
             .filter(agent_states::conversation_id.eq(*conversation_id.as_uuid()))
             .select(AgentStateRow::as_select());
-        state(self.read(&query).await?)
+        state(self.read(user_id, &query).await?)
     }
 
     #[tracing::instrument(
@@ -104,7 +104,7 @@ impl AgentStateRepository for Postgres {
             let mut repeated = false;
             // A state that was stored while the first run waited for the lock shows only in a second one.
             for _ in 0..2 {
-                let answer = store.write(query.agent_id, &query).await.map_err(Fault::into_error)?;
+                let answer = store.write(user_id, query.agent_id, &query).await.map_err(Fault::into_error)?;
                 repeated |= answer.repeated;
                 let (deleted, revision): (bool, Option<i64>) = answer.one().ok_or_else(no_row)?;
                 // There is none, there was one, and an attempt's answer was lost: that one deleted it.
@@ -133,7 +133,7 @@ impl Postgres {
             current_state_sealed,
             through_turn: save.through_turn.into(),
         };
-        let answer = self.write(query.agent_id, &query).await.map_err(Fault::into_error)?;
+        let answer = self.write(user_id, query.agent_id, &query).await.map_err(Fault::into_error)?;
         let repeated = answer.repeated;
         let report = answer.one().ok_or_else(no_row)?;
         match verdict(report, save)? {

@@ -45,6 +45,10 @@ pub struct PostgresConfig {
     /// The schema that the tables stand in; a migration makes it where it is missing. `$user` and
     /// `pg_temp` are refused: they stand for other schemas.
     pub namespace: String,
+    /// Whether each statement names its user to the row-level security of the tables, which then show it
+    /// that user's rows alone: a second lock beside the statements' own conditions. It is switched on in
+    /// the database by [`Migrations::secure`](crate::migration::Migrations::secure).
+    pub row_level_security: bool,
     /// How many connections the pool keeps. With [`max_overflow`](Self::max_overflow) as in `SQLAlchemy`:
     /// their sum is how many there may ever be. Connections are made when they are needed, and let go
     /// when they have been idle for ten minutes.
@@ -87,6 +91,7 @@ impl Default for PostgresConfig {
             ssl_mode: SslMode::default(),
             ca_cert_path: None,
             namespace: "public".into(),
+            row_level_security: false,
             pool_size: 20,
             max_overflow: 30,
             pool_timeout: Duration::from_secs(30),

@@ -130,7 +130,7 @@ impl ConversationRepository for Postgres {
             conversation_id: conversation_id.into(),
             user_hash: user_hash(user_id).to_vec(),
         };
-        Ok(self.read(&query).await?.into_iter().next().unwrap_or(false))
+        Ok(self.read(user_id, &query).await?.into_iter().next().unwrap_or(false))
     }
 
     #[tracing::instrument(name = "db.conversation.get", skip_all, fields(%user_id, %conversation_id))]
@@ -141,7 +141,7 @@ impl ConversationRepository for Postgres {
     ) -> RepositoryResult<Option<Conversation>> {
         let open = conversations::status.ne(ConversationStatus::Deleted.as_str());
         let query = owned(user_id, conversation_id).filter(open).select(ConversationRow::as_select());
-        conversation(self.read(&query).await?)
+        conversation(self.read(user_id, &query).await?)
     }
 
     #[tracing::instrument(name = "db.conversation.head", skip_all, fields(%user_id, %conversation_id))]
@@ -149,7 +149,7 @@ impl ConversationRepository for Postgres {
         let query = owned(user_id, conversation_id)
             .filter(conversations::status.ne(ConversationStatus::Deleted.as_str()))
             .select((conversations::turn_count, conversations::state_revision, conversations::status));
-        let rows: Vec<(i32, i64, String)> = self.read(&query).await?;
+        let rows: Vec<(i32, i64, String)> = self.read(user_id, &query).await?;
         let Some((turn_count, state_revision, status)) = rows.into_iter().next() else { return Ok(None) };
         let row = Row { table: "conversations", key: conversation_id.into() };
         Ok(Some(Head {
@@ -169,7 +169,7 @@ impl ConversationRepository for Postgres {
             status: list.status.map(ConversationStatus::as_str),
             limit: i64::from(list.limit.get()) + 1,
         };
-        let rows: Vec<ConversationRow> = self.read(&query).await?;
+        let rows: Vec<ConversationRow> = self.read(user_id, &query).await?;
         let rows = rows.into_iter().map(|row| ConversationRecord::from(row).try_into());
         Ok(ConversationPage::cut(rows.collect::<Result<_, _>>()?, list.limit, Durability::Durable))
     }
@@ -204,7 +204,7 @@ impl ConversationRepository for Postgres {
         };
         let store = self.operation();
         detached(conversation_id.into(), async move {
-            let answer = store.write(query.conversation_id, &query).await.map_err(Fault::into_error)?;
+            let answer = store.write(user_id, query.conversation_id, &query).await.map_err(Fault::into_error)?;
             conversation(answer.rows)?.ok_or(RepositoryError::not_found(Entity::Conversation))
         })
         .await
@@ -216,14 +216,14 @@ impl ConversationRepository for Postgres {
         detached(conversation_id.into(), async move {
             let (user, conversation) = (user_id.into(), conversation_id.into());
             let query = Delete { user_id: user, conversation_id: conversation };
-            let answer = store.write::<Uuid>(conversation, &query).await.map_err(Fault::into_error)?;
+            let answer = store.write::<Uuid>(user_id, conversation, &query).await.map_err(Fault::into_error)?;
             if !answer.rows.is_empty() || !answer.repeated {
                 return Ok(!answer.rows.is_empty());
             }
             // The attempt whose answer was lost may be the one that deleted it.
             let user_hash = user_hash(user_id).to_vec();
             let query = Deleted { user_id: user, conversation_id: conversation, user_hash };
-            Ok(store.read(&query).await?.into_iter().next().unwrap_or(false))
+            Ok(store.read(user_id, &query).await?.into_iter().next().unwrap_or(false))
         })
         .await
     }
@@ -245,13 +245,13 @@ impl Postgres {
             topic_summary: text(new.topic_summary.clone()),
             external_id: text(new.external_id.clone()),
         };
-        let answer = self.write(query.conversation_id, &query).await.map_err(Fault::into_error)?;
+        let answer = self.write(user_id, query.conversation_id, &query).await.map_err(Fault::into_error)?;
         if let Some(made) = conversation(answer.rows)? {
             return Ok(made);
         }
         // Something of this id is in the way: what this very command made before, or anything else.
         let query = owned(user_id, new.conversation_id).select(ConversationRow::as_select());
-        conversation(self.read(&query).await?)?
+        conversation(self.read(user_id, &query).await?)?
             .filter(|existing| new.made(user_id, existing))
             .ok_or(RepositoryError::AlreadyExists { entity: Entity::Conversation })
     }

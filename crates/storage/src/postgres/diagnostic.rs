@@ -56,7 +56,9 @@ impl DiagnosticRepository for Postgres {
     #[tracing::instrument(name = "db.diagnostic.diagnose", skip_all)]
     async fn diagnose(&self) -> RepositoryResult<Vec<Finding>> {
         let mut findings = vec![schema(&Migrations::status(self).await?), self.pool_finding()];
-        findings.extend(self.row_findings().await?);
+        let security = self.row_level_security().await?;
+        findings.extend(security.findings());
+        findings.extend(if security.hides() { hidden_rows() } else { self.row_findings().await? });
         findings.push(self.index_finding().await?);
         let answer = self.run::<String>(Purpose::Maintenance, Effect::Reads, &Messages {}).await;
         findings.push(messages(&answer.map_err(Fault::into_error)?.one().ok_or_else(no_row)?));
@@ -131,6 +133,17 @@ impl Postgres {
             ),
         })
     }
+}
+
+/// What is said of the rows where this role cannot see them.
+fn hidden_rows() -> [Finding; 4] {
+    ROW_CHECKS.map(|(check, ..)| {
+        Finding::warning(
+            check,
+            "not looked at: row-level security hides the users' rows from this role",
+            "run `lcs-persistence doctor` as the auditor or the operator",
+        )
+    })
 }
 
 /// The checks on rows, in the order of [`Rows`]: name, all is well, what is counted, remedy.

@@ -153,6 +153,14 @@ pub(super) fn of_message(message: &str) -> Fault {
         && ["relation ", "column ", "function ", "type ", "schema "].into_iter().any(starts)
     {
         Fault::Refused(not_migrated())
+    } else if starts("unrecognized configuration parameter \"lcs.user_id\"")
+        || starts("invalid input syntax for type uuid: \"\"")
+    {
+        // The policies' own failure where no user is named.
+        backend(
+            "row-level security hides the rows from this role: set persistence.database.row_level_security to \
+             true; what concerns all users needs the operator's role",
+        )
     } else if starts("permission denied") {
         backend(&format!("{message}: grant it to the user of the configuration"))
     } else {

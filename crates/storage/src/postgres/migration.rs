@@ -125,6 +125,17 @@ impl Migrations for Postgres {
         });
         Ok(status.collect())
     }
+
+    #[tracing::instrument(name = "db.migration.secure", skip_all)]
+    async fn secure(&self) -> RepositoryResult<Vec<String>> {
+        let store = self.clone();
+        detached(Uuid::nil(), async move { store.secure_tables().await }).await
+    }
+
+    #[tracing::instrument(name = "db.migration.check_security", skip_all)]
+    async fn check_security(&self, is_operator: bool) -> RepositoryResult<()> {
+        self.check_row_level_security(is_operator).await
+    }
 }
 
 impl Postgres {

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use lcs_domain::RepositoryError;
 use lcs_domain::repository::RepositoryResult;
+use lcs_domain::{RepositoryError, UserId};
 use tokio::time::Instant;
 use tracing::Instrument as _;
 use uuid::Uuid;
@@ -12,7 +12,7 @@ use super::Postgres;
 use super::connect::Purpose;
 use super::error::Fault;
 use super::retry::{Operation, Tries, outcome_unknown};
-use super::statement::Statement;
+use super::statement::{Single, Statement};
 
 /// What a statement does when it is run, and so what it means that its answer did not come.
 #[derive(Debug, Clone, Copy)]
@@ -106,19 +106,24 @@ impl Postgres {
         }
     }
 
-    /// Runs a statement that changes nothing.
-    pub(super) async fn read<U: Send>(&self, query: &impl Statement<U>) -> RepositoryResult<Vec<U>> {
-        let answer = self.run(Purpose::Service, Effect::Reads, query).await;
+    /// Runs a statement of this user's that changes nothing.
+    pub(super) async fn read<U: Send + 'static>(
+        &self,
+        user_id: UserId,
+        query: &impl Single<U>,
+    ) -> RepositoryResult<Vec<U>> {
+        let answer = self.run(Purpose::Service, Effect::Reads, &self.on_behalf_of(user_id, query)).await;
         answer.map(|answer| answer.rows).map_err(Fault::into_error)
     }
 
-    /// Runs a statement that changes something under `key`.
-    pub(super) async fn write<U: Send>(
+    /// Runs a statement of this user's that changes something under `key`.
+    pub(super) async fn write<U: Send + 'static>(
         &self,
+        user_id: UserId,
         key: Uuid,
-        query: &impl Statement<U>,
+        query: &impl Single<U>,
     ) -> Result<Answer<U>, Fault> {
-        self.run(Purpose::Service, Effect::Writes(key), query).await
+        self.run(Purpose::Service, Effect::Writes(key), &self.on_behalf_of(user_id, query)).await
     }
 }
 

@@ -135,14 +135,24 @@ impl RequestRepository for Postgres {
         if requests.is_empty() {
             return Ok(Vec::new());
         }
-        let (user_ids, request_ids) =
-            requests.iter().map(|(user, request)| (Uuid::from(*user), Uuid::from(*request))).unzip();
-        let query = Renew { user_ids, request_ids, lease_seconds: seconds(lease) };
+        let mut requests = requests.to_vec();
+        requests.sort_unstable_by_key(|(user, _)| *user.as_uuid());
         let store = self.operation();
         detached(Uuid::nil(), async move {
-            // It has no key and needs none: what is renewed twice is renewed.
-            let answer = store.write::<Uuid>(Uuid::nil(), &query).await.map_err(Fault::into_error)?;
-            Ok(answer.rows.into_iter().map(RequestId::from_uuid).collect())
+            let mut to_stop = Vec::new();
+            // One statement for all of them, unless row-level security holds each to one user.
+            let one_by_one = store.pool().connector().config().row_level_security;
+            for requests in requests.chunk_by(|(one, _), (next, _)| !one_by_one || one == next) {
+                let Some((user_id, _)) = requests.first() else { continue };
+                let (user_ids, request_ids) =
+                    requests.iter().map(|(user, request)| (Uuid::from(*user), Uuid::from(*request))).unzip();
+                let query = Renew { user_ids, request_ids, lease_seconds: seconds(lease) };
+                // It has no key and needs none: what is renewed twice is renewed.
+                let answer = store.write::<Uuid>(*user_id, Uuid::nil(), &query).await;
+                let rows = answer.map_err(Fault::into_error)?.rows;
+                to_stop.extend(rows.into_iter().map(RequestId::from_uuid));
+            }
+            Ok(to_stop)
         })
         .await
     }
@@ -152,7 +162,7 @@ impl RequestRepository for Postgres {
         let store = self.operation();
         detached(request_id.into(), async move {
             let query = Finish { user_id: user_id.into(), request_id: request_id.into() };
-            store.write::<Uuid>(query.request_id, &query).await.map_err(Fault::into_error).map(drop)
+            store.write::<Uuid>(user_id, query.request_id, &query).await.map_err(Fault::into_error).map(drop)
         })
         .await
     }
@@ -162,7 +172,7 @@ impl RequestRepository for Postgres {
         let store = self.operation();
         detached(request_id.into(), async move {
             let query = Abandon { user_id: user_id.into(), request_id: request_id.into() };
-            store.write::<Uuid>(query.request_id, &query).await.map_err(Fault::into_error).map(drop)
+            store.write::<Uuid>(user_id, query.request_id, &query).await.map_err(Fault::into_error).map(drop)
         })
         .await
     }
@@ -176,7 +186,7 @@ impl RequestRepository for Postgres {
         let store = self.operation();
         detached(request_id.into(), async move {
             let query = Interrupt { user_id: user_id.into(), request_id: request_id.into() };
-            let answer = store.write(query.request_id, &query).await.map_err(Fault::into_error)?;
+            let answer = store.write(user_id, query.request_id, &query).await.map_err(Fault::into_error)?;
             Ok(answer.one().map(|runs| if runs { Interruption::Requested } else { Interruption::NotRunning }))
         })
         .await
@@ -194,12 +204,13 @@ impl Postgres {
             turn_id: begin.turn_id.into(),
             lease_seconds: seconds(begin.lease),
         };
-        match self.write::<Known>(query.request_id, &query).await {
+        match self.write::<Known>(user_id, query.request_id, &query).await {
             Ok(answer) => answer.one().ok_or_else(no_row)?.to(begin),
             // Something has this request id: what this very attempt made before, or anything else.
             Err(Fault::Constraint(name)) if name == "requests_pkey" => {
-                let Begin { user_id, request_id, idempotency_key, .. } = query;
-                let known: Vec<Known> = self.read(&Find { user_id, request_id, idempotency_key }).await?;
+                let Begin { user_id: user, request_id, idempotency_key, .. } = query;
+                let find = Find { user_id: user, request_id, idempotency_key };
+                let known: Vec<Known> = self.read(user_id, &find).await?;
                 let known =
                     known.first().ok_or(RepositoryError::AlreadyExists { entity: Entity::Request })?;
                 known.to(begin)

@@ -4,6 +4,9 @@
 //! its type. Its text begins with a comment that lists its binds in order (`-- $1 user_id  $2 ...`): that
 //! is where Diesel numbers them, and the text below may name them as often and in any order it likes.
 
+use std::any::TypeId;
+use std::collections::HashSet;
+
 use diesel::deserialize::FromSqlRow;
 use diesel::pg::Pg;
 use diesel::prelude::QueryResult;
@@ -17,22 +20,70 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
 use futures_util::{FutureExt, StreamExt, TryStreamExt};
 
-/// A statement that can be run any number of times, and gives rows of `U`.
-///
-/// Diesel's own `load` consumes its query, and asks of a borrowed one what no async function can name.
+/// A connection, and what it has parsed.
+pub(super) struct Connection {
+    pub(super) inner: AsyncPgConnection,
+    /// The statements of which it is known that they are not parsed again.
+    pub(super) parsed: HashSet<TypeId>,
+}
+
+impl From<AsyncPgConnection> for Connection {
+    fn from(inner: AsyncPgConnection) -> Self {
+        Self { inner, parsed: HashSet::new() }
+    }
+}
+
+/// What is run on a connection, any number of times, and gives rows of `U`.
 pub(super) trait Statement<U>: Sync {
     /// Runs it: the answer's rows as they come.
     fn rows<'a>(
         &'a self,
-        connection: &'a mut AsyncPgConnection,
-    ) -> BoxFuture<'a, QueryResult<BoxStream<'static, QueryResult<U>>>>;
+        connection: &'a mut Connection,
+    ) -> BoxFuture<'a, QueryResult<BoxStream<'a, QueryResult<U>>>>;
 
     /// Runs it and reads its answer to the end: a row may come before the commit, the end does not.
-    fn fetch<'a>(&'a self, connection: &'a mut AsyncPgConnection) -> BoxFuture<'a, QueryResult<Vec<U>>>
+    fn fetch<'a>(&'a self, connection: &'a mut Connection) -> BoxFuture<'a, QueryResult<Vec<U>>>
     where
         U: Send + 'a,
     {
         async move { self.rows(connection).await?.try_collect().await }.boxed()
+    }
+}
+
+/// A single statement, of which a connection can have several on the way.
+///
+/// Diesel's own `load` consumes its query, and asks of a borrowed one what no async function can name.
+pub(super) trait Single<U>: Sync {
+    /// What a connection knows it by that has parsed it; `None` where it is parsed on every call.
+    fn id(&self) -> Option<TypeId>;
+
+    /// Sends it, and waits for the beginning of its answer.
+    fn send<'a>(
+        &'a self,
+        connection: &'a AsyncPgConnection,
+    ) -> BoxFuture<'a, QueryResult<BoxStream<'static, QueryResult<U>>>>;
+}
+
+impl<Q, U, ST> Single<U> for Q
+where
+    Q: Query + QueryFragment<Pg> + QueryId + Sync,
+    Q::SqlType: CompatibleType<U, Pg, SqlType = ST>,
+    U: FromSqlRow<ST, Pg> + Send + 'static,
+{
+    fn id(&self) -> Option<TypeId> {
+        let is_cached = self.is_safe_to_cache_prepared(&Pg).unwrap_or(false);
+        Q::query_id().filter(|_| is_cached)
+    }
+
+    fn send<'a>(
+        &'a self,
+        mut connection: &'a AsyncPgConnection,
+    ) -> BoxFuture<'a, QueryResult<BoxStream<'static, QueryResult<U>>>> {
+        async move {
+            let rows = AsyncConnectionCore::load(&mut connection, self).await?;
+            Ok(rows.map(|row| U::build_from_row(&row?).map_err(Error::DeserializationError)).boxed())
+        }
+        .boxed()
     }
 }
 
@@ -44,11 +95,11 @@ where
 {
     fn rows<'a>(
         &'a self,
-        connection: &'a mut AsyncPgConnection,
-    ) -> BoxFuture<'a, QueryResult<BoxStream<'static, QueryResult<U>>>> {
+        connection: &'a mut Connection,
+    ) -> BoxFuture<'a, QueryResult<BoxStream<'a, QueryResult<U>>>> {
         async move {
-            let rows = AsyncConnectionCore::load(connection, self).await?;
-            Ok(rows.map(|row| U::build_from_row(&row?).map_err(Error::DeserializationError)).boxed())
+            let rows: BoxStream<'a, _> = self.send(&connection.inner).await?;
+            Ok(rows)
         }
         .boxed()
     }

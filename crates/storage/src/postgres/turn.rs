@@ -41,7 +41,7 @@ impl TurnRepository for Postgres {
             .filter(conversation_turns::turn_id.eq(*turn_id.as_uuid()))
             .filter(conversation_turns::conversation_id.eq(*conversation_id.as_uuid()))
             .select(TurnRow::as_select());
-        let rows: Vec<TurnRow> = self.read(&query).await?;
+        let rows: Vec<TurnRow> = self.read(user_id, &query).await?;
         rows.into_iter().next().map(|row| TurnRecord::from(row).try_into()).transpose()
     }
 

@@ -81,13 +81,13 @@ impl Postgres {
     ) -> RepositoryResult<Conversation> {
         let query = Adopt::of(user_id, &new, &turns)?;
         drop(turns);
-        let answer = self.write(query.conversation_id, &query).await.map_err(Fault::into_error)?;
+        let answer = self.write(user_id, query.conversation_id, &query).await.map_err(Fault::into_error)?;
         if let Some(adopted) = conversation(answer.rows)? {
             return Ok(adopted);
         }
         // Something of this id is in the way: what another replica has just adopted, or anything else.
         let query = owned(user_id, new.conversation_id).select(ConversationRow::as_select());
-        conversation(self.read(&query).await?)?
+        conversation(self.read(user_id, &query).await?)?
             .filter(|existing| existing.status != ConversationStatus::Deleted)
             .ok_or(RepositoryError::AlreadyExists { entity: Entity::Conversation })
     }

@@ -83,18 +83,24 @@ impl Postgres {
         };
         let store = self.clone();
         streamed(tracing::info_span!("db.conversation.summaries", %user_id), move |mut rows| async move {
-            store.hand_on(&query, &mut rows).await
+            store.hand_on(user_id, &query, &mut rows).await
         })
     }
 
     /// Hands the rows on, from a new connection where the first one dies before it gives any.
-    async fn hand_on(&self, query: &Summaries, rows: &mut Rows<ConversationSummary>) -> RepositoryResult<()> {
+    async fn hand_on(
+        &self,
+        user_id: UserId,
+        query: &Summaries,
+        rows: &mut Rows<ConversationSummary>,
+    ) -> RepositoryResult<()> {
+        let query = self.on_behalf_of(user_id, query);
         let mut tries = self.tries(Purpose::Service);
         let mut newer_than = None;
         loop {
             let mut lease = self.pool().lease(Purpose::Service, newer_than, &mut tries).await?;
             let convert = |row: SummaryRow| SummaryRecord::from(row).try_into();
-            let ended = lease.session().hand_on(query, rows, convert).await;
+            let ended = lease.session().hand_on(&query, rows, convert).await;
             drop(lease);
             match ended {
                 Err(Fault::Lost(reason))

@@ -11,7 +11,7 @@ use lcs_domain::repository::RepositoryResult;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::postgres::error::Fault;
-use crate::postgres::statement::Statement;
+use crate::postgres::statement::{Connection, Statement};
 use crate::stream::Rows;
 
 /// How much longer than the server's own limit an answer is waited for: for the way there and back.
@@ -19,7 +19,7 @@ const GRACE: Duration = Duration::from_secs(1);
 
 /// One connection.
 pub(in crate::postgres) struct Session {
-    connection: AsyncPgConnection,
+    connection: Connection,
     made_at: Instant,
     answer_within: Duration,
     discarded: bool,
@@ -28,14 +28,14 @@ pub(in crate::postgres) struct Session {
 impl Session {
     pub(super) fn new(connection: AsyncPgConnection, statement_timeout: Duration) -> Self {
         let answer_within = statement_timeout.saturating_add(GRACE);
-        Self { connection, made_at: Instant::now(), answer_within, discarded: false }
+        Self { connection: connection.into(), made_at: Instant::now(), answer_within, discarded: false }
     }
 
     /// Whether nothing is known against this connection, and it is newer than `newer_than`.
     pub(super) fn is_usable(&mut self, newer_than: Option<Instant>) -> bool {
         !self.discarded
             && newer_than.is_none_or(|then| self.made_at > then)
-            && !PoolableConnection::is_broken(&mut self.connection)
+            && !PoolableConnection::is_broken(&mut self.connection.inner)
     }
 
     /// Has this connection closed instead of used again.
@@ -115,7 +115,7 @@ impl Session {
 
     /// The bare connection, which then belongs to no pool.
     pub(in crate::postgres) fn into_connection(self) -> AsyncPgConnection {
-        self.connection
+        self.connection.inner
     }
 }
 

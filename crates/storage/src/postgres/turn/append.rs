@@ -112,10 +112,10 @@ impl Postgres {
         append: &AppendTurn,
     ) -> RepositoryResult<Appended> {
         let query = Append::of(user_id, append)?;
-        let mut verdict = self.append_once(&query, append).await?;
+        let mut verdict = self.append_once(user_id, &query, append).await?;
         for _ in 1..RUNS {
             let Err(refusal) = verdict else { break };
-            verdict = self.append_once(&query, append).await?;
+            verdict = self.append_once(user_id, &query, append).await?;
             if verdict.as_ref().is_err_and(|again| discriminant(again) == discriminant(&refusal)) {
                 break;
             }
@@ -126,10 +126,11 @@ impl Postgres {
     /// Runs the statement once. The outer error is a failure, the inner one a refusal.
     async fn append_once(
         &self,
+        user_id: UserId,
         query: &Append,
         append: &AppendTurn,
     ) -> RepositoryResult<RepositoryResult<Appended>> {
-        match self.write(query.turn_id, query).await {
+        match self.write(user_id, query.turn_id, query).await {
             Ok(answer) => answer.one().ok_or_else(no_row).and_then(|report| verdict(report, append)),
             // Another transaction stored a turn of this id meanwhile: run again, it is a replay; unless
             // the turn stands in another conversation, then it comes to this every time.

@@ -41,7 +41,7 @@ impl Postgres {
             before,
             limit: limit.get().into(),
         };
-        let rows: Vec<(i32, Option<TurnRow>)> = self.read(&query).await?;
+        let rows: Vec<(i32, Option<TurnRow>)> = self.read(user_id, &query).await?;
         let Some((turn_count, _)) = rows.first() else { return Ok(None) };
         let row = Row { table: "conversations", key: conversation_id.into() };
         let turn_count = row.count("turn_count", *turn_count)?;

@@ -1,0 +1,117 @@
+//! Statements on behalf of one user, which row-level security lets see that user's rows alone.
+//!
+//! The user is named in a setting that ends with its transaction, so that none is left on a connection:
+//!
+//! ```sql
+//! BEGIN; SET LOCAL lcs.user_id = '...'
+//! -- the statement
+//! COMMIT
+//! ```
+//!
+//! The three are sent together and cost one round trip. The answer counts when the commit is answered.
+
+use diesel::prelude::QueryResult;
+use diesel_async::{AsyncPgConnection, SimpleAsyncConnection};
+use futures_util::future::{self, BoxFuture, MaybeDone};
+use futures_util::stream::{self, BoxStream};
+use futures_util::{FutureExt, StreamExt};
+use lcs_domain::UserId;
+use tokio::task::unconstrained;
+
+use super::Postgres;
+use super::statement::{Connection, Single, Statement};
+
+/// A statement on behalf of a user.
+pub(super) struct OnBehalf<'q, Q> {
+    /// `None` where row-level security is not configured: then the statement goes alone.
+    user_id: Option<UserId>,
+    query: &'q Q,
+}
+
+impl Postgres {
+    pub(super) fn on_behalf_of<'q, Q>(&self, user_id: UserId, query: &'q Q) -> OnBehalf<'q, Q> {
+        let configured = self.pool().connector().config().row_level_security;
+        OnBehalf { user_id: configured.then_some(user_id), query }
+    }
+}
+
+impl<Q: Single<U>, U: Send + 'static> Statement<U> for OnBehalf<'_, Q> {
+    fn rows<'a>(
+        &'a self,
+        connection: &'a mut Connection,
+    ) -> BoxFuture<'a, QueryResult<BoxStream<'a, QueryResult<U>>>> {
+        match self.user_id {
+            Some(user_id) => transaction(user_id, self.query, connection).boxed(),
+            None => async move {
+                let rows: BoxStream<'a, _> = self.query.send(&connection.inner).await?;
+                Ok(rows)
+            }
+            .boxed(),
+        }
+    }
+}
+
+/// Runs `query` in a transaction of its own. However the query ends, so does the transaction, before the
+/// end of the rows is seen: a caller who has seen that may use the connection again.
+async fn transaction<'a, U: Send + 'static>(
+    user_id: UserId,
+    query: &'a impl Single<U>,
+    connection: &'a mut Connection,
+) -> QueryResult<BoxStream<'a, QueryResult<U>>> {
+    let Connection { inner, parsed } = connection;
+    let inner = &*inner;
+    let begin = execute(inner, format!("BEGIN; SET LOCAL lcs.user_id = '{}'", user_id.as_uuid()));
+    let rows = query.send(inner);
+    let mut commit = Box::pin(future::maybe_done(execute(inner, "COMMIT".to_owned())));
+    let id = query.id();
+    let (begun, rows) = if id.is_some_and(|id| parsed.contains(&id)) {
+        // Each is sent when it is first polled, and they are polled in this order. Unconstrained, because a
+        // task that has used up its share of time would be told to wait where there is nothing to wait for:
+        // the commit would go first.
+        let commit = async { commit.as_mut().now_or_never() };
+        let (begun, rows, _) = unconstrained(future::join3(begin, rows, commit)).await;
+        (begun, rows)
+    } else {
+        // It is parsed first: the commit would not wait for that.
+        unconstrained(future::join(begin, rows)).await
+    };
+    match begun.and(rows) {
+        Ok(rows) => {
+            parsed.extend(id);
+            Ok(ended_by(rows, commit))
+        }
+        Err(error) => {
+            // Of a transaction that has failed, this is the end as well.
+            commit.as_mut().await;
+            Err(error)
+        }
+    }
+}
+
+fn execute<'a>(mut connection: &'a AsyncPgConnection, sql: String) -> BoxFuture<'a, QueryResult<()>> {
+    async move { connection.batch_execute(&sql).await }.boxed()
+}
+
+/// A commit that may be on its way already.
+type Commit<'a> = std::pin::Pin<Box<MaybeDone<BoxFuture<'a, QueryResult<()>>>>>;
+
+/// `rows`, and behind them the commit's error, if it ends with one.
+fn ended_by<'a, U: Send + 'static>(
+    rows: BoxStream<'static, QueryResult<U>>,
+    commit: Commit<'a>,
+) -> BoxStream<'a, QueryResult<U>> {
+    stream::unfold(Some((rows, commit)), |left| async move {
+        let (mut rows, mut commit) = left?;
+        let end = match rows.next().await {
+            Some(Ok(row)) => return Some((Ok(row), Some((rows, commit)))),
+            Some(Err(error)) => Some(error),
+            None => None,
+        };
+        // Nobody reads what may be left, and the commit's answer comes behind it.
+        drop(rows);
+        commit.as_mut().await;
+        let committed = commit.as_mut().take_output().unwrap_or(Ok(()));
+        end.or(committed.err()).map(|error| (Err(error), None))
+    })
+    .boxed()
+}
