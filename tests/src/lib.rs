@@ -1,3 +1,5 @@
 //! Suites that cross crates, and what they share.
 
+pub mod chaos;
+pub mod connection;
 pub mod model_stub;

@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use hyper::Method;
+use lcs_tests::connection::Connection;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
-use super::connection::{Answered, Connection};
+use super::PATIENCE;
 use super::tally::Tally;
 
 /// How many requests a conversation is talked about with.
@@ -14,7 +15,7 @@ const ROUND: usize = 10;
 
 pub(crate) async fn run(address: String, client: u32, until: Instant) -> Tally {
     let mut tally = Tally::default();
-    let mut connection = Connection::new(address);
+    let mut connection = Connection::new(address, PATIENCE);
     // A user of this run, with nothing stored yet.
     let user = format!("load-{}-{client}", std::process::id());
     let mut conversation: Option<String> = None;
@@ -36,9 +37,9 @@ pub(crate) async fn run(address: String, client: u32, until: Instant) -> Tally {
         let path = format!("{path}{separator}user_id={user}");
         round += 1;
         let started = Instant::now();
-        let answered = connection.ask(method, &path, body).await;
+        let answered = connection.ask(method, &path, &[], body.as_ref()).await;
         let (status, retry_after, body) = match answered {
-            Ok(Answered { status, retry_after, body }) => (status, retry_after, body),
+            Ok(answered) => (answered.status, answered.retry_after(), answered.body),
             Err(error) => {
                 tally.fail(&error.to_string());
                 continue;

@@ -5,12 +5,12 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use hyper::Method;
+use lcs_tests::connection::Connection;
 use serde_json::{Value, json};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
-use super::Failure;
-use super::connection::Connection;
 use super::tally::percentiles;
+use super::{Failure, PATIENCE};
 
 const EVERY: Duration = Duration::from_millis(50);
 
@@ -34,14 +34,14 @@ pub(crate) fn watch(address: String, until: Instant) -> JoinHandle<Result<Livene
 }
 
 async fn probe(address: String, until: Instant) -> Liveness {
-    let mut connection = Connection::new(address);
+    let mut connection = Connection::new(address, PATIENCE);
     let mut found = Liveness { latencies_ms: Vec::new(), max_ms: 0.0, failures: 0 };
     let mut ticks = interval(EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     while Instant::now() < until {
         ticks.tick().await;
         let started = Instant::now();
-        match connection.ask(Method::GET, "/liveness", None).await {
+        match connection.ask(Method::GET, "/liveness", &[], None).await {
             Ok(answered) if answered.status == 200 => {
                 let took_ms = started.elapsed().as_secs_f64() * 1e3;
                 found.latencies_ms.push(took_ms);

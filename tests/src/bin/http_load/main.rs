@@ -6,7 +6,6 @@
 //! PID went on growing, or the database saw more connections than the pool may have.
 
 mod client;
-mod connection;
 mod database;
 mod liveness;
 mod memory;
@@ -25,6 +24,9 @@ use tokio::time::Instant;
 use self::tally::Tally;
 
 type Failure = Box<dyn Error + Send + Sync>;
+
+/// How long an answer may take before it counts as none.
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// The longest that a sign of life may take.
 const LIVENESS_LIMIT_MS: f64 = 50.0;
