@@ -5,6 +5,7 @@
 #![cfg(test)]
 
 mod fallback;
+mod hostile_json;
 mod memory;
 mod postgres;
 mod shared;

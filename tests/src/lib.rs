@@ -2,4 +2,6 @@
 
 pub mod chaos;
 pub mod connection;
+#[expect(clippy::panic, reason = "a table that is not written as it should be fails the test")]
+pub mod hostile_json;
 pub mod model_stub;

@@ -192,7 +192,7 @@ fn unknown_key(keys: &[String], has_persistence: bool) -> Option<Problem> {
     if let [section] = keys {
         // LCS's sections are not ours to judge; one that is nearly ours would silently not be read.
         let misspelt = !has_persistence && strsim::damerau_levenshtein(section, "persistence") <= 2;
-        return misspelt.then(|| Problem::new(section, "unknown section: did you mean persistence?"));
+        return misspelt.then(|| Problem::new(shown(section), "unknown section: did you mean persistence?"));
     }
     let (section, known) = SECTIONS.iter().find(|(section, _)| keys.starts_with(&owned(section)))?;
     let key = keys.get(section.len())?;

@@ -48,13 +48,31 @@ impl<'a> Iterator for NumberTexts<'a> {
                 self.skip_string();
                 continue;
             }
-            let length = found
-                .find(|c: char| !matches!(c, '0'..='9' | '-' | '+' | '.' | 'e' | 'E'))
-                .unwrap_or(found.len());
+            let length = length(found);
             self.rest = found.get(length..).unwrap_or_default();
             return found.get(..length);
         }
     }
+}
+
+/// How long the number is that begins `text`: a second point or exponent, or another sign, is no part of it,
+/// so that what is malformed is refused for that, and not for a value that it does not have.
+fn length(text: &str) -> usize {
+    let (mut has_point, mut has_exponent, mut may_have_sign) = (false, false, true);
+    let goes_on = |c: char| {
+        let belongs = match c {
+            '0'..='9' => true,
+            '-' | '+' => may_have_sign,
+            '.' => !has_point && !has_exponent,
+            'e' | 'E' => !has_exponent,
+            _ => false,
+        };
+        has_point |= c == '.';
+        may_have_sign = matches!(c, 'e' | 'E');
+        has_exponent |= may_have_sign;
+        belongs
+    };
+    text.len() - text.trim_start_matches(goes_on).len()
 }
 
 /// The number whose value is exactly that of the decimal `text`: an `i64` or `u64` where the value is
@@ -138,6 +156,20 @@ mod tests {
         let json = r#"{"a1":[-1.5e+3, "7\"8\\", 9],"b\\":0,"é2":true,"c":2}"#;
         let found: Vec<&str> = NumberTexts::of(json).collect();
         assert_eq!(found, ["-1.5e+3", "9", "0", "2"]);
+    }
+
+    #[test]
+    fn a_number_ends_where_json_ends_it() {
+        for (json, number) in [
+            ("1.5e1.5", "1.5e1"),
+            ("1e1e1", "1e1"),
+            ("1-2", "1"),
+            ("-1.2.3", "-1.2"),
+            ("1e+2+3", "1e+2"),
+            ("7,", "7"),
+        ] {
+            assert_eq!(NumberTexts::of(json).next(), Some(number), "{json}");
+        }
     }
 
     #[test]

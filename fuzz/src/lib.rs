@@ -1,0 +1,12 @@
+//! What must hold of any bytes at all: one module for each target, each with a `check` that panics where
+//! something does not hold.
+//!
+//! `scripts/fuzz` looks for bytes of which it does not; `tests/fuzz` holds every seed, and every input that
+//! was ever found, against it in the ordinary test run.
+
+pub mod configuration;
+pub mod content;
+pub mod cursor;
+pub mod http;
+pub mod id;
+pub mod payload;
