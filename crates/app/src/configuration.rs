@@ -234,6 +234,7 @@ fn read_fallback(reader: &mut Reader<'_>, section: &Fallback) -> FallbackConfig 
         mode,
         failures_to_open: NonZeroU32::new(failures_to_open).unwrap_or(default.failures_to_open),
         probe_interval: Duration::from_secs(probe_seconds),
+        ..default
     }
 }
 

@@ -173,7 +173,7 @@ impl Service {
         let status = self.manager().fallback_status();
         match status.state {
             CircuitState::Closed => provider("fallback", Status::Healthy, "not in use"),
-            CircuitState::Open | CircuitState::HalfOpen => {
+            CircuitState::Open | CircuitState::HalfOpen | CircuitState::Replaying => {
                 let volatile = status.volatile;
                 let message = format!(
                     "in use for {:.0} s; in memory only: conversations {}, turns {}",

@@ -70,7 +70,7 @@ fn cache(metrics: &CacheMetrics) {
 }
 
 fn fallback(status: &FallbackStatus) {
-    for state in [CircuitState::Closed, CircuitState::Open, CircuitState::HalfOpen] {
+    for state in [CircuitState::Closed, CircuitState::Open, CircuitState::HalfOpen, CircuitState::Replaying] {
         let is_it = u32::from(status.state == state);
         gauge!("lcs_fallback_state", "state" => state.as_str()).set(is_it);
     }
