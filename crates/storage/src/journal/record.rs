@@ -60,7 +60,7 @@ fn read(bytes: &[u8]) -> Result<JournalOperation, &'static str> {
         format: u32,
     }
     match serde_json::from_slice::<Record>(bytes) {
-        Ok(Record { format: FORMAT, operation }) => operation.into_domain().ok_or(DAMAGED),
+        Ok(Record { format: FORMAT, operation }) => operation.into_domain().map_err(|Unreadable| DAMAGED),
         // serde's words may quote the text: they are not passed on.
         _ => match serde_json::from_slice(bytes) {
             Ok(Version { format }) if format != FORMAT => {
@@ -105,6 +105,7 @@ struct Update {
     conversation_id: ConversationId,
     /// Not there: it stays. `null`: it is removed.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+    #[expect(clippy::option_option, reason = "as in the command: not there, removed, or a text")]
     topic_summary: Option<Option<String>>,
     status: Option<Status>,
     metadata: Option<Box<RawValue>>,
@@ -161,8 +162,19 @@ fn some<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Box<RawValu
 }
 
 /// A text that is there, or `null` in its place.
+#[expect(clippy::option_option, reason = "as in the command: not there, removed, or a text")]
 fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<String>>, D::Error> {
     Option::deserialize(deserializer).map(Some)
+}
+
+/// A value is not what its field may hold.
+struct Unreadable;
+
+impl From<RepositoryError> for Unreadable {
+    /// What was wrong with it may name its content, and is left out.
+    fn from(_: RepositoryError) -> Self {
+        Self
+    }
 }
 
 impl Operation {
@@ -214,9 +226,8 @@ impl Operation {
         })
     }
 
-    /// `None` where a value is not what its field may hold.
-    fn into_domain(self) -> Option<JournalOperation> {
-        Some(match self {
+    fn into_domain(self) -> Result<JournalOperation, Unreadable> {
+        Ok(match self {
             Self::Create(create) => {
                 let new = NewConversation {
                     conversation_id: create.conversation_id,
@@ -227,7 +238,7 @@ impl Operation {
                     topic_summary: create.topic_summary.map(Text::from_stored),
                     external_id: create.external_id.map(Text::from_stored),
                 };
-                new.validate().ok()?;
+                new.validate()?;
                 JournalOperation::Create(new)
             }
             Self::Update(changed) => {
@@ -239,7 +250,7 @@ impl Operation {
                     }),
                     metadata: optional(changed.metadata, metadata)?,
                 };
-                update.validate().ok()?;
+                update.validate()?;
                 JournalOperation::Update { conversation_id: changed.conversation_id, update }
             }
             Self::Append(append) => {
@@ -253,12 +264,9 @@ impl Operation {
                 );
                 JournalOperation::Append(AppendTurn {
                     conversation_id: append.conversation_id,
-                    turn: turn.ok()?,
+                    turn: turn?,
                     expected_turn_count: append.expected_turn_count,
-                    agent_state: match append.agent_state {
-                        Some(state) => Some(state.into_domain()?),
-                        None => None,
-                    },
+                    agent_state: append.agent_state.map(AgentState::into_domain).transpose()?,
                 })
             }
             Self::Save(save) => JournalOperation::Save(SaveAgentState {
@@ -283,8 +291,8 @@ impl AgentState {
         })
     }
 
-    fn into_domain(self) -> Option<AgentStateUpdate> {
-        Some(AgentStateUpdate {
+    fn into_domain(self) -> Result<AgentStateUpdate, Unreadable> {
+        Ok(AgentStateUpdate {
             agent_id: self.agent_id,
             agent_config: optional(self.agent_config, payload)?,
             current_state: payload(&self.current_state)?,
@@ -302,28 +310,30 @@ fn of_payload(payload: &Payload) -> RepositoryResult<Box<RawValue>> {
     raw(payload.as_json())
 }
 
-fn payload(raw: &RawValue) -> Option<Payload> {
-    Payload::parse_within(raw.get(), PayloadLimits { max_bytes: usize::MAX }).ok()
+fn payload(raw: &RawValue) -> Result<Payload, Unreadable> {
+    Ok(Payload::parse_within(raw.get(), PayloadLimits { max_bytes: usize::MAX })?)
 }
 
 /// Metadata with the marks that a caller may not write, and otherwise under a caller's rules.
-fn metadata(raw: &RawValue) -> Option<Metadata> {
+fn metadata(raw: &RawValue) -> Result<Metadata, Unreadable> {
     let payload = payload(raw)?;
-    let metadata = Metadata::from_stored(payload.as_json().to_owned());
-    metadata.to_object().ok()?;
-    (!payload.needs_sealing().ok()?).then_some(metadata)
-}
-
-/// `read` of what is there; the outer `None` is that it cannot be read.
-fn optional<T>(raw: Option<Box<RawValue>>, read: impl Fn(&RawValue) -> Option<T>) -> Option<Option<T>> {
-    match raw {
-        Some(raw) => read(&raw).map(Some),
-        None => Some(None),
+    if payload.needs_sealing()? {
+        return Err(Unreadable);
     }
+    let metadata = Metadata::from_stored(payload.as_json().to_owned());
+    metadata.to_object()?;
+    Ok(metadata)
 }
 
-fn time(micros: i64) -> Option<DateTime<Utc>> {
-    DateTime::from_timestamp_micros(micros)
+fn optional<T>(
+    raw: Option<Box<RawValue>>,
+    read: impl Fn(&RawValue) -> Result<T, Unreadable>,
+) -> Result<Option<T>, Unreadable> {
+    raw.map(|raw| read(&raw)).transpose()
+}
+
+fn time(micros: i64) -> Result<DateTime<Utc>, Unreadable> {
+    DateTime::from_timestamp_micros(micros).ok_or(Unreadable)
 }
 
 #[cfg(test)]

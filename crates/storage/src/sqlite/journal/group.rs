@@ -32,6 +32,9 @@ pub(super) struct Queue {
     /// Commits since the journal was opened.
     #[cfg(test)]
     commits: u64,
+    /// Entries that have waited since the journal was opened.
+    #[cfg(test)]
+    joined: usize,
 }
 
 struct Waiting {
@@ -49,6 +52,10 @@ struct Entry {
 impl Queue {
     /// Lets one more wait. `true`: nobody commits yet, so the caller has to see to it.
     fn join(&mut self, waiting: Waiting) -> bool {
+        #[cfg(test)]
+        {
+            self.joined += 1;
+        }
         self.waiting.push_back(waiting);
         !std::mem::replace(&mut self.committing, true)
     }

@@ -15,6 +15,9 @@ use super::super::schema::{journal_conflicts, journal_entries};
 use super::tally::Tally;
 use crate::journal::record::{self, inconsistent};
 
+/// What is said of a row that is not what was written.
+const DAMAGED: &str = "it is not what was written: run `lcs-persistence journal set-aside` with its number";
+
 /// A row of either table, in the columns that both have.
 #[derive(Queryable)]
 pub(super) struct Stored {
@@ -41,12 +44,11 @@ impl Stored {
         let entry = (|| {
             let (user_id, recorded_at) = (self.user_id.get()?, self.recorded_at.get()?);
             let operation = operation?;
-            let user_id = Uuid::from_slice(&user_id).map_err(|_| "its user is not the 16 bytes of an id")?;
+            let user_id = Uuid::from_slice(&user_id).map_err(|_| DAMAGED)?;
             if checksum(user_id, recorded_at, &operation) != self.checksum.get()?.as_slice() {
-                return Err("its checksum is another: the row is damaged");
+                return Err(DAMAGED);
             }
-            let recorded_at =
-                DateTime::from_timestamp_micros(recorded_at).ok_or("not a time that this program knows")?;
+            let recorded_at = DateTime::from_timestamp_micros(recorded_at).ok_or(DAMAGED)?;
             Ok((UserId::from_uuid(user_id), recorded_at, operation))
         })();
         let entry = entry.map_err(|reason| inconsistent(sequence, reason)).and_then(
@@ -111,20 +113,33 @@ pub(super) fn entries(
     Ok(entries.map(|stored| stored.read().entry).collect::<Result<_, _>>()?)
 }
 
-/// Conflicts behind `after`, all of them readable.
+/// Conflicts behind `after`. Those that cannot be read are told and passed over: they are counted, a look
+/// from outside names them, and an operator has them in hand already.
 pub(super) fn conflicts(
     connection: &mut SqliteConnection,
-    after: u64,
+    mut after: u64,
     limit: PageLimit,
 ) -> Result<Vec<JournalConflict>, Failure> {
-    let conflicts = stored_conflicts(connection, after, limit)?.into_iter();
-    let read = conflicts.map(|(stored, reason, refused_at)| {
-        let entry = stored.read().entry?;
-        let refused_at = DateTime::from_timestamp_micros(refused_at)
-            .ok_or_else(|| inconsistent(entry.sequence, "not a time that this program knows"))?;
-        Ok::<_, RepositoryError>(JournalConflict { entry, reason, refused_at })
-    });
-    Ok(read.collect::<Result<_, _>>()?)
+    loop {
+        let stored = stored_conflicts(connection, after, limit)?;
+        let found = stored.len();
+        let mut conflicts = Vec::with_capacity(found);
+        for (stored, reason, refused_at) in stored {
+            let Read { sequence, entry, .. } = stored.read();
+            after = sequence;
+            match (entry, DateTime::from_timestamp_micros(refused_at)) {
+                (Ok(entry), Some(refused_at)) => {
+                    conflicts.push(JournalConflict { entry, reason, refused_at });
+                }
+                (Err(error), _) => tracing::warn!(%error, "a conflict of the journal cannot be read"),
+                (Ok(_), None) => tracing::warn!(sequence, "a conflict of the journal has no readable time"),
+            }
+        }
+        // An empty page is the end: one of which nothing can be read is not.
+        if found == 0 || !conflicts.is_empty() {
+            return Ok(conflicts);
+        }
+    }
 }
 
 /// Takes an operation as the newest entry, and gives its number.
