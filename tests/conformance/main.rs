@@ -7,6 +7,7 @@
 mod fallback;
 mod hostile_json;
 mod memory;
+mod pooler;
 mod postgres;
 mod shared;
 mod sqlite;

@@ -3,6 +3,7 @@
 
 mod connection;
 mod doctor;
+mod failover;
 mod lost_answer;
 mod plan;
 mod pooler;

@@ -22,8 +22,9 @@ struct Pooled {
 impl Pooled {
     async fn start(settings: &[&str]) -> Self {
         let cluster = PrivateCluster::start(&[]);
-        let pooler = TestPooler::start(&cluster, settings).await;
-        Self { database: cluster.database().await, pooler, _cluster: cluster }
+        let database = cluster.database().await;
+        let pooler = TestPooler::before(&database, settings).await;
+        Self { database, pooler, _cluster: cluster }
     }
 
     fn config(&self, pooler: Pooler) -> PostgresConfig {
@@ -31,8 +32,8 @@ impl Pooled {
             host: "127.0.0.1".into(),
             port: self.pooler.port(),
             pooler,
-            connect_timeout: Duration::from_secs(20),
-            operation_timeout: Duration::from_mins(1),
+            connect_timeout: Duration::from_secs(8),
+            operation_timeout: Duration::from_secs(20),
             ..config(self.database.url())
         }
     }
@@ -101,4 +102,37 @@ async fn in_session_mode_the_settings_are_in_force_and_everything_works() {
     }
     let head = replica.head(conversation.user_id, conversation.conversation_id).await.unwrap().unwrap();
     assert_eq!(head.turn_count, 80);
+}
+
+#[tokio::test]
+#[ignore = "needs PgBouncer 1.21 or later, which Debian 12 does not have: PGBOUNCER=its path"]
+async fn from_1_21_on_transaction_mode_works_with_the_roles_settings() {
+    let settings = ["pool_mode = transaction", "max_prepared_statements = 100", "default_pool_size = 3"];
+    let pooled = Pooled::start(&settings).await;
+    let direct = Postgres::connect(config(pooled.database.url())).await.unwrap();
+    direct.run_pending().await.unwrap();
+
+    pooled.assert_refused(Pooler::None, "refuses its settings").await;
+    pooled.assert_refused(Pooler::Session, "gives one connection to several clients").await;
+    let error = pooled.store(Pooler::Transaction).await.ping().await.unwrap_err().to_string();
+    let commands = error.split_once("run ALTER").unwrap().1.split_once("; then").unwrap().0;
+    pooled.database.execute(&format!("ALTER{commands}")).await;
+    pooled
+        .database
+        .execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname = current_database()")
+        .await;
+
+    let (one, other) = (pooled.store(Pooler::Transaction).await, pooled.store(Pooler::Transaction).await);
+    assert!(one.run_pending().await.unwrap().is_empty(), "there is nothing to migrate");
+    let conversation = begin(&one).await;
+    let append = |store: &Postgres| {
+        let (store, conversation) = (store.clone(), conversation.clone());
+        async move { append(&store, &conversation, saying(&conversation, "x")).await }
+    };
+    let appended = join_all((0..40).flat_map(|_| [append(&one), append(&other)])).await;
+    assert!(appended.iter().all(Result::is_ok), "{appended:?}");
+    let head = other.head(conversation.user_id, conversation.conversation_id).await.unwrap().unwrap();
+    assert_eq!(head.turn_count, 80);
+    let error = one.revert_last().await.unwrap_err().to_string();
+    assert!(error.contains("a configuration that leads to the server itself"), "{error}");
 }

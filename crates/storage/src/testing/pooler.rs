@@ -10,15 +10,15 @@ use std::time::Duration;
 
 use super::account::Account;
 use super::server::free_port;
-use super::{PrivateCluster, Result, or_fail};
+use super::{Result, TestPostgres, or_fail};
 
 const ABSENT: &str =
     "no pgbouncer found: install it (`apt-get install pgbouncer`), or set PGBOUNCER to its path";
 
 /// It goes when its input ends, however the test does.
-const UNTIL_INPUT_ENDS: &str = "\"$0\" -q \"$1\" & read -r _; kill $!; wait $!";
+const UNTIL_INPUT_ENDS: &str = "\"$0\" -q \"$1\" & read -r _; kill -KILL $!; wait $!";
 
-/// A PgBouncer that passes on to a cluster. It ends with this value, and also when the test is killed.
+/// A PgBouncer that passes on to a server. It ends with this value, and also when the test is killed.
 #[derive(Debug)]
 pub struct TestPooler {
     port: u16,
@@ -27,22 +27,13 @@ pub struct TestPooler {
 }
 
 impl TestPooler {
-    /// Starts one before `cluster`, with `settings`, lines for its section `[pgbouncer]`: that of Debian, or the
-    /// one that the environment variable `PGBOUNCER` names.
+    /// Starts one before the server of `database`, with `settings`, lines for its section `[pgbouncer]`: the
+    /// installed one, or that which the environment variable `PGBOUNCER` names.
     ///
     /// # Panics
     /// Where it is not installed or does not start: the sentence says what to do.
-    pub async fn start(cluster: &PrivateCluster, settings: &[&str]) -> Self {
-        let program = or_fail(program());
-        Self::start_program(program, cluster, settings).await
-    }
-
-    /// Starts the program at `path` before `cluster`, with `settings`.
-    ///
-    /// # Panics
-    /// Where it does not start: the sentence says why.
-    pub async fn start_program(path: PathBuf, cluster: &PrivateCluster, settings: &[&str]) -> Self {
-        let mut pooler = or_fail(Self::spawn(path, cluster, settings));
+    pub async fn before(database: &TestPostgres, settings: &[&str]) -> Self {
+        let mut pooler = or_fail(Self::spawn(database, settings));
         for _ in 0..500 {
             if TcpStream::connect(("127.0.0.1", pooler.port)).is_ok() {
                 return pooler;
@@ -55,22 +46,24 @@ impl TestPooler {
         or_fail(Err(format!("pgbouncer does not listen: {}", pooler.log()).into()))
     }
 
-    fn spawn(program: PathBuf, cluster: &PrivateCluster, settings: &[&str]) -> Result<Self> {
+    fn spawn(database: &TestPostgres, settings: &[&str]) -> Result<Self> {
+        let program = program()?;
         let account = Account::for_server()?;
         let folder = tempfile::tempdir()?;
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o711))?;
         let port = free_port()?;
         let path = |name: &str| folder.path().join(name).display().to_string();
         let configuration = format!(
-            "[databases]\n* = host=127.0.0.1 port={}\n[pgbouncer]\nlisten_addr = 127.0.0.1\n\
+            "[databases]\n* = host={} port={}\n[pgbouncer]\nlisten_addr = 127.0.0.1\n\
              listen_port = {port}\nunix_socket_dir =\nauth_type = plain\nauth_file = {}\nlogfile = {}\n\
              max_client_conn = 400\ndefault_pool_size = 100\n{}\n",
-            cluster.port(),
+            database.host(),
+            database.port(),
             path("users"),
             path("log"),
             settings.join("\n"),
         );
-        let users = format!("\"{}\" \"{}\"\n", cluster.user(), cluster.password());
+        let users = format!("\"{}\" \"{}\"\n", database.user(), database.password());
         for (name, content) in [("pgbouncer.ini", configuration), ("users", users), ("log", String::new())] {
             fs::write(path(name), content)?;
             fs::set_permissions(path(name), fs::Permissions::from_mode(0o600))?;
