@@ -7,6 +7,7 @@
 mod fallback;
 mod memory;
 mod postgres;
+mod secured;
 mod shared;
 mod sqlite;
 mod timed;
