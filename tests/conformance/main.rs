@@ -9,6 +9,7 @@ mod hostile_json;
 mod memory;
 mod pooler;
 mod postgres;
+mod secured;
 mod shared;
 mod sqlite;
 mod timed;

@@ -10,7 +10,7 @@ use lcs_storage::migration::Migrations;
 use lcs_storage::postgres::{Postgres, PostgresConfig};
 use lcs_storage::testing::TestPostgres;
 
-pub(crate) struct PostgresHarness(TestPostgres);
+pub(crate) struct PostgresHarness(pub(crate) TestPostgres);
 
 impl PostgresHarness {
     pub(crate) async fn new() -> Self {

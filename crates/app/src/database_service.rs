@@ -93,6 +93,27 @@ impl DatabaseService {
         }
     }
 
+    /// Switches on what the configuration asks for beyond the migrations, row-level security, and names the
+    /// tables that it was not in force on. It takes the tables' owner.
+    pub async fn secure(&self) -> RepositoryResult<Vec<String>> {
+        match &self.migrations {
+            Some(migrations) => migrations.secure().await,
+            None => Ok(Vec::new()),
+        }
+    }
+
+    /// Refuses a database whose row-level security is not what the configuration says; and, unless an operator
+    /// is at work, a role that it does not hold.
+    ///
+    /// # Errors
+    /// `Backend`, with what to do.
+    pub async fn check_security(&self, is_operator: bool) -> RepositoryResult<()> {
+        match &self.migrations {
+            Some(migrations) => migrations.check_security(is_operator).await,
+            None => Ok(()),
+        }
+    }
+
     /// Every check of the stored rows and what it found.
     pub async fn diagnose(&self) -> RepositoryResult<Vec<Finding>> {
         self.repositories.diagnostics().diagnose().await

@@ -75,6 +75,7 @@ impl PersistenceManager {
             runtime: None,
             repositories: None,
             clock: Arc::new(SystemClock),
+            is_operator: false,
         }
     }
 
@@ -150,6 +151,7 @@ pub struct PersistenceManagerBuilder {
     runtime: Option<Arc<dyn AgentRuntime>>,
     repositories: Option<Arc<dyn Repositories>>,
     clock: Arc<dyn Clock>,
+    is_operator: bool,
 }
 
 impl fmt::Debug for PersistenceManagerBuilder {
@@ -183,10 +185,18 @@ impl PersistenceManagerBuilder {
         self
     }
 
+    /// For what an operator does over all users, retention: row-level security need not hold the role.
+    #[must_use]
+    pub const fn operator(mut self) -> Self {
+        self.is_operator = true;
+        self
+    }
+
     /// Opens the store and makes the services; see [`PersistenceManager::initialize`].
     pub async fn initialize(self) -> RepositoryResult<PersistenceManager> {
+        let is_operator = self.is_operator;
         let manager = self.open().await?;
-        migrate(&manager.database).await?;
+        migrate(&manager.database, is_operator).await?;
         Ok(manager)
     }
 
@@ -196,9 +206,10 @@ impl PersistenceManagerBuilder {
     /// # Errors
     /// What waiting does not cure.
     pub async fn start(self) -> RepositoryResult<PersistenceManager> {
+        let is_operator = self.is_operator;
         let manager = self.open().await?;
         let database = manager.database.clone();
-        let mut first: Attempt = Box::pin(async move { migrate(&database).await });
+        let mut first: Attempt = Box::pin(async move { migrate(&database, is_operator).await });
         let attempt: Attempt = match timeout(START_PATIENCE, &mut first).await {
             Ok(Ok(())) => return Ok(manager),
             Ok(Err(error)) if !may_pass(&error) => return Err(error),
@@ -206,12 +217,12 @@ impl PersistenceManagerBuilder {
             Err(_) => first,
         };
         tracing::warn!("started without the database, or before its schema is current: it is tried again");
-        tokio::spawn(migrate_when_there(manager.database.clone(), attempt));
+        tokio::spawn(migrate_when_there(manager.database.clone(), is_operator, attempt));
         Ok(manager)
     }
 
     async fn open(self) -> RepositoryResult<PersistenceManager> {
-        let Self { configuration, runtime, repositories, clock } = self;
+        let Self { configuration, runtime, repositories, clock, .. } = self;
         let runtime = match runtime {
             Some(runtime) => runtime,
             None => runtime_of(&configuration.model)
@@ -225,23 +236,24 @@ impl PersistenceManagerBuilder {
     }
 }
 
-async fn migrate(database: &DatabaseService) -> RepositoryResult<()> {
+/// Brings the schema up to date, and refuses it where it does not keep users apart as it is configured to.
+async fn migrate(database: &DatabaseService, is_operator: bool) -> RepositoryResult<()> {
     for migration in database.migrate().await? {
         tracing::info!(%migration, "applied a migration");
     }
-    Ok(())
+    database.check_security(is_operator).await
 }
 
 /// A try to bring the schema up to date.
 type Attempt = Pin<Box<dyn Future<Output = RepositoryResult<()>> + Send>>;
 
 /// Goes on with `attempt`, and with others behind it.
-async fn migrate_when_there(database: DatabaseService, mut attempt: Attempt) {
+async fn migrate_when_there(database: DatabaseService, is_operator: bool, mut attempt: Attempt) {
     while let Err(error) = attempt.await {
         tracing::warn!(error = %error, "the schema is not brought up to date yet");
         sleep(MIGRATION_PAUSE).await;
         let database = database.clone();
-        attempt = Box::pin(async move { migrate(&database).await });
+        attempt = Box::pin(async move { migrate(&database, is_operator).await });
     }
     tracing::info!("the database is there, and its schema is current");
 }

@@ -1,7 +1,7 @@
 //! A PostgreSQL database for each test, from a server that the tests start themselves.
 //!
 //! [`TestPostgres::create`] gives an empty database of its own in tens of milliseconds, and
-//! [`TestPostgres::migrated`] one with the schema. Where the
+//! [`TestPostgres::migrated`] one with the schema, and [`TestPostgres::secured`] one with roles and row-level security. Where the
 //! environment variable `TEST_DATABASE_URL` is set, the database is made on that server (its role may
 //! create databases). Otherwise it is made in a cluster that the installed server binaries run:
 //!
@@ -33,6 +33,7 @@ mod lock;
 mod place;
 mod pooler;
 mod private;
+mod role;
 mod server;
 mod shared;
 mod usage;
@@ -40,6 +41,7 @@ mod usage;
 pub use database::TestPostgres;
 pub use pooler::TestPooler;
 pub use private::{PrivateCluster, PrivateOptions, Shutdown};
+pub use role::Role;
 
 /// Why a test cannot have its database, in one sentence.
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;

@@ -23,7 +23,7 @@ impl Cleanup {
         let context = context.of_what_is_there()?;
         let mut output = context.output;
         let days = context.configuration.conversation_retention_days;
-        let manager = PersistenceManager::initialize(context.configuration).await?;
+        let manager = PersistenceManager::builder(context.configuration).operator().initialize().await?;
         let due = manager.retention().count_due().await?;
         if self.dry_run {
             if output.is_json() {

@@ -32,12 +32,14 @@ impl Migrate {
         match self {
             Self::Run => {
                 let applied = database.migrate().await?;
+                let secured = database.secure().await?;
                 if output.is_json() {
-                    output.json(&json!({ "applied": applied }))?;
-                } else if applied.is_empty() {
+                    output.json(&json!({ "applied": applied, "secured": secured }))?;
+                } else if applied.is_empty() && secured.is_empty() {
                     output.line("The schema is up to date.")?;
                 } else {
                     print_each(&mut output, "Applied", &applied)?;
+                    print_each(&mut output, "Switched row-level security on for", &secured)?;
                 }
             }
             Self::Revert => {

@@ -58,6 +58,9 @@ impl Serve {
         })?;
         let address = listener.local_addr().context("it is not known where it listens")?;
         let store = described(&configuration.store);
+        if is_secured(&configuration.store) && config.retention_interval.take().is_some() {
+            note("Row-level security is on: this role removes nothing that is idle; run cleanup as the operator.");
+        }
         let started = tokio::select! {
             started = PersistenceManager::builder(configuration).start() => started,
             () = stop.requested() => return Ok(ExitCode::SUCCESS),
@@ -104,6 +107,11 @@ impl Serve {
         ended.context("the server failed")?;
         Ok(ExitCode::SUCCESS)
     }
+}
+
+/// Whether row-level security shows the service one user's rows at a time.
+fn is_secured(store: &StoreConfiguration) -> bool {
+    matches!(store, StoreConfiguration::Postgresql(config) if config.row_level_security)
 }
 
 /// Where the conversations are, for people.

@@ -52,6 +52,8 @@ pub(super) fn read(
         config.namespace = namespace;
     }
     check_namespace(reader, &config.namespace);
+    config.row_level_security =
+        reader.flag("persistence.database.row_level_security", &section.row_level_security, false);
     if config.ca_cert_path.is_none() {
         config.ca_cert_path = reader.path(CA_CERT_PATH, &section.ca_cert_path);
     }

@@ -55,6 +55,7 @@ section!(Database {
     ssl_mode: Value = "ssl_mode",
     ca_cert_path: Value = "ca_cert_path",
     namespace: Value = "namespace",
+    row_level_security: Value = "row_level_security",
     target_session_attrs: Value = "target_session_attrs",
     pooler: Value = "pooler",
     operation_timeout: Value = "operation_timeout",

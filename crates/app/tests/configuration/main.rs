@@ -206,6 +206,7 @@ persistence:
     password_file: /nowhere/password
     ssl_mode: always
     namespace: pg_catalog
+    row_level_security: perhaps
     pool_size: 0
     max_overflow: -1
     pool_timeout: 30s
@@ -250,6 +251,7 @@ persistence:
         "database.password_file",
         "database.ssl_mode",
         "database.namespace",
+        "database.row_level_security",
         "database.ca_cert_path",
         "database.pool_timeout",
         "database.pool_size",

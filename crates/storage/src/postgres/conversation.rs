@@ -204,7 +204,8 @@ impl ConversationRepository for Postgres {
         };
         let store = self.operation();
         detached(conversation_id.into(), async move {
-            let answer = store.write(user_id, query.conversation_id, &query).await.map_err(Fault::into_error)?;
+            let answer =
+                store.write(user_id, query.conversation_id, &query).await.map_err(Fault::into_error)?;
             conversation(answer.rows)?.ok_or(RepositoryError::not_found(Entity::Conversation))
         })
         .await
@@ -216,7 +217,8 @@ impl ConversationRepository for Postgres {
         detached(conversation_id.into(), async move {
             let (user, conversation) = (user_id.into(), conversation_id.into());
             let query = Delete { user_id: user, conversation_id: conversation };
-            let answer = store.write::<Uuid>(user_id, conversation, &query).await.map_err(Fault::into_error)?;
+            let answer =
+                store.write::<Uuid>(user_id, conversation, &query).await.map_err(Fault::into_error)?;
             if !answer.rows.is_empty() || !answer.repeated {
                 return Ok(!answer.rows.is_empty());
             }

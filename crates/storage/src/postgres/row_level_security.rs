@@ -135,9 +135,11 @@ impl RowLevelSecurity {
             (Some(freedom), _) if self.is_configured => {
                 Finding::error(ROLE, format!("{freedom}: row-level security does not hold it"), CONNECT_AS)
             }
-            (Some(freedom), _) => {
-                Finding::warning(ROLE, format!("{freedom}: it may do more than the service needs"), CONNECT_AS)
-            }
+            (Some(freedom), _) => Finding::warning(
+                ROLE,
+                format!("{freedom}: it may do more than the service needs"),
+                CONNECT_AS,
+            ),
             (None, Some(access)) => {
                 Finding::ok(ROLE, format!("{access}: right for an operator or auditor, not for the service"))
             }
@@ -155,7 +157,8 @@ impl Postgres {
     pub(super) async fn row_level_security(&self) -> RepositoryResult<RowLevelSecurity> {
         let config = self.pool().connector().config();
         let query = Tables { namespace: config.namespace.clone() };
-        let tables = self.run(Purpose::Maintenance, Effect::Reads, &query).await.map_err(Fault::into_error)?;
+        let tables =
+            self.run(Purpose::Maintenance, Effect::Reads, &query).await.map_err(Fault::into_error)?;
         let role = self.run(Purpose::Maintenance, Effect::Reads, &CurrentRole {}).await;
         Ok(RowLevelSecurity {
             is_configured: config.row_level_security,

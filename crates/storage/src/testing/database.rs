@@ -9,6 +9,7 @@ use tokio_postgres::{Client, Config, SimpleQueryMessage};
 use crate::migration::Migrations;
 use crate::postgres::{Postgres, PostgresConfig};
 
+use super::role::{self, Role};
 use super::{Result, connection, external, or_fail, random, shared, usage};
 
 /// An empty database of its own, dropped with this value.
@@ -18,6 +19,8 @@ pub struct TestPostgres {
     url: String,
     name: String,
     config: Config,
+    /// The password of the roles of its own, where it has them.
+    roles: Option<String>,
 }
 
 impl TestPostgres {
@@ -48,6 +51,24 @@ impl TestPostgres {
         Ok(())
     }
 
+    /// The same with the roles of `migrations/roles.sql`, and with row-level security on.
+    ///
+    /// # Panics
+    /// Where that fails.
+    pub async fn secured() -> Self {
+        let mut database = Self::migrated().await;
+        or_fail(database.secure().await);
+        database
+    }
+
+    /// Makes the roles, and has the migrator switch row-level security on.
+    async fn secure(&mut self) -> Result<()> {
+        self.roles = Some(role::make(self).await?);
+        let config = PostgresConfig::from_url(&self.url_of(Role::Migrator))?;
+        Postgres::connect(PostgresConfig { row_level_security: true, ..config }).await?.secure().await?;
+        Ok(())
+    }
+
     async fn on_shared() -> Result<Self> {
         Self::on(&shared::maintenance_url()?).await
     }
@@ -66,13 +87,24 @@ impl TestPostgres {
         let client = connection::open(maintenance_url).await?;
         usage::record()?;
         client.batch_execute(&format!("CREATE DATABASE {name}")).await.map_err(connection::explain)?;
-        Ok(Self { maintenance_url: maintenance_url.to_owned(), config: url.parse()?, url, name })
+        Ok(Self { maintenance_url: maintenance_url.to_owned(), config: url.parse()?, url, name, roles: None })
     }
 
     /// The URL of this database, with the password.
     #[must_use]
     pub fn url(&self) -> &str {
         &self.url
+    }
+
+    /// The URL of this database for one of its roles.
+    ///
+    /// # Panics
+    /// Where it has none: it was not [`secured`](Self::secured).
+    #[must_use]
+    pub fn url_of(&self, role: Role) -> String {
+        let password = self.roles.as_deref().ok_or("this database has no roles of its own".into());
+        let user = format!("{}:{}", role.of(&self.name), or_fail(password));
+        or_fail(with_user(&self.url, &user))
     }
 
     /// The server's host name or address.
@@ -161,10 +193,16 @@ impl Drop for TestPostgres {
         let url = self.maintenance_url.clone();
         let sql = format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", self.name);
         // Best effort: the shared cluster goes as a whole, and on another server the next run sweeps.
-        let _dropped =
-            connection::on_own_thread(
-                async move { Ok(connection::open(&url).await?.batch_execute(&sql).await?) },
-            );
+        let roles = self.roles.iter().flat_map(|_| Role::ALL);
+        let roles: Vec<_> = roles.map(|role| role.of(&self.name)).collect();
+        let _dropped = connection::on_own_thread(async move {
+            let client = connection::open(&url).await?;
+            client.batch_execute(&sql).await?;
+            for role in roles {
+                client.batch_execute(&format!("DROP ROLE IF EXISTS {role}")).await?;
+            }
+            Ok(())
+        });
     }
 }
 
@@ -177,9 +215,30 @@ fn with_database(url: &str, name: &str) -> Result<String> {
     Ok(format!("{scheme}://{authority}/{name}{}", query.map(|query| format!("?{query}")).unwrap_or_default()))
 }
 
+/// `url` with another user and password.
+fn with_user(url: &str, user: &str) -> Result<String> {
+    let (scheme, rest) =
+        url.split_once("://").ok_or("TEST_DATABASE_URL is not a URL such as postgres://...")?;
+    let end = rest.find(['/', '?']).unwrap_or(rest.len());
+    let (authority, path) = rest.split_at(end);
+    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    Ok(format!("{scheme}://{user}@{host}{path}"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_the_user_is_replaced() {
+        for (url, expected) in [
+            ("postgres://u:p%40@h:1/d?sslmode=disable", "postgres://a:b@h:1/d?sslmode=disable"),
+            ("postgresql://h", "postgresql://a:b@h"),
+        ] {
+            assert_eq!(with_user(url, "a:b").unwrap(), expected);
+        }
+        assert!(with_user("host=h", "a:b").is_err());
+    }
 
     #[test]
     fn only_the_name_of_the_database_is_replaced() {

@@ -1,0 +1,88 @@
+-- Roles with the least rights, for psql, as a superuser:
+--
+--     psql -v ON_ERROR_STOP=1 -f migrations/roles.sql postgres://...
+--
+-- Run it when the tables are there (lcs-persistence migrate run), and again after each upgrade. It can be run any
+-- number of times. Other names than these: -v schema=... -v application=... and so on.
+--
+-- lcs_migrator     owns the tables: migrations, and row-level security on and off
+-- lcs_application  what `lcs-persistence serve` does, and nothing else
+-- lcs_operator     retention and erasure, over all users
+-- lcs_auditor      reads everything: doctor, reports
+--
+-- The roles have no passwords: give each one its own with \password.
+
+\if :{?schema}
+\else
+    \set schema public
+\endif
+\if :{?migrator}
+\else
+    \set migrator lcs_migrator
+\endif
+\if :{?application}
+\else
+    \set application lcs_application
+\endif
+\if :{?operator}
+\else
+    \set operator lcs_operator
+\endif
+\if :{?auditor}
+\else
+    \set auditor lcs_auditor
+\endif
+
+SELECT format('CREATE ROLE %I LOGIN NOCREATEDB NOCREATEROLE', name)
+  FROM unnest(ARRAY[:'migrator', :'application', :'operator', :'auditor']) AS name
+ WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = name)
+\gexec
+
+BEGIN;
+
+-- What these roles were granted before, they are granted anew below.
+REVOKE ALL ON ALL TABLES IN SCHEMA :"schema" FROM :"application", :"operator", :"auditor";
+REVOKE CREATE ON SCHEMA :"schema" FROM PUBLIC;
+GRANT USAGE ON SCHEMA :"schema" TO :"application", :"operator", :"auditor";
+
+-- The migrator owns what the migrations made, and may make more.
+GRANT USAGE, CREATE ON SCHEMA :"schema" TO :"migrator";
+SET LOCAL search_path = :"schema";
+ALTER TABLE conversations OWNER TO :"migrator";
+ALTER TABLE conversation_turns OWNER TO :"migrator";
+ALTER TABLE agent_states OWNER TO :"migrator";
+ALTER TABLE requests OWNER TO :"migrator";
+ALTER TABLE conversation_tombstones OWNER TO :"migrator";
+ALTER TABLE __diesel_schema_migrations OWNER TO :"migrator";
+ALTER FUNCTION refuse_tombstoned_conversation() OWNER TO :"migrator";
+
+-- The application: no table is emptied, no conversation removed, no stored turn changed. To lock a turn, which a
+-- retried append does, PostgreSQL asks for the right to update one of its columns: this one means the least.
+GRANT SELECT, INSERT, UPDATE ON conversations TO :"application";
+GRANT SELECT, INSERT, UPDATE (started_at) ON conversation_turns TO :"application";
+GRANT SELECT, INSERT, UPDATE, DELETE ON agent_states, requests TO :"application";
+GRANT SELECT ON conversation_tombstones, __diesel_schema_migrations TO :"application";
+
+-- The operator removes conversations, which he locks; turns and states go with them by their foreign keys.
+GRANT SELECT, UPDATE (updated_at), DELETE ON conversations TO :"operator";
+GRANT SELECT, UPDATE (lease_until), DELETE ON requests TO :"operator";
+GRANT SELECT ON conversation_turns, agent_states, __diesel_schema_migrations TO :"operator";
+GRANT SELECT, INSERT ON conversation_tombstones TO :"operator";
+
+GRANT SELECT ON conversations, conversation_turns, agent_states, requests, conversation_tombstones,
+    __diesel_schema_migrations TO :"auditor";
+
+-- What these two may see under row-level security: policies, and not BYPASSRLS, which would be a right in every
+-- database of the server.
+SELECT format('DROP POLICY IF EXISTS %I ON %I', name || suffix, name)
+  FROM unnest(ARRAY['conversations', 'conversation_turns', 'agent_states', 'requests']) AS name,
+       unnest(ARRAY['_operator', '_auditor']) AS suffix
+\gexec
+SELECT format('CREATE POLICY %I ON %I TO %I USING (true)', name || '_operator', name, :'operator')
+  FROM unnest(ARRAY['conversations', 'conversation_turns', 'agent_states', 'requests']) AS name
+\gexec
+SELECT format('CREATE POLICY %I ON %I FOR SELECT TO %I USING (true)', name || '_auditor', name, :'auditor')
+  FROM unnest(ARRAY['conversations', 'conversation_turns', 'agent_states', 'requests']) AS name
+\gexec
+
+COMMIT;
