@@ -1,0 +1,139 @@
+//! A replica: a process that serves, behind a proxy of its own.
+
+use std::fs::OpenOptions;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use lcs_tests::chaos::http::Address;
+use lcs_tests::chaos::replica::Failure;
+use serde_json::Value;
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{Child, Command};
+use tokio::time::timeout;
+
+use super::proxy::Proxy;
+
+/// How long a process may take to serve, or to end.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+/// What happens while the database is gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mode {
+    Journal,
+    Memory,
+    Refuse,
+}
+
+impl Mode {
+    pub(crate) const fn word(self) -> &'static str {
+        match self {
+            Self::Journal => "journal",
+            Self::Memory => "memory",
+            Self::Refuse => "refuse",
+        }
+    }
+}
+
+/// A replica.
+pub(crate) struct Service {
+    pub(crate) proxy: Proxy,
+    pub(crate) address: Address,
+    home: PathBuf,
+    child: Mutex<Option<Child>>,
+}
+
+impl Service {
+    /// A replica that does not serve yet, in a folder of its own.
+    pub(crate) fn new(home: &Path, proxy: Proxy, database: &Database, mode: Mode) -> Result<Self, Failure> {
+        std::fs::create_dir_all(home)?;
+        let Database { name, user, password } = database;
+        let (port, mode) = (proxy.port, mode.word());
+        let journal = match mode {
+            "journal" => format!("    journal_path: {}\n", home.join("journal").display()),
+            _ => String::new(),
+        };
+        let configuration = format!(
+            "persistence:\n  type: postgresql\n  database:\n    host: 127.0.0.1\n    port: {port}\n    \
+             name: {name}\n    username: {user}\n    password: {password}\n    ssl_mode: disable\n    \
+             pool_size: 8\n    max_overflow: 4\n    pool_timeout: 2\n  fallback:\n    mode: {mode}\n{journal}  \
+             service:\n    retention_interval_seconds: 0\n    shutdown_timeout_seconds: 5\n",
+        );
+        std::fs::write(home.join("lightspeed-stack.yaml"), configuration)?;
+        Ok(Self { proxy, address: Address::default(), home: home.to_owned(), child: Mutex::new(None) })
+    }
+
+    /// Starts the process, and waits until it serves.
+    pub(crate) async fn start(&self, program: &Path) -> Result<(), Failure> {
+        let log = OpenOptions::new().create(true).append(true).open(self.log())?;
+        let mut command = Command::new(program);
+        command.args(["--log-level", "warn", "--json", "--config", "lightspeed-stack.yaml"]);
+        command.args(["serve", "--port", "0"]).current_dir(&self.home);
+        command.env("HOME", &self.home).env("XDG_DATA_HOME", &self.home);
+        // What the developer's own shell says is not what is tested.
+        for variable in ["LCS_PERSISTENCE_DATABASE_URL", "LCS_PERSISTENCE_PASSWORD", "RUST_LOG"] {
+            command.env_remove(variable);
+        }
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::from(log)).kill_on_drop(true);
+        let mut child = command.spawn()?;
+        let said = child.stdout.take().ok_or("it says nothing")?;
+        let line = timeout(PATIENCE, BufReader::new(said).lines().next_line()).await??;
+        let line = line.ok_or_else(|| format!("a replica does not serve: see {}", self.log().display()))?;
+        let listening: Value = serde_json::from_str(&line)?;
+        let url =
+            listening.get("url").and_then(Value::as_str).ok_or("a replica does not say where it serves")?;
+        self.address.set(url.trim_start_matches("http://"));
+        *self.child.lock().unwrap_or_else(PoisonError::into_inner) = Some(child);
+        Ok(())
+    }
+
+    /// Ends the process as a power cut would.
+    pub(crate) async fn kill(&self) -> Result<(), Failure> {
+        if let Some(mut child) = self.taken() {
+            child.kill().await?;
+        }
+        Ok(())
+    }
+
+    /// Asks the process to end, and waits until it has.
+    pub(crate) async fn stop(&self) -> Result<(), Failure> {
+        let Some(mut child) = self.taken() else { return Ok(()) };
+        let id = child.id().ok_or("a replica has ended by itself")?;
+        signal("-TERM", &[id]).await?;
+        let status = timeout(PATIENCE, child.wait()).await??;
+        if status.success() { Ok(()) } else { Err(format!("a replica ended with {status}").into()) }
+    }
+
+    fn taken(&self) -> Option<Child> {
+        self.child.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// The process's number.
+    pub(crate) fn id(&self) -> Option<u32> {
+        self.child.lock().unwrap_or_else(PoisonError::into_inner).as_ref().and_then(Child::id)
+    }
+
+    pub(crate) fn log(&self) -> PathBuf {
+        self.home.join("serve.log")
+    }
+}
+
+/// The database that replicas use.
+pub(crate) struct Database {
+    pub(crate) name: String,
+    pub(crate) user: String,
+    pub(crate) password: String,
+}
+
+/// Sends processes a signal; one that is gone is none.
+pub(crate) async fn signal(signal: &str, ids: &[u32]) -> Result<(), Failure> {
+    if ids.is_empty() {
+        return Ok(());
+    }
+    let ids: Vec<String> = ids.iter().map(u32::to_string).collect();
+    let mut kill = Command::new("kill");
+    kill.arg(signal).args(&ids).stderr(Stdio::null());
+    kill.status().await?;
+    Ok(())
+}

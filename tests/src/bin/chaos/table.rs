@@ -1,0 +1,127 @@
+//! What a run came to, as a table: what was done, what was found, and which of the requirements hold.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use lcs_tests::chaos::checker::Verdict;
+
+/// The table of a run.
+pub(crate) struct Table {
+    seed: u64,
+    lasts: Duration,
+    verdict: Verdict,
+}
+
+/// A requirement, what it asks for, and what there was.
+struct Requirement {
+    id: &'static str,
+    what: &'static str,
+    found: String,
+    holds: bool,
+}
+
+impl Table {
+    pub(crate) const fn new(seed: u64, lasts: Duration, verdict: Verdict) -> Self {
+        Self { seed, lasts, verdict }
+    }
+
+    /// Whether every requirement holds.
+    pub(crate) fn passed(&self) -> bool {
+        self.requirements().iter().all(|requirement| requirement.holds)
+    }
+
+    fn requirements(&self) -> Vec<Requirement> {
+        let Verdict { anomalies, tally, recoveries_ms } = &self.verdict;
+        // A shorter run has to come to its part of what is asked of two minutes.
+        let part = |whole: u64| whole * self.lasts.as_secs() / 120;
+        let count = |count: u64| usize::try_from(count).unwrap_or(usize::MAX);
+        let (faults, kinds) = (tally.faults.values().sum::<usize>(), tally.faults.len());
+        let fewest = tally.faults.values().copied().min().unwrap_or_default();
+        let acknowledged = tally.of_outcome("append", "ok");
+        let unknown: usize = ["create", "append", "put", "delete"]
+            .iter()
+            .map(|operation| tally.of_outcome(operation, "unknown"))
+            .sum();
+        let (p95, max) = (percentile(recoveries_ms, 95), percentile(recoveries_ms, 100));
+        let wrong: usize = tally.wrong.values().sum();
+        vec![
+            Requirement {
+                id: "R1",
+                what: "60 faults of 10 kinds, each 3 times",
+                found: format!("{faults} of {kinds} kinds, each at least {fewest} times"),
+                holds: faults >= count(part(60)) && (kinds >= 10 && fewest >= count(part(3))),
+            },
+            Requirement {
+                id: "R2",
+                what: "20,000 acknowledged appends",
+                found: acknowledged.to_string(),
+                holds: acknowledged >= count(part(20_000)),
+            },
+            Requirement {
+                id: "R3",
+                what: "no anomaly",
+                found: anomalies.len().to_string(),
+                holds: anomalies.is_empty(),
+            },
+            Requirement {
+                id: "R3",
+                what: "no answer that no server may give",
+                found: wrong.to_string(),
+                holds: wrong == 0,
+            },
+            Requirement {
+                id: "R4",
+                what: "at most 0.1 % of outcomes unknown in the end",
+                found: unknown.to_string(),
+                holds: unknown * 1_000 <= acknowledged,
+            },
+            Requirement {
+                id: "R5",
+                what: "recovery: p95 2 s, at most 5 s",
+                found: format!("{} recoveries, p95 {p95} ms, at most {max} ms", recoveries_ms.len()),
+                holds: p95 <= 2_000 && max <= 5_000,
+            },
+        ]
+    }
+
+    pub(crate) fn text(&self) -> String {
+        let mut text = String::new();
+        self.write(&mut text).unwrap_or_default();
+        text
+    }
+
+    fn write(&self, text: &mut String) -> std::fmt::Result {
+        let Verdict { anomalies, tally, .. } = &self.verdict;
+        writeln!(text, "\nseed {}, {} s of faults\n\nfaults", self.seed, self.lasts.as_secs())?;
+        for (kind, count) in &tally.faults {
+            writeln!(text, "{count:>9}  {kind}")?;
+        }
+        writeln!(text, "\noperations")?;
+        for ((operation, outcome), count) in &tally.operations {
+            writeln!(text, "{count:>9}  {operation} {outcome}")?;
+        }
+        writeln!(text, "\nwhy operations failed, or were not known")?;
+        for (why, count) in tally.reasons.iter().chain(&tally.wrong) {
+            writeln!(text, "{count:>9}  {why}")?;
+        }
+        writeln!(text, "\nanomalies")?;
+        for (kind, count) in self.verdict.counts() {
+            writeln!(text, "{count:>9}  {}", kind.label())?;
+        }
+        for anomaly in anomalies.iter().take(30) {
+            writeln!(text, "           {anomaly}")?;
+        }
+        writeln!(text, "\nrequirements")?;
+        for Requirement { id, what, found, holds } in self.requirements() {
+            writeln!(text, "  {} {id:<4} {what}: {found}", if holds { "pass" } else { "FAIL" })?;
+        }
+        Ok(())
+    }
+}
+
+/// The value that so many of a hundred are within.
+fn percentile(values: &[u64], percent: usize) -> u64 {
+    let mut values = values.to_vec();
+    values.sort_unstable();
+    values.get(values.len().saturating_sub(1) * percent / 100).copied().unwrap_or_default()
+}
