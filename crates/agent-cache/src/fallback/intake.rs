@@ -16,7 +16,7 @@ use lcs_domain::{
     Entity, NewConversation, Repositories, RepositoryError, SaveAgentState, Saved, Turn, TurnId, UserId,
 };
 
-use super::journal::{Line, Ticket};
+use super::journal::{Line, Place, Ticket};
 use super::outage::Outage;
 
 /// A write that is to be journaled.
@@ -51,7 +51,7 @@ impl Intake {
         let (id, user_id) = (new.conversation_id, self.ticket.line().user_id);
         let memory = self.outage.volatile().ok_or_else(|| self.outage.refusal("try again then"))?;
         let (journal, line) = (self.ticket.journal(), self.ticket.line());
-        let _place = journal.enter(line).await;
+        let _place = self.enter().await?;
         let conversations = memory.store().conversations();
         let existing = match memory.of_conversation(user_id, id) {
             Some(_) => conversations.get(user_id, id).await?,
@@ -77,7 +77,7 @@ impl Intake {
     async fn take_update(self, update: ConversationUpdate) -> RepositoryResult<Conversation> {
         update.validate()?;
         let (id, user_id) = (self.ticket.line().conversation_id, self.ticket.line().user_id);
-        let _place = self.ticket.journal().enter(self.ticket.line()).await;
+        let _place = self.enter().await?;
         let (store, _) = self.outage.conversation(user_id, id)?;
         let conversations = store.conversations();
         let updated = if update == ConversationUpdate::default() {
@@ -93,7 +93,7 @@ impl Intake {
         let (id, user_id) = (append.conversation_id, self.ticket.line().user_id);
         let turn_id = append.turn.turn_id();
         let journal = self.ticket.journal();
-        let _place = journal.enter(self.ticket.line()).await;
+        let _place = self.enter().await?;
         let known =
             self.outage.volatile().and_then(|memory| Some((memory, memory.of_conversation(user_id, id)?)));
         let Some((memory, store)) = known else {
@@ -142,7 +142,7 @@ impl Intake {
 
     async fn take_save(self, save: SaveAgentState) -> RepositoryResult<Saved> {
         let (id, user_id) = (save.conversation_id, self.ticket.line().user_id);
-        let _place = self.ticket.journal().enter(self.ticket.line()).await;
+        let _place = self.enter().await?;
         let (store, memory) = self.outage.conversation(user_id, id)?;
         let head = conversation(store, user_id, id).await?;
         refuse_save(&head, &save)?;
@@ -150,6 +150,19 @@ impl Intake {
         let saved = self.take(operation, &key, || store.agent_states().save(user_id, save)).await?;
         memory.note_saved(id);
         Ok(Saved { durability: Durability::Journaled, ..saved })
+    }
+
+    /// Waits until nobody else writes in the line, and until it is known what the journal has.
+    async fn enter(&self) -> RepositoryResult<Place<'_>> {
+        let journal = self.ticket.journal();
+        let place = journal.enter(self.ticket.line()).await;
+        for line in journal.make_sure().await? {
+            // Memory has not been given it.
+            if let Some(memory) = self.outage.volatile() {
+                memory.forget(line.user_id, line.conversation_id);
+            }
+        }
+        Ok(place)
     }
 
     /// Journals what memory has been asked about, and gives it to memory.

@@ -15,10 +15,11 @@ use tokio::sync::futures::Notified;
 use tokio::sync::{Mutex as Turn, MutexGuard as TurnGuard, Notify};
 
 use self::index::Index;
-use self::queue::{Place, Queue};
+use self::queue::Queue;
 use super::Backlog;
 
 pub(super) use self::index::{Line, PendingTurn};
+pub(super) use self::queue::Place;
 
 pub(super) struct Journal {
     repository: Arc<dyn JournalRepository>,
@@ -76,21 +77,20 @@ impl Journal {
         Ok(())
     }
 
-    /// Notes what is in the journal and was not seen to arrive.
-    pub(super) async fn make_sure(&self) -> RepositoryResult<()> {
+    /// Notes what is in the journal and was not seen to arrive. Gives the lines of what it found.
+    pub(super) async fn make_sure(&self) -> RepositoryResult<Vec<Line>> {
+        let mut found = Vec::new();
         if !std::mem::take(&mut self.index().is_unsure) {
-            return Ok(());
+            return Ok(found);
         }
         let doubt = Doubt(self);
         let mut page = self.page(None).await?;
         while !page.is_empty() {
-            for entry in &page {
-                self.index().note(entry);
-            }
+            found.extend(page.iter().filter_map(|entry| self.index().note(entry)));
             page = self.page(page.last()).await?;
         }
         doubt.dispel();
-        Ok(())
+        Ok(found)
     }
 
     /// Announces a write.
@@ -114,7 +114,7 @@ impl Journal {
         let doubt = Doubt(self);
         let recorded = self.repository.record(user_id, operation).await;
         match &recorded {
-            Ok(entry) => self.index().note(entry),
+            Ok(entry) => drop(self.index().note(entry)),
             // It may be there: it is looked for before the replay.
             Err(RepositoryError::OutcomeUnknown { .. }) => drop(Doubt(self)),
             Err(_) => {}

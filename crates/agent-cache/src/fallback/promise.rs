@@ -2,6 +2,7 @@
 
 mod answer;
 mod circuit;
+mod journal;
 mod race;
 
 use std::sync::{Arc, Mutex};

@@ -82,8 +82,10 @@ impl Replayer {
                 continue;
             }
             if running.is_empty() {
-                if let Err(error) = self.journal.make_sure().await {
-                    return self.stop(&error);
+                match self.journal.make_sure().await {
+                    Ok(found) if found.is_empty() => {}
+                    Ok(_) => continue,
+                    Err(error) => return self.stop(&error),
                 }
                 if self.close() {
                     return;
@@ -148,7 +150,9 @@ impl Replayer {
             }
             attempts = 0;
         }
-        self.forget(line);
+        if self.journal.first(line).is_none() {
+            self.forget(line);
+        }
         Ending::Drained
     }
 
@@ -159,14 +163,15 @@ impl Replayer {
         refused_state: Option<&str>,
         deviates: bool,
     ) -> RepositoryResult<()> {
-        if let Some(reason) = refused_state {
-            self.journal.refuse_agent_state(sequence, reason).await?;
-        }
+        // First: where the journal fails now, what follows is broken all the same.
         if deviates {
             self.journal.break_line(line);
+        }
+        if deviates || self.journal.is_last(line) {
             self.forget(line);
-        } else if self.journal.is_last(line) {
-            self.forget(line);
+        }
+        if let Some(reason) = refused_state {
+            self.journal.refuse_agent_state(sequence, reason).await?;
         }
         self.journal.settle(line, sequence).await
     }

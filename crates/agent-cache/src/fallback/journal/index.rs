@@ -68,8 +68,8 @@ impl Index {
         self.tidy(line);
     }
 
-    /// An entry is in the journal. Noted twice, it is one entry.
-    pub(super) fn note(&mut self, entry: &JournalEntry) {
+    /// An entry is in the journal. Noted twice, it is one entry. Gives the line where it is new.
+    pub(super) fn note(&mut self, entry: &JournalEntry) -> Option<Line> {
         let (user_id, sequence) = (entry.user_id, entry.sequence);
         let line = Line { user_id, conversation_id: entry.operation.conversation_id() };
         let mut noted = Noted { recorded_at: entry.recorded_at, turn_id: None };
@@ -81,11 +81,12 @@ impl Index {
         }
         let entries = &mut self.line(line).entries;
         let head = entries.first_key_value().map(|(&first, _)| first);
-        entries.insert(sequence, noted);
+        let is_new = entries.insert(sequence, noted).is_none();
         if head.is_none_or(|head| sequence < head) {
             head.map(|head| self.heads.remove(&head));
             self.heads.insert(sequence, line);
         }
+        is_new.then_some(line)
     }
 
     /// An entry is not in the journal any more. `false` where it was not noted.

@@ -3,7 +3,7 @@
 use lcs_domain::journal::{JournalEntry, JournalOperation};
 use lcs_domain::metadata::Mark;
 use lcs_domain::repository::RepositoryResult;
-use lcs_domain::{AppendTurn, Entity, Repositories, RepositoryError, SaveAgentState, UserId};
+use lcs_domain::{AppendTurn, Entity, Repositories, RepositoryError, SaveAgentState, Turn, UserId};
 
 /// Why a state is refused that was made from one that was.
 const MADE_FROM_REFUSED: &str =
@@ -76,7 +76,7 @@ async fn replay_append(
     let turns = primary.turns();
     let mut append = taken.clone();
     let mut refused_state = None;
-    let mut is_late = false;
+    let mut deviates = false;
     if is_broken {
         refused_state = without_state(&mut append, || MADE_FROM_REFUSED.to_owned())?;
     }
@@ -85,7 +85,7 @@ async fn replay_append(
             Err(error @ RepositoryError::Conflict { entity: Entity::Conversation, .. })
                 if append.expected_turn_count.take().is_some() =>
             {
-                is_late = true;
+                deviates = true;
                 append.turn = append.turn.marked(Mark::Late)?;
                 // It has not seen the turns that are before it now.
                 refused_state = without_state(&mut append, || error.to_string())?.or(refused_state);
@@ -99,14 +99,16 @@ async fn replay_append(
             appended => break appended?,
         }
     };
-    if appended.replayed && taken.agent_state.is_some() {
-        // It was stored before, by a replay that was cut off or by the first call: with its state, or marked.
+    if appended.replayed {
+        // It was stored before, by a replay that was cut off or by the first call: its marks say how.
         let stored = turns.get(user_id, taken.conversation_id, taken.turn.turn_id()).await?;
-        let is_without = stored.is_some_and(|turn| turn.is_interleaved());
+        let is_without = stored.as_ref().is_some_and(Turn::is_interleaved);
+        deviates = is_without || stored.as_ref().is_some_and(Turn::is_late);
         let reason = || "the turn had been stored without it".to_owned();
-        refused_state = is_without.then(|| refused_state.unwrap_or_else(reason));
+        refused_state =
+            (is_without && taken.agent_state.is_some()).then(|| refused_state.unwrap_or_else(reason));
     }
-    let deviates = is_late || refused_state.is_some();
+    deviates |= refused_state.is_some();
     Ok(Fate::Stored { refused_state, deviates })
 }
 
