@@ -176,6 +176,20 @@ impl Fallback {
         Ok(is_resolved)
     }
 
+    /// Looks into the journal again, because another process has decided about its conflicts: what is to be
+    /// tried again is replayed at once where the primary is there.
+    ///
+    /// # Errors
+    /// What the journal answers.
+    pub async fn look_again(&self) -> RepositoryResult<()> {
+        let Some(journal) = self.circuit.journal() else { return Ok(()) };
+        if journal.look_again().await? {
+            self.circuit.replay_again();
+            journal.wake();
+        }
+        Ok(())
+    }
+
     /// How it stands now.
     #[must_use]
     pub fn status(&self) -> FallbackStatus {

@@ -172,6 +172,15 @@ impl Journal {
         self.changed.notify_waiters();
     }
 
+    /// Counts the conflicts anew. Whether there are entries, of which some may not be noted.
+    pub(super) async fn look_again(&self) -> RepositoryResult<bool> {
+        let status = self.repository.status().await?;
+        let mut index = self.index();
+        index.conflicts = status.conflicts;
+        index.is_unsure |= status.entries > 0;
+        Ok(status.entries > 0)
+    }
+
     /// Does with a conflict what an operator decided.
     pub(super) async fn resolve(
         &self,

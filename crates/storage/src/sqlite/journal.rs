@@ -86,6 +86,12 @@ impl SqliteJournal {
         Ok(journal)
     }
 
+    /// How full it was when it was last used, without a look at the disk.
+    #[must_use]
+    pub fn last_status(&self) -> JournalStatus {
+        self.0.tally().status()
+    }
+
     /// Its file.
     #[must_use]
     pub fn file(&self) -> &Path {

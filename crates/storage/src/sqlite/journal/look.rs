@@ -21,6 +21,8 @@ use super::{AGAIN, config, slot, table};
 /// A journal's file in its folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JournalSlot {
+    /// Its place in the folder, from 0.
+    pub number: u32,
     /// The file.
     pub file: PathBuf,
     /// Whether a process has it. Where none has, its entries wait for one to take it.
@@ -36,7 +38,7 @@ impl JournalSlot {
         let folder = folder.as_ref().to_owned();
         blocking(move || {
             let slots = slot::all(&folder)?.into_iter();
-            Ok(slots.map(|(file, running)| Self { file, running }).collect())
+            Ok(slots.map(|(number, file, running)| Self { number, file, running }).collect())
         })
         .await
     }

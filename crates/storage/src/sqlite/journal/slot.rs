@@ -82,10 +82,14 @@ impl Claim {
     }
 }
 
-/// The slots of `folder` that have a file, and whether a process has them.
-pub(super) fn all(folder: &Path) -> Result<Vec<(PathBuf, bool)>, RepositoryError> {
+/// The slots of `folder` that have a file: their numbers, and whether a process has them.
+pub(super) fn all(folder: &Path) -> Result<Vec<(u32, PathBuf, bool)>, RepositoryError> {
     let mut slots = Vec::new();
-    for file in (0..SLOTS).map(|number| path(folder, number)).filter(|file| file.exists()) {
+    for number in 0..SLOTS {
+        let file = path(folder, number);
+        if !file.exists() {
+            continue;
+        }
         // Not made where it is missing: a look changes nothing.
         let running = match File::open(lock_path(&file)) {
             Ok(lock) => match lock.try_lock_shared() {
@@ -95,7 +99,7 @@ pub(super) fn all(folder: &Path) -> Result<Vec<(PathBuf, bool)>, RepositoryError
             },
             Err(_) => false,
         };
-        slots.push((file, running));
+        slots.push((number, file, running));
     }
     Ok(slots)
 }
