@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use lcs_domain::{
     AgentStateRepository, Begun, ConversationRepository, Interruption, NewConversation, PageLimit, Payload,
-    RepositoryError, RequestRepository, RequestTarget, RetentionPolicy, RetentionRepository, SaveAgentState,
-    Text, TurnRange, TurnRepository, UserId,
+    Repositories, RepositoryError, RequestRepository, RequestTarget, RetentionPolicy, RetentionRepository,
+    SaveAgentState, Text, TurnRange, TurnRepository, UserId,
 };
 use lcs_storage::postgres::{Postgres, PostgresConfig, SslMode};
 use lcs_storage::testing::TestPostgres;
@@ -74,7 +74,10 @@ impl Behind {
                 }
             }
         });
-        Self { store: Postgres::connect(through).await.unwrap(), losses, database }
+        let store = Postgres::connect(through).await.unwrap();
+        // The first connection of a store is looked at: answers to that are not to be lost.
+        store.ping().await.unwrap();
+        Self { store, losses, database }
     }
 
     /// Has the next `count` answers that hold rows taken away.
@@ -86,6 +89,9 @@ impl Behind {
 
 /// Passes messages on, whole ones from the server, until an answer is to be taken away.
 async fn pass_on(client: TcpStream, server: TcpStream, losses: Arc<AtomicU32>, loss: Loss) {
+    // Small messages, one by one: they would wait for each other's acknowledgement.
+    client.set_nodelay(true).unwrap();
+    server.set_nodelay(true).unwrap();
     let (from_client, mut to_client) = client.into_split();
     let (mut from_server, to_server) = server.into_split();
     let one_less = |count: u32| count.checked_sub(1);

@@ -103,6 +103,9 @@ impl Connector {
                 settings::make(&mut connection, server, &self.config, purpose).await?;
             }
         }
+        if !is_checked && self.servers.len() > 1 {
+            settings::warn_of_loss(&mut connection, server).await?;
+        }
         self.is_checked.store(true, Ordering::Relaxed);
         Ok(connection)
     }

@@ -64,6 +64,11 @@ statement! {
     ) -> (Bool, Nullable<SqlText>) {}
 }
 
+statement! {
+    /// Whether commits wait for no standby.
+    IsAsynchronous("SELECT current_setting('synchronous_standby_names') = ''") -> Bool {}
+}
+
 type Probed = (Option<String>, Option<String>, String);
 
 /// The settings for `purpose`, by their names. `client_connection_check_interval`: a statement whose client has
@@ -192,6 +197,21 @@ pub(super) async fn fits_transactions(
          {}; then have the pooler reconnect",
         commands.join("; ")
     )))
+}
+
+/// Warns where a promotion would lose what was acknowledged.
+pub(super) async fn warn_of_loss(
+    connection: &mut AsyncPgConnection,
+    server: &Server,
+) -> Result<(), ConnectFailure> {
+    if ask(connection, server, &IsAsynchronous {}).await? {
+        tracing::warn!(
+            server = server.address(),
+            "several servers are configured and commits wait for none but this one: a promotion loses the \
+             turns that the standby does not have yet; set synchronous_standby_names to keep them"
+        );
+    }
+    Ok(())
 }
 
 /// Whether a pooler has given our statement a name of its own; ours are `s` and a number.
