@@ -1,7 +1,7 @@
 //! A cluster for one test: its settings, its log, its crashes.
 
 use std::fs::{self, File};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::server::{Server, USER};
 use super::{Result, TestPostgres, account, lock, or_fail, place, usage};
@@ -63,14 +63,36 @@ impl PrivateCluster {
     }
 
     fn make(options: &PrivateOptions<'_>) -> Result<Self> {
+        Self::place(|folder| Server::create(folder, options))
+    }
+
+    /// Makes a server in a folder of its own.
+    fn place(make: impl FnOnce(&Path) -> Result<Server>) -> Result<Self> {
         let folder = tempfile::Builder::new().prefix(&prefix()?).tempdir_in(place::root())?;
         let path = fs::canonicalize(folder.path())?;
         let user = lock::shared(&path, "users.lock")?;
         Server::watch(&path, 0)?;
         // A server that fails to start leaves no folder: `folder` is kept only from here on.
-        let server = Server::create(&path, options)?;
+        let server = make(&path)?;
         usage::record()?;
         Ok(Self { folder: folder.keep(), server, _user: user })
+    }
+
+    /// Starts a copy of this cluster that goes on following it, until it is promoted.
+    ///
+    /// # Panics
+    /// Where that fails: the sentence says why. The settings need a `wal_level` of `replica`, and `max_wal_senders`.
+    #[must_use]
+    pub fn standby(&self) -> Self {
+        or_fail(Self::place(|folder| Server::follow(folder, &self.server)))
+    }
+
+    /// Makes this standby a primary, and waits until it is one.
+    ///
+    /// # Panics
+    /// Where it is none.
+    pub fn promote(&self) {
+        or_fail(self.server.promote());
     }
 
     /// An empty database of its own in this cluster.
@@ -191,6 +213,24 @@ mod tests {
         let folder = cluster.folder.clone();
         drop(cluster);
         assert!(!folder.exists());
+    }
+
+    #[tokio::test]
+    async fn a_standby_follows_until_it_is_promoted() {
+        let primary = PrivateCluster::start(&["wal_level = replica", "max_wal_senders = 4"]);
+        let standby = primary.standby();
+        let database = primary.database().await;
+        database.execute("ALTER SYSTEM SET synchronous_standby_names = '*'").await;
+        primary.reload();
+        // Acknowledged when the standby has it.
+        database.execute("CREATE TABLE kept AS SELECT 1 AS a").await;
+        primary.stop(Shutdown::Immediate);
+        standby.promote();
+        let url = standby.server.url(database.database());
+        let client = super::super::connection::open(&url).await.unwrap();
+        let kept: i32 = client.query_one("SELECT a FROM kept", &[]).await.unwrap().get(0);
+        assert_eq!(kept, 1);
+        client.batch_execute("INSERT INTO kept VALUES (2)").await.unwrap();
     }
 
     #[test]

@@ -64,6 +64,28 @@ impl Server {
         Ok(server)
     }
 
+    /// Makes a copy of `primary` in `folder`, which exists, and starts it as its standby.
+    pub(super) fn follow(folder: &Path, primary: &Self) -> Result<Self> {
+        fs::set_permissions(folder, fs::Permissions::from_mode(0o711))?;
+        let (binaries, password) = (primary.binaries.clone(), primary.password.clone());
+        let (folder, account) = (folder.to_owned(), primary.account);
+        let mut server = Self { binaries, folder, account, port: 0, password };
+        let data = server.data();
+        fs::create_dir(&data)?;
+        server.hand_over(&data)?;
+        let mut copy = server.command("pg_basebackup");
+        copy.args(["--write-recovery-conf", "--checkpoint=fast", "--no-sync", "--pgdata"]).arg(&data);
+        run(copy.arg("--dbname").arg(primary.url("postgres")))?;
+        fs::set_permissions(&data, fs::Permissions::from_mode(0o700))?;
+        server.start_on_free_port()?;
+        Ok(server)
+    }
+
+    /// Makes a standby a primary, and waits until it is one.
+    pub(super) fn promote(&self) -> Result<()> {
+        run(self.command("pg_ctl").args(["promote", "--silent", "--wait", "--pgdata"]).arg(self.data()))
+    }
+
     /// The cluster that [`Self::create`] made in `folder` in another process, if it runs.
     pub(super) fn find(folder: &Path) -> Result<Option<Self>> {
         let Ok(address) = fs::read_to_string(folder.join("address")) else { return Ok(None) };

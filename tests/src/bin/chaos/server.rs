@@ -137,7 +137,8 @@ impl Server {
         while others.iter().any(|id| is_running(*id)) {
             sleep(Duration::from_millis(5)).await;
         }
-        Ok(())
+        // Whoever has to wait for a process that has ended may be late; until then the file would name it.
+        Ok(fs::remove_file(self.cluster.data().join("postmaster.pid"))?)
     }
 
     /// Starts it again after [`Self::kill`].
