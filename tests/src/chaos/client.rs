@@ -14,6 +14,8 @@ use super::workload::{Slot, World};
 
 /// The longest pause between two tries.
 const LONGEST_PAUSE: Duration = Duration::from_secs(3);
+/// Why something was refused that an earlier try may have done itself.
+const CONFLICT: &str = "conflict after a lost answer";
 /// How many turns an ordinary page has.
 const PAGE: u32 = 20;
 
@@ -161,6 +163,11 @@ impl Client {
         let effect = if is_cancelled { Effect::Perhaps } else { Effect::NotYet };
         let (by, outcome) =
             self.tried(&replicas, effect, |replica| replica.append(conversation, &append)).await;
+        // What has been appended is known by its key before anything else is compared: this one has not been.
+        let outcome = match outcome {
+            Outcome::Unknown(why) if why == CONFLICT => Outcome::Failed(why),
+            outcome => outcome,
+        };
         if let Some((placed, _)) = outcome.ok() {
             self.world.learn(index, conversation, placed.turn.unwrap_or_default(), placed.revision);
         }
@@ -216,9 +223,19 @@ impl Client {
         let (element, from) = (self.world.element(), slot.revision);
         let asked = self.asked(conversation.user, conversation);
         let (replicas, turns) = (self.replicas.clone(), slot.turns);
-        let (by, outcome) = self
+        let (by, mut outcome) = self
             .tried(&replicas, Effect::NotYet, |replica| replica.put(conversation, element, from, turns))
             .await;
+        if matches!(outcome, Outcome::Unknown(_)) {
+            // A state has no key: whether it is stored is seen by looking.
+            let user = conversation.user;
+            let look = self.tried(&replicas, Effect::None, |replica| replica.state(user, conversation));
+            if let (_, Outcome::Ok(seen, durability)) = look.await
+                && seen.element == element
+            {
+                outcome = Outcome::Ok(seen.revision, durability);
+            }
+        }
         if let Some((revision, _)) = outcome.ok() {
             self.world.learn(index, conversation, 0, *revision);
         }
@@ -359,7 +376,7 @@ impl Client {
 
     /// Leaves the place of a conversation that is gone to another.
     fn gone<T>(&self, index: usize, conversation: &Conversation, outcome: &Outcome<T>) {
-        if matches!(outcome, Outcome::Absent) {
+        if matches!(outcome, Outcome::Absent | Outcome::Gone) {
             self.world.end(index, conversation);
         }
     }
@@ -370,10 +387,9 @@ fn judged<T>(answer: Reply<T>, effect: Effect) -> Outcome<T> {
     match (answer, effect) {
         (Ok((value, durability)), _) => Outcome::Ok(value, durability),
         (Err(Refusal::Wrong(why)), _) => Outcome::Wrong(why),
-        (Err(Refusal::Absent | Refusal::Conflict), Effect::Perhaps) => {
-            Outcome::Unknown("refused after a lost answer".into())
-        }
+        (Err(Refusal::Absent), Effect::Perhaps) => Outcome::Gone,
         (Err(Refusal::Absent), _) => Outcome::Absent,
+        (Err(Refusal::Conflict), Effect::Perhaps) => Outcome::Unknown(CONFLICT.into()),
         (Err(Refusal::Conflict), _) => Outcome::Failed("conflict".into()),
         (Err(Refusal::NotDone(why) | Refusal::Unknown(why)), Effect::Perhaps) => Outcome::Unknown(why),
         (Err(Refusal::NotDone(why) | Refusal::Unknown(why)), _) => Outcome::Failed(why),
@@ -393,6 +409,7 @@ fn without<T, U>(outcome: Outcome<T>) -> Outcome<U> {
         Outcome::Ok(..) | Outcome::Absent => Outcome::Absent,
         Outcome::Failed(why) => Outcome::Failed(why),
         Outcome::Unknown(why) => Outcome::Unknown(why),
+        Outcome::Gone => Outcome::Gone,
         Outcome::Wrong(why) => Outcome::Wrong(why),
     }
 }

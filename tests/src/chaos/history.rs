@@ -90,6 +90,8 @@ pub enum Event {
     },
     /// A fault, from its beginning to its end.
     Fault(String),
+    /// There was no database from its beginning to its end.
+    Outage,
     /// From here on, what the replica needs is there again.
     Accepting,
     /// A standby has become the primary.
@@ -114,6 +116,8 @@ pub enum Outcome<T> {
     Failed(String),
     /// It may have been done.
     Unknown(String),
+    /// It may have been done, and the conversation is gone.
+    Gone,
     /// An answer that no server may give.
     Wrong(String),
 }
@@ -146,6 +150,7 @@ impl<T> Outcome<T> {
             Self::Absent => "absent",
             Self::Failed(_) => "failed",
             Self::Unknown(_) => "unknown",
+            Self::Gone => "gone",
             Self::Wrong(_) => "wrong",
         }
     }

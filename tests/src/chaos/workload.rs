@@ -124,6 +124,13 @@ impl World {
         }
     }
 
+    /// Takes every other conversation out of its place.
+    pub fn forget(&self) {
+        for slot in self.slots.iter().step_by(2) {
+            *lock(slot) = Slot::default();
+        }
+    }
+
     /// Notes how far a conversation has come.
     pub fn learn(&self, index: usize, conversation: &Conversation, turns: u32, revision: u64) {
         let Some(slot) = self.slots.get(index) else { return };

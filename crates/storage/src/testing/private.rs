@@ -239,6 +239,24 @@ mod tests {
         assert!(!folder.exists());
     }
 
+    #[tokio::test]
+    async fn a_standby_follows_until_it_is_promoted() {
+        let primary = PrivateCluster::start(&["wal_level = replica", "max_wal_senders = 4"]);
+        let standby = primary.standby("standby");
+        let database = primary.database().await;
+        database.execute("ALTER SYSTEM SET synchronous_standby_names = '*'").await;
+        primary.reload();
+        // Acknowledged when the standby has it.
+        database.execute("CREATE TABLE kept AS SELECT 1 AS a").await;
+        primary.stop(Shutdown::Immediate);
+        standby.promote();
+        let url = standby.server.url(database.database());
+        let client = super::super::connection::open(&url).await.unwrap();
+        let kept: i32 = client.query_one("SELECT a FROM kept", &[]).await.unwrap().get(0);
+        assert_eq!(kept, 1);
+        client.batch_execute("INSERT INTO kept VALUES (2)").await.unwrap();
+    }
+
     #[test]
     fn a_wrong_setting_is_told_in_the_servers_words_and_leaves_nothing() {
         let options = PrivateOptions { settings: &["no_such_setting = 1"], ..PrivateOptions::default() };

@@ -1,11 +1,13 @@
 //! The fault campaign: `scripts/chaos`.
 //!
-//! `chaos --program PATH --folder PATH [--seconds 120] [--seed N]` has clients work on two replicas of the
-//! service, inflicts faults by the seed's schedule meanwhile, and judges what the clients saw. It prints a table,
-//! and keeps it in the folder with the history and the schedule. The exit code is 1 where a promise was broken.
+//! `chaos --program PATH --folder PATH [--seconds 120] [--seed N] [--phases faults,failover,refuse,memory,journal]`
+//! has clients work on two replicas of the service, inflicts faults by the seed's schedule meanwhile, and judges what
+//! the clients saw. It prints a table, and keeps it in the folder with the histories and the schedule. The exit
+//! code is 1 where a promise was broken.
 
 mod campaign;
 mod fault;
+mod phase;
 mod proxy;
 mod server;
 mod service;
@@ -19,7 +21,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lcs_tests::chaos::checker::check;
+use lcs_tests::chaos::checker::{Verdict, check};
 use lcs_tests::chaos::dice::Dice;
 use lcs_tests::chaos::history::{self, History};
 use lcs_tests::chaos::replica::Failure;
@@ -32,6 +34,10 @@ use self::service::{Mode, Service};
 use self::table::Table;
 
 const REPLICAS: usize = 2;
+/// What a campaign is made of.
+const PHASES: &str = "faults,failover,refuse,memory";
+/// How long the database is away in each mode of the fallback.
+const OUTAGE: Duration = Duration::from_secs(30);
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -54,7 +60,22 @@ async fn run() -> Result<bool, Failure> {
     std::fs::create_dir_all(&folder)?;
     say(&format!("seed {seed}; files in {}\n", folder.display()))?;
 
-    let table = campaign(&program, &folder, seed, Duration::from_secs(seconds)).await?;
+    let phases = options.get("phases").map_or(PHASES, String::as_str);
+    let mut table = Table::new(seed);
+    for phase in phases.split(',') {
+        let outage = |mode| phase::outage(&program, &folder, seed, mode, OUTAGE);
+        match phase {
+            "faults" => {
+                let lasts = Duration::from_secs(seconds);
+                table.faults(lasts, campaign(&program, &folder, seed, lasts).await?);
+            }
+            "failover" => table.phase(phase::failover(&program, &folder, seed).await?),
+            "refuse" => table.phase(outage(Mode::Refuse).await?),
+            "memory" => table.phase(outage(Mode::Memory).await?),
+            "journal" => table.phase(outage(Mode::Journal).await?),
+            other => return Err(format!("{other} is no phase: write some of {PHASES}").into()),
+        }
+    }
     let text = table.text();
     std::fs::write(folder.join("table.txt"), &text)?;
     say(&text)?;
@@ -62,7 +83,7 @@ async fn run() -> Result<bool, Failure> {
 }
 
 /// The faults of the schedule, one after the other.
-async fn campaign(program: &Path, folder: &Path, seed: u64, lasts: Duration) -> Result<Table, Failure> {
+async fn campaign(program: &Path, folder: &Path, seed: u64, lasts: Duration) -> Result<Verdict, Failure> {
     let stage = stage(program, folder, "faults", Plan::processes(seed), Mode::Refuse).await?;
     let clients = stage.clients().await?;
     let inflicted = stage.faults(lasts).await?;
@@ -76,7 +97,7 @@ async fn campaign(program: &Path, folder: &Path, seed: u64, lasts: Duration) -> 
     }
     std::fs::write(folder.join("schedule.txt"), schedule)?;
     let records = history::read(&folder.join("history-faults.jsonl"))?;
-    Ok(Table::new(seed, lasts, check(&records)))
+    Ok(check(&records))
 }
 
 /// A server, replicas before it, and an empty history.
@@ -109,7 +130,7 @@ fn random() -> u64 {
 
 /// The options of the command line: `--name value`, each of them.
 fn options() -> Result<HashMap<String, String>, Failure> {
-    const KNOWN: [&str; 4] = ["program", "folder", "seconds", "seed"];
+    const KNOWN: [&str; 5] = ["program", "folder", "seconds", "seed", "phases"];
     let mut arguments = std::env::args().skip(1);
     let mut options = HashMap::new();
     while let Some(argument) = arguments.next() {

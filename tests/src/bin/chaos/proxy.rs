@@ -124,7 +124,7 @@ async fn accept(
             continue;
         }
         tokio::select! {
-            changed = changes.changed() => if changed.is_err() { return },
+            told = changes.changed() => if told.is_err() { return },
             accepted = listener.accept() => if let Ok((client, _)) = accepted {
                 tokio::spawn(pass(client, changes.clone(), Arc::clone(&faults)));
             },

@@ -42,15 +42,35 @@ const INCONSISTENT: &str = "SELECT \
 /// A server, and the replicas' database on it.
 pub(crate) struct Server {
     cluster: Arc<PrivateCluster>,
-    database: TestPostgres,
+    database: Arc<TestPostgres>,
+    url: String,
 }
 
 impl Server {
     /// Starts a server with an empty database.
     pub(crate) async fn start() -> Result<Self, Failure> {
         let cluster = tokio::task::spawn_blocking(|| PrivateCluster::start(&SETTINGS)).await?;
-        let database = cluster.database().await;
-        Ok(Self { cluster: Arc::new(cluster), database })
+        let database = Arc::new(cluster.database().await);
+        let url = database.url().to_owned();
+        Ok(Self { cluster: Arc::new(cluster), database, url })
+    }
+
+    /// A standby that has everything before it is acknowledged.
+    pub(crate) async fn synchronous_standby(&self) -> Result<Self, Failure> {
+        let cluster = Arc::clone(&self.cluster);
+        let standby = tokio::task::spawn_blocking(move || cluster.standby("chaos")).await?;
+        let client = self.client().await?;
+        // Not in the copy: a promoted standby waits for nobody.
+        client.batch_execute("ALTER SYSTEM SET synchronous_standby_names = '*'").await?;
+        client.batch_execute("SELECT pg_reload_conf()").await?;
+        let url = self.url.replace(&format!(":{}/", self.cluster.port()), &format!(":{}/", standby.port()));
+        Ok(Self { cluster: Arc::new(standby), database: Arc::clone(&self.database), url })
+    }
+
+    /// Makes this standby the primary.
+    pub(crate) async fn promote(&self) -> Result<(), Failure> {
+        let cluster = Arc::clone(&self.cluster);
+        Ok(tokio::task::spawn_blocking(move || cluster.promote()).await?)
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
@@ -58,7 +78,7 @@ impl Server {
     }
 
     pub(crate) fn url(&self) -> &str {
-        self.database.url()
+        &self.url
     }
 
     pub(crate) fn database(&self) -> Database {
@@ -71,7 +91,7 @@ impl Server {
 
     /// A connection that no proxy stands before.
     pub(crate) async fn client(&self) -> Result<Client, Failure> {
-        let connecting = tokio_postgres::connect(self.database.url(), NoTls);
+        let connecting = tokio_postgres::connect(&self.url, NoTls);
         let (client, connection) = timeout(Duration::from_secs(2), connecting).await??;
         tokio::spawn(connection);
         Ok(client)
@@ -137,7 +157,8 @@ impl Server {
         while others.iter().any(|id| is_running(*id)) {
             sleep(Duration::from_millis(5)).await;
         }
-        Ok(())
+        // Whoever has to wait for a process that has ended may be late; until then the file would name it.
+        Ok(fs::remove_file(self.cluster.data().join("postmaster.pid"))?)
     }
 
     /// Starts it again after [`Self::kill`].

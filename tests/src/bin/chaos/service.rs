@@ -109,12 +109,7 @@ impl Service {
         self.child.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
-    /// The process's number.
-    pub(crate) fn id(&self) -> Option<u32> {
-        self.child.lock().unwrap_or_else(PoisonError::into_inner).as_ref().and_then(Child::id)
-    }
-
-    pub(crate) fn log(&self) -> PathBuf {
+    fn log(&self) -> PathBuf {
         self.home.join("serve.log")
     }
 }

@@ -72,6 +72,13 @@ impl<'a> Conversation<'a> {
         self.places.get(&append.element).copied().or(said)
     }
 
+    /// When it was begun, if that was in the database.
+    pub(super) fn durable(&self) -> Option<&'a Record> {
+        let is_durable =
+            |event: &Event| matches!(event, Event::Create(outcome) if outcome.durable().is_some());
+        self.created.filter(|record| is_durable(&record.event))
+    }
+
     /// Whose it is.
     pub(super) fn owner(&self) -> Option<u32> {
         self.created.map(|record| record.user)
@@ -216,7 +223,7 @@ impl<'a> Conversations<'a> {
                 self.promoted_ns = Some(record.invoke_ns);
                 return;
             }
-            Event::Fault(_) | Event::Accepting | Event::Ended { .. } => return,
+            Event::Fault(_) | Event::Outage | Event::Accepting | Event::Ended { .. } => return,
             Event::Append { element, digest, state_from, outcome } => {
                 let (digest, is_not_done) = (Some(*digest), outcome.is_not_done());
                 self.written

@@ -49,6 +49,6 @@ pub(super) fn check_lists(all: &Conversations<'_>, verdict: &mut Verdict) {
 fn must_be_listed(conversation: &Conversation<'_>, list: &Record) -> bool {
     let may_be_gone = conversation.gone_from.is_some_and(|from_ns| from_ns < list.return_ns);
     conversation.owner() == Some(list.user)
-        && conversation.created.is_some_and(|created| created.return_ns < list.invoke_ns)
+        && conversation.durable().is_some_and(|created| created.return_ns < list.invoke_ns)
         && !may_be_gone
 }

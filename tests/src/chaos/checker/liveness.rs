@@ -1,4 +1,5 @@
-//! L12: answers come again when the database is there again, and nothing is left open.
+//! L12: answers come again when the database is there again, and nothing is left open. And while it is not
+//! there, nothing is said to be durable.
 
 use std::collections::BTreeMap;
 
@@ -13,15 +14,19 @@ pub(super) fn check(records: &[Record], verdict: &mut Verdict) {
     let mut answers: BTreeMap<u32, Vec<u64>> = BTreeMap::new();
     let mut faults = Vec::new();
     let mut accepting = Vec::new();
+    let mut outages = Vec::new();
     let mut last_ns = 0;
+    let mut durable = Vec::new();
     for record in records {
         match &record.event {
             Event::Fault(_) => faults.push((record.invoke_ns, record.replica)),
+            Event::Outage => outages.push((record.invoke_ns, record.return_ns)),
             Event::Accepting => accepting.push((record.return_ns, record.replica)),
             Event::Ended { idle_in_transaction, inconsistent } => {
                 ended(*idle_in_transaction, *inconsistent, verdict);
             }
             event if is_answered(event) => {
+                durable.push((record.invoke_ns, record.return_ns));
                 answers.entry(record.replica).or_default().push(record.return_ns);
                 last_ns = last_ns.max(record.return_ns);
             }
@@ -32,6 +37,13 @@ pub(super) fn check(records: &[Record], verdict: &mut Verdict) {
         answers.sort_unstable();
     }
     faults.sort_unstable();
+    for (from_ns, to_ns) in outages {
+        let lies = durable.iter().filter(|(asked, answered)| *asked > from_ns && *answered < to_ns).count();
+        if lies > 0 {
+            let what = format!("{lies} answers said durable while there was no database");
+            verdict.add(Kind::DurabilityLie, 0, what);
+        }
+    }
     for (from_ns, replica) in accepting {
         // Until the next fault that could have kept this replica from answering.
         let hits = |of: u32| of == replica || of == NO_REPLICA;

@@ -25,13 +25,9 @@ pub(super) fn check(conversation: &Conversation<'_>, all: &Conversations<'_>, ve
             missing(conversation, append, durability, all, verdict);
         }
     }
-    if page.is_none() && conversation.created.is_some_and(is_durable) {
+    if page.is_none() && conversation.durable().is_some() {
         verdict.add(Kind::Lost, conversation.number, "the conversation is not there in the end".to_owned());
     }
-}
-
-fn is_durable(record: &crate::chaos::history::Record) -> bool {
-    matches!(&record.event, crate::chaos::history::Event::Create(outcome) if outcome.durable().is_some())
 }
 
 fn missing(

@@ -84,7 +84,7 @@ fn empty(conversation: &Conversation<'_>, verdict: &mut Verdict) {
 
 /// Nobody is told that a conversation is not there before anybody could have deleted it.
 fn vanished(conversation: &Conversation<'_>, verdict: &mut Verdict) {
-    let Some(created) = conversation.created else { return };
+    let Some(created) = conversation.durable() else { return };
     for record in &conversation.absent {
         let is_known = created.return_ns < record.invoke_ns;
         let may_be_gone = conversation.gone_from.is_some_and(|from_ns| from_ns < record.return_ns);

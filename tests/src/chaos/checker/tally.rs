@@ -41,7 +41,7 @@ impl Tally {
         let (reasons, why) = match outcome {
             Outcome::Failed(why) | Outcome::Unknown(why) => (&mut self.reasons, why),
             Outcome::Wrong(why) => (&mut self.wrong, why),
-            Outcome::Ok(..) | Outcome::Absent => return,
+            Outcome::Ok(..) | Outcome::Absent | Outcome::Gone => return,
         };
         *reasons.entry(why.clone()).or_default() += 1;
     }
