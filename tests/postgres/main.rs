@@ -3,6 +3,7 @@
 
 mod connection;
 mod doctor;
+mod every_message;
 mod lost_answer;
 mod plan;
 mod refusal;
