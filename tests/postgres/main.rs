@@ -3,6 +3,7 @@
 
 mod connection;
 mod doctor;
+mod every_message;
 mod failover;
 mod lost_answer;
 mod plan;

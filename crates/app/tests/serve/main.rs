@@ -15,5 +15,6 @@ mod process;
 mod replica;
 mod restart;
 mod retry;
+mod secret;
 mod start;
 mod stop;

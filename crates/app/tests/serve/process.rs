@@ -67,6 +67,11 @@ impl Place {
         Self(Arc::new(Inner { home, arguments, secrets, processes: AtomicU32::new(0) }))
     }
 
+    /// A file in the home.
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
+        self.0.home.path().join(name)
+    }
+
     /// A command that is not started yet.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let home = self.0.home.path();
