@@ -59,7 +59,9 @@ impl Serve {
         let address = listener.local_addr().context("it is not known where it listens")?;
         let store = described(&configuration.store);
         if is_secured(&configuration.store) && config.retention_interval.take().is_some() {
-            note("Row-level security is on: this role removes nothing that is idle; run cleanup as the operator.");
+            note(
+                "Row-level security is on: this role removes nothing that is idle; run cleanup as the operator.",
+            );
         }
         let started = tokio::select! {
             started = PersistenceManager::builder(configuration).start() => started,
