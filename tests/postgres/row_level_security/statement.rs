@@ -98,24 +98,6 @@ async fn a_statement_that_names_nobody_fails_instead_of_finding_nothing() {
     }
 }
 
-#[tokio::test]
-async fn a_busy_task_sends_what_belongs_together_in_its_order() {
-    let database = TestPostgres::secured().await;
-    let store = store_as(&database, Role::Application).await;
-    let conversation = begin(&store).await;
-    let (user, id) = (conversation.user_id, conversation.conversation_id);
-    store.head(user, id).await.unwrap().unwrap();
-    // With its share of time used up to any degree, a task is told to wait at every lock.
-    for used in 0..130 {
-        let (sender, mut receiver) = tokio::sync::mpsc::unbounded_channel();
-        (0..used).for_each(|n| sender.send(n).unwrap());
-        for _ in 0..used {
-            receiver.recv().await.unwrap();
-        }
-        assert!(store.head(user, id).await.unwrap().is_some(), "after {used}");
-    }
-}
-
 /// What row-level security costs an append: `cargo nextest run -p lcs-tests --run-ignored only -E
 /// 'test(the_cost_of_row_level_security)' --no-capture`.
 #[tokio::test]
