@@ -6,6 +6,7 @@
 
 mod fallback;
 mod memory;
+mod pooler;
 mod postgres;
 mod secured;
 mod shared;

@@ -19,6 +19,10 @@ impl PostgresHarness {
         harness
     }
 
+    pub(crate) fn database(&self) -> &TestPostgres {
+        &self.0
+    }
+
     /// A store with a pool of its own: few connections, so that callers wait for them.
     async fn connect(&self) -> Postgres {
         let config = PostgresConfig::from_url(self.0.url()).unwrap();

@@ -1,7 +1,9 @@
-//! Answers that are lost after the server has committed: what was done is done once, and told truly.
+//! Answers that are lost after the server has committed, and commits that are lost before: what was done is
+//! done once, and told truly.
 //!
 //! Between the store and the server stands a proxy that reads along: where it is told to, it takes away
-//! the next rows that the server sends, which the server does after the commit.
+//! the next rows that the server sends, which the server does after the commit; or the next statement on its
+//! way there, which is its own commit.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -9,12 +11,13 @@ use std::time::Duration;
 
 use lcs_domain::{
     AgentStateRepository, Begun, ConversationRepository, Interruption, NewConversation, PageLimit, Payload,
-    RepositoryError, RequestRepository, RequestTarget, RetentionPolicy, RetentionRepository, SaveAgentState,
-    Text, TurnRange, TurnRepository, UserId,
+    Repositories, RepositoryError, RequestRepository, RequestTarget, RetentionPolicy, RetentionRepository,
+    SaveAgentState, Text, TurnRange, TurnRepository, UserId,
 };
 use lcs_storage::postgres::{Postgres, PostgresConfig, SslMode};
 use lcs_storage::testing::TestPostgres;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::support::{append, asking, begin, config, saying, saying_with_state, single};
@@ -29,6 +32,8 @@ enum Loss {
     Cut,
     /// Nothing comes any more.
     Silence,
+    /// The connection ends before the statement has come to the server.
+    Request,
 }
 
 /// A store behind a proxy, and how many answers the proxy is still to take away.
@@ -49,11 +54,11 @@ impl Behind {
             port: proxy.local_addr().unwrap().port(),
             ssl_mode: SslMode::Disable,
             operation_timeout: match loss {
-                Loss::Cut => Duration::from_secs(30),
+                Loss::Cut | Loss::Request => Duration::from_secs(30),
                 Loss::Silence => Duration::from_secs(4),
             },
             statement_timeout: match loss {
-                Loss::Cut => Duration::from_secs(30),
+                Loss::Cut | Loss::Request => Duration::from_secs(30),
                 Loss::Silence => Duration::from_millis(100),
             },
             ..right.clone()
@@ -69,7 +74,10 @@ impl Behind {
                 }
             }
         });
-        Self { store: Postgres::connect(through).await.unwrap(), losses, database }
+        let store = Postgres::connect(through).await.unwrap();
+        // The first connection of a store is looked at: answers to that are not to be lost.
+        store.ping().await.unwrap();
+        Self { store, losses, database }
     }
 
     /// Has the next `count` answers that hold rows taken away.
@@ -81,22 +89,26 @@ impl Behind {
 
 /// Passes messages on, whole ones from the server, until an answer is to be taken away.
 async fn pass_on(client: TcpStream, server: TcpStream, losses: Arc<AtomicU32>, loss: Loss) {
-    let (mut from_client, mut to_client) = client.into_split();
-    let (mut from_server, mut to_server) = server.into_split();
-    let forth = tokio::spawn(async move { tokio::io::copy(&mut from_client, &mut to_server).await });
+    // Small messages, one by one: they would wait for each other's acknowledgement.
+    client.set_nodelay(true).unwrap();
+    server.set_nodelay(true).unwrap();
+    let (from_client, mut to_client) = client.into_split();
+    let (mut from_server, to_server) = server.into_split();
+    let one_less = |count: u32| count.checked_sub(1);
+    let forth = tokio::spawn(pass_forth(from_client, to_server, Arc::clone(&losses), loss));
     while let Ok(kind) = from_server.read_u8().await {
         let length = from_server.read_u32().await.unwrap();
         let mut body = vec![0; length as usize - 4];
         from_server.read_exact(&mut body).await.unwrap();
-        let one_less = |count: u32| count.checked_sub(1);
-        if kind == b'D' && losses.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_less).is_ok() {
+        let is_answer = kind == b'D' && !matches!(loss, Loss::Request);
+        if is_answer && losses.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_less).is_ok() {
             // The end of the answer comes after the commit.
             while from_server.read_u8().await.unwrap() != b'Z' {
                 let length = from_server.read_u32().await.unwrap();
                 from_server.read_exact(&mut vec![0; length as usize - 4]).await.unwrap();
             }
             match loss {
-                Loss::Cut => break,
+                Loss::Cut | Loss::Request => break,
                 Loss::Silence => std::future::pending().await,
             }
         }
@@ -106,6 +118,50 @@ async fn pass_on(client: TcpStream, server: TcpStream, losses: Arc<AtomicU32>, l
         }
     }
     forth.abort();
+}
+
+/// Passes messages on to the server, whole ones, until a statement is to be lost on the way.
+async fn pass_forth(
+    mut from_client: OwnedReadHalf,
+    mut to_server: OwnedWriteHalf,
+    losses: Arc<AtomicU32>,
+    loss: Loss,
+) {
+    // The first message has no kind.
+    let mut kind = None;
+    while let Ok(length) = from_client.read_u32().await {
+        let mut body = vec![0; length as usize - 4];
+        from_client.read_exact(&mut body).await.unwrap();
+        let one_less = |count: u32| count.checked_sub(1);
+        if kind == Some(b'B')
+            && matches!(loss, Loss::Request)
+            && losses.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_less).is_ok()
+        {
+            // The server sees the end and closes too, which the client hears of.
+            break;
+        }
+        let message = [kind.as_slice(), &length.to_be_bytes()[..], &body[..]].concat();
+        if to_server.write_all(&message).await.is_err() {
+            break;
+        }
+        let Ok(next) = from_client.read_u8().await else { break };
+        kind = Some(next);
+    }
+}
+
+#[tokio::test]
+async fn p1_no_outcome_is_unknown_where_the_database_answers_within_the_deadline() {
+    for loss in [Loss::Cut, Loss::Request] {
+        let behind = Behind::new(loss).await;
+        let conversation = begin(&behind.store).await;
+        for round in 1..=50 {
+            // Up to four in a row: the fifth run is the last.
+            let store = behind.lose(round % 5);
+            let appended = append(store, &conversation, saying(&conversation, "x")).await.unwrap();
+            assert_eq!(appended.turn_number, Some(round));
+            assert_eq!(behind.losses.load(Ordering::SeqCst), 0, "all of them were lost");
+        }
+    }
 }
 
 #[tokio::test]

@@ -3,8 +3,10 @@
 
 mod connection;
 mod doctor;
+mod failover;
 mod lost_answer;
 mod plan;
+mod pooler;
 mod refusal;
 mod resilience;
 mod retention;

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::join_all;
-use lcs_domain::{ConversationRepository, PageLimit, Repositories, TurnRange, TurnRepository};
+use lcs_domain::{
+    ConversationId, ConversationRepository, PageLimit, Repositories, TurnRange, TurnRepository,
+};
 use lcs_storage::migration::Migrations;
 use lcs_storage::postgres::{Postgres, PostgresConfig};
 use lcs_storage::testing::{PrivateCluster, Shutdown, TestPostgres};
@@ -129,6 +131,71 @@ async fn a_read_whose_caller_gave_up_does_not_hold_up_the_next_one() {
     let head = store.head(conversation.user_id, conversation.conversation_id).await;
     assert!(head.unwrap().is_some());
     other.batch_execute("COMMIT").await.unwrap();
+}
+
+/// A caller that goes away at any time, in the middle of any write.
+///
+/// `LCS_CANCELS` says how often (2,000), `LCS_SEED` which times.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn p1_callers_that_go_away_leave_nothing_open_and_every_write_once_or_not_at_all() {
+    const AT_ONCE: usize = 16;
+    let number = |name: &str, default: u64| {
+        std::env::var(name).ok().map_or(default, |text| text.parse().expect("a number"))
+    };
+    let cancels = usize::try_from(number("LCS_CANCELS", 2_000)).unwrap();
+    let seed = number("LCS_SEED", 20_261_122);
+    println!("LCS_CANCELS={cancels} LCS_SEED={seed}");
+    let mut random = seed;
+    // Numerical Recipes' generator: a schedule that the seed alone decides.
+    let mut micros = move || {
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (random >> 33) % 10_000
+    };
+    let database = TestPostgres::create().await;
+    let config = PostgresConfig { pool_size: 8, max_overflow: 0, ..config(database.url()) };
+    let store = Postgres::connect(config).await.unwrap();
+    store.run_pending().await.unwrap();
+    let conversations = join_all((0..AT_ONCE).map(|_| begin(&store))).await;
+    let mut commands = vec![Vec::new(); AT_ONCE];
+    let mut answered = 0;
+    for round in 0..cancels.div_ceil(AT_ONCE) {
+        let calls = conversations.iter().zip(&mut commands).map(|(conversation, commands)| {
+            let command = saying(conversation, "x");
+            commands.push(command.clone());
+            let (store, patience) = (store.clone(), Duration::from_micros(micros()));
+            async move {
+                let call = async {
+                    match round % 8 {
+                        // The others are here for what they leave behind.
+                        6 => drop(store.delete(conversation.user_id, ConversationId::generate()).await),
+                        7 => drop(begin(&store).await),
+                        _ => drop(append(&store, conversation, command).await.unwrap()),
+                    }
+                };
+                tokio::time::timeout(patience, call).await.is_ok()
+            }
+        });
+        answered += join_all(calls).await.into_iter().filter(|done| *done).count();
+    }
+    println!("{answered} of {cancels} were answered before their callers went");
+    for (conversation, commands) in conversations.iter().zip(commands) {
+        let count = u32::try_from(commands.len()).unwrap();
+        let again = commands.into_iter().map(|command| append(&store, conversation, command));
+        let mut numbers: Vec<_> =
+            join_all(again).await.into_iter().map(|done| done.unwrap().turn_number).collect();
+        numbers.sort_unstable();
+        assert!(numbers.into_iter().eq((1..=count).map(Some)), "each turn once, without gaps");
+    }
+    let open = format!("SELECT count(*) {SESSIONS} AND state LIKE 'idle in transaction%'");
+    assert_eq!(database.value(&open).await.as_deref(), Some("0"));
+    // All of the pool's connections are free, and each works.
+    until(&database, &format!("SELECT count(*) {SESSIONS} AND state <> 'idle'"), "0").await;
+    let status = store.pool_status().unwrap();
+    assert_eq!((status.in_use, status.waiting), (0, 0), "{status:?}");
+    let pings = join_all((0..8).map(|_| store.ping())).await;
+    assert!(pings.iter().all(Result::is_ok), "{pings:?}");
+    let after = store.pool_status().unwrap();
+    assert_eq!(after.connections_created, status.connections_created, "none had to be made anew: {after:?}");
 }
 
 #[tokio::test]

@@ -46,7 +46,7 @@ use lcs_domain::{
     Repositories, RequestRepository, RetentionRepository, TurnRepository,
 };
 
-pub use self::config::{PostgresConfig, Server, SslMode, TargetSessionAttrs, UnknownSslMode};
+pub use self::config::{Pooler, PostgresConfig, Server, SslMode, TargetSessionAttrs, UnknownSslMode};
 use self::connect::{Connector, Purpose};
 use self::error::Fault;
 use self::operation::Effect;

@@ -19,6 +19,7 @@
 //! - **Speed over safety**: the cluster does not flush to disk. What a test has to see of crashes,
 //!   settings or the server's log, it sees in a [`PrivateCluster`].
 //!
+//! - **A pooler**: [`TestPooler`] is a PgBouncer before a private cluster.
 //! - **Blocking**: starting a cluster blocks its caller, so that a runtime whose time is paused does not run ahead.
 //!
 //! This works on Linux (the watchdog asks for `flock` and `/proc`). Elsewhere, set `TEST_DATABASE_URL`.
@@ -30,6 +31,7 @@ mod database;
 mod external;
 mod lock;
 mod place;
+mod pooler;
 mod private;
 mod role;
 mod server;
@@ -37,6 +39,7 @@ mod shared;
 mod usage;
 
 pub use database::TestPostgres;
+pub use pooler::TestPooler;
 pub use private::{PrivateCluster, PrivateOptions, Shutdown};
 pub use role::Role;
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use lcs_storage::postgres::{PostgresConfig, Server, SslMode, TargetSessionAttrs, UnknownSslMode};
+use lcs_storage::postgres::{Pooler, PostgresConfig, Server, SslMode, TargetSessionAttrs, UnknownSslMode};
 use secrecy::SecretString;
 
 use super::database_url::PostgresqlUrl;
@@ -31,8 +31,9 @@ pub(super) fn read(
     section: &Database,
     url: Option<PostgresqlUrl>,
 ) -> PostgresConfig {
-    let (says_ssl_mode, says_namespace) =
-        url.as_ref().map_or((false, false), |url| (url.says_ssl_mode, url.says_namespace));
+    let (says_ssl_mode, says_namespace, says_pooler) = url
+        .as_ref()
+        .map_or((false, false, false), |url| (url.says_ssl_mode, url.says_namespace, url.says_pooler));
     let ca_cert_key = match &url {
         Some(url) if url.config.ca_cert_path.is_some() => "sslrootcert in the URL",
         _ => CA_CERT_PATH,
@@ -72,6 +73,15 @@ pub(super) fn read(
                 .map(|target| (target.as_str(), Some(target))),
             "read-write or any",
             None,
+        );
+    }
+    if !says_pooler {
+        config.pooler = reader.word(
+            "persistence.database.pooler",
+            &section.pooler,
+            &[Pooler::None, Pooler::Session, Pooler::Transaction].map(|pooler| (pooler.as_str(), pooler)),
+            "none, session or transaction",
+            Pooler::None,
         );
     }
     let mut seconds = |name: &str, value: &Value, default| {

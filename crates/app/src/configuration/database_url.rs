@@ -22,6 +22,7 @@ pub struct PostgresqlUrl {
     pub(super) config: PostgresConfig,
     pub(super) says_ssl_mode: bool,
     pub(super) says_namespace: bool,
+    pub(super) says_pooler: bool,
 }
 
 const FORMS: &str = "write postgres://user:password@host:5432/name, sqlite:PATH or memory:";
@@ -69,7 +70,12 @@ impl PostgresqlUrl {
         }
         let parameters = url.split_once('?').map_or("", |(_, parameters)| parameters);
         let says = |name: &str| parameters.split('&').any(|parameter| parameter.starts_with(name));
-        Ok(Self { config, says_ssl_mode: says("sslmode="), says_namespace: says("namespace=") })
+        Ok(Self {
+            config,
+            says_ssl_mode: says("sslmode="),
+            says_namespace: says("namespace="),
+            says_pooler: says("pooler="),
+        })
     }
 }
 

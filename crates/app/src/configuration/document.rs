@@ -57,6 +57,7 @@ section!(Database {
     namespace: Value = "namespace",
     row_level_security: Value = "row_level_security",
     target_session_attrs: Value = "target_session_attrs",
+    pooler: Value = "pooler",
     operation_timeout: Value = "operation_timeout",
     connect_timeout: Value = "connect_timeout",
     statement_timeout: Value = "statement_timeout",

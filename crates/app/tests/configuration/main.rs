@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use lcs_app::configuration::{Configuration, ConfigurationError, StoreConfiguration};
-use lcs_storage::postgres::{PostgresConfig, SslMode};
+use lcs_storage::postgres::{Pooler, PostgresConfig, SslMode, TargetSessionAttrs};
 use lcs_storage::sqlite::{SqliteConfig, SqliteFile};
 use secrecy::{ExposeSecret, SecretString};
 
@@ -106,6 +106,77 @@ fn every_key_that_lcs_documents_is_read() {
 }
 
 #[test]
+fn several_servers_a_pooler_and_the_time_limits_are_read() {
+    let servers = |lines: &[&str]| {
+        let database = database(read(&database_with(lines)).unwrap());
+        let others = database.other_servers.iter().map(|server| (server.host.clone(), server.port));
+        std::iter::once((database.host.clone(), database.port)).chain(others).collect::<Vec<_>>()
+    };
+    let at = |host: &str, port| (host.to_owned(), port);
+    assert_eq!(servers(&["host: db1, db2"]), [at("db1", 5432), at("db2", 5432)]);
+    assert_eq!(servers(&["host: db1,db2", "port: 6432"]), [at("db1", 6432), at("db2", 6432)]);
+    assert_eq!(servers(&["host: \"db1,/run\"", "port: \"1, 2\""]), [at("db1", 1), at("/run", 2)]);
+    for (lines, key) in [
+        (["host: db1,", "port: 1"], "database.host"),
+        (["host: db1,db2", "port: 1,2,3"], "database.port"),
+        (["host: db1,db2", "port: 1,x"], "database.port"),
+        (["pooler: pgbouncer", "port: 1"], "database.pooler"),
+        (["target_session_attrs: primary", "port: 1"], "database.target_session_attrs"),
+        (["operation_timeout: 0", "port: 1"], "database.operation_timeout"),
+        (["lock_timeout: soon", "port: 1"], "database.lock_timeout"),
+        (["connect_timeout: NaN", "port: 1"], "database.connect_timeout"),
+    ] {
+        let problems = problems(&database_with(&lines));
+        assert!(problems.len() == 1 && problems[0].contains(key), "{problems:?}");
+    }
+
+    let defaults = database(read(&database_with(&[])).unwrap());
+    assert_eq!((defaults.pooler, defaults.target_session_attrs), (Pooler::None, None));
+    assert_eq!(defaults.operation_timeout, Duration::from_secs(10));
+    assert_eq!(defaults.connect_timeout, Duration::from_millis(1500));
+    assert_eq!(
+        (defaults.statement_timeout, defaults.lock_timeout),
+        (Duration::from_secs(3), Duration::from_secs(2))
+    );
+    assert_eq!(defaults.idle_in_transaction_timeout, Duration::from_secs(5));
+    let lines = [
+        "pooler: Session",
+        "target_session_attrs: any",
+        "operation_timeout: 20",
+        "connect_timeout: 0.5",
+        "statement_timeout: 2.25",
+        "lock_timeout: 1",
+        "idle_in_transaction_timeout: 4",
+    ];
+    let set = database(read(&database_with(&lines)).unwrap());
+    assert_eq!((set.pooler, set.target_session_attrs), (Pooler::Session, Some(TargetSessionAttrs::Any)));
+    assert_eq!(set.operation_timeout, Duration::from_secs(20));
+    assert_eq!(set.connect_timeout, Duration::from_millis(500));
+    assert_eq!(
+        (set.statement_timeout, set.lock_timeout),
+        (Duration::from_millis(2250), Duration::from_secs(1))
+    );
+    assert_eq!(set.idle_in_transaction_timeout, Duration::from_secs(4));
+
+    // What a URL says stands above the file; what it leaves open does not.
+    let load = |url: &str| {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        fs::write(file.path(), database_with(&lines)).unwrap();
+        let url = SecretString::from(url.to_owned());
+        database(Configuration::load_with(Some(file.path()), Some(&url), &environment).unwrap())
+    };
+    let url = load("postgresql://u@a:1,b:2/d?pooler=transaction&target_session_attrs=read-write");
+    assert_eq!(
+        (url.pooler, url.target_session_attrs),
+        (Pooler::Transaction, Some(TargetSessionAttrs::ReadWrite))
+    );
+    assert_eq!((url.host.as_str(), url.port, url.other_servers.len()), ("a", 1, 1));
+    let url = load("postgresql://u@a/d");
+    assert_eq!((url.pooler, url.target_session_attrs), (Pooler::Session, Some(TargetSessionAttrs::Any)));
+    assert!(url.other_servers.is_empty() && url.operation_timeout == Duration::from_secs(20));
+}
+
+#[test]
 fn without_a_section_everything_is_its_default_and_sqlite() {
     for yaml in ["", "# nothing\n", "name: LCS\n", "persistence:\n", "persistence: {}\n"] {
         let configuration = read(yaml).unwrap();
@@ -130,6 +201,8 @@ fn a_database_has_the_documented_defaults() {
     assert_eq!((database.pool_size, database.max_overflow), (20, 30));
     assert_eq!(database.pool_timeout, Duration::from_secs(30));
     assert_eq!(database.pool_recycle, Some(Duration::from_hours(1)));
+    assert!(!database.row_level_security);
+    assert!(self::database(read(&database_with(&["row_level_security: yes"])).unwrap()).row_level_security);
 }
 
 #[test]

@@ -15,5 +15,6 @@ mod process;
 mod replica;
 mod restart;
 mod retry;
+mod security;
 mod start;
 mod stop;

@@ -1,5 +1,6 @@
 //! How to reach a PostgreSQL server, and how long to wait for it.
 
+mod pooler;
 mod server;
 mod ssl_mode;
 mod url;
@@ -10,6 +11,7 @@ use std::time::Duration;
 use lcs_domain::RepositoryError;
 use secrecy::SecretString;
 
+pub use self::pooler::Pooler;
 pub use self::server::{Server, TargetSessionAttrs};
 pub use self::ssl_mode::{SslMode, UnknownSslMode};
 
@@ -28,6 +30,8 @@ pub struct PostgresConfig {
     /// What a server has to be; `None`: one that takes writes where there are several servers, any where
     /// there is one.
     pub target_session_attrs: Option<TargetSessionAttrs>,
+    /// What stands between.
+    pub pooler: Pooler,
     /// The database's name.
     pub database: String,
     /// The role to connect as.
@@ -80,6 +84,7 @@ impl Default for PostgresConfig {
             port: 5432,
             other_servers: Vec::new(),
             target_session_attrs: None,
+            pooler: Pooler::None,
             database: "lightspeed_stack".into(),
             user: "postgres".into(),
             password: None,

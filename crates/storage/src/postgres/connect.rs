@@ -1,9 +1,9 @@
 //! Making one connection: settings in the startup packet, TLS, and what it means when it fails.
 
 mod failure;
+mod settings;
 
-use std::fmt::Write as _;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use diesel_async::AsyncPgConnection;
@@ -16,7 +16,7 @@ use tokio_postgres::error::SqlState;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 pub(super) use self::failure::ConnectFailure;
-use super::config::{PostgresConfig, Server, SslMode};
+use super::config::{Pooler, PostgresConfig, Server, SslMode};
 use super::ssl;
 
 /// What a connection is for: how long its statements may take.
@@ -34,6 +34,8 @@ pub(super) struct Connector {
     servers: Vec<Server>,
     /// The server that was connected to last.
     current: AtomicUsize,
+    /// Whether what stands between has been looked at.
+    is_checked: AtomicBool,
     tls: Option<MakeRustlsConnect>,
 }
 
@@ -54,7 +56,7 @@ impl Connector {
                  least to require"
             );
         }
-        Ok(Self { config, servers, current: AtomicUsize::new(0), tls })
+        Ok(Self { config, servers, current: AtomicUsize::new(0), is_checked: AtomicBool::new(false), tls })
     }
 
     pub(super) const fn config(&self) -> &PostgresConfig {
@@ -69,7 +71,7 @@ impl Connector {
         let last = self.current.load(Ordering::Relaxed);
         let mut failures = Vec::new();
         for (index, server) in self.servers.iter().enumerate().cycle().skip(last).take(self.servers.len()) {
-            match timeout(self.config.connect_timeout, self.try_modes(server, purpose)).await {
+            match timeout(self.config.connect_timeout, self.settled(server, purpose)).await {
                 Ok(Ok(connection)) => {
                     if self.current.swap(index, Ordering::Relaxed) != index {
                         tracing::info!(server = server.address(), "connected to another server");
@@ -81,6 +83,44 @@ impl Connector {
             }
         }
         Err(ConnectFailure::of_all(failures))
+    }
+
+    /// A connection with its settings in force.
+    async fn settled(&self, server: &Server, purpose: Purpose) -> Result<AsyncPgConnection, ConnectFailure> {
+        let mut connection = self.try_modes(server, purpose).await?;
+        let is_checked = self.is_checked.load(Ordering::Relaxed);
+        match self.config.pooler {
+            Pooler::None if !is_checked => settings::came_through(&mut connection, server).await?,
+            Pooler::Transaction if !is_checked => {
+                settings::fits_transactions(&mut connection, server, &self.config).await?;
+            }
+            Pooler::None | Pooler::Transaction => {}
+            Pooler::Session => {
+                settings::take(&mut connection, server).await?;
+                if !is_checked {
+                    self.look_for_sharing(server, purpose).await?;
+                }
+                settings::make(&mut connection, server, &self.config, purpose).await?;
+            }
+        }
+        if !is_checked && self.servers.len() > 1 {
+            settings::warn_of_loss(&mut connection, server).await?;
+        }
+        self.is_checked.store(true, Ordering::Relaxed);
+        Ok(connection)
+    }
+
+    /// Makes a second connection, and looks whether it is the first one's. Where the pooler has no place for a
+    /// second one, nothing is shared either.
+    async fn look_for_sharing(&self, server: &Server, purpose: Purpose) -> Result<(), ConnectFailure> {
+        let looked = timeout(self.config.connect_timeout / 2, async {
+            let mut second = self.try_modes(server, purpose).await?;
+            settings::take(&mut second, server).await
+        });
+        match looked.await {
+            Ok(Err(failure)) if failure.is_of_pooler() => Err(failure),
+            _ => Ok(()),
+        }
     }
 
     /// Tries with and without encryption, as the ssl mode says.
@@ -140,10 +180,12 @@ impl Connector {
             .dbname(&config.database)
             .user(&config.user)
             .application_name(&config.application_name)
-            .options(options(config, purpose))
             .keepalives_idle(Duration::from_secs(30))
             .keepalives_interval(Duration::from_secs(10))
             .keepalives_retries(12);
+        if config.pooler == Pooler::None {
+            settings.options(settings::options(config, purpose));
+        }
         if config.wants_primary() {
             settings.target_session_attrs(tokio_postgres::config::TargetSessionAttrs::ReadWrite);
         }
@@ -152,36 +194,6 @@ impl Connector {
         }
         settings
     }
-}
-
-/// The settings that go with the startup packet, so that no statement has to set them.
-fn options(config: &PostgresConfig, purpose: Purpose) -> String {
-    let statement_timeout = match purpose {
-        Purpose::Service => config.statement_timeout,
-        Purpose::Maintenance => config.maintenance_timeout,
-    };
-    let mut options = String::new();
-    for (name, duration) in [
-        ("statement_timeout", statement_timeout),
-        ("lock_timeout", config.lock_timeout),
-        ("idle_in_transaction_session_timeout", config.idle_in_transaction_timeout),
-        // A statement whose client has gone keeps its locks until the server looks.
-        ("client_connection_check_interval", Duration::from_millis(500)),
-    ] {
-        // Zero would mean "no limit" to the server.
-        let _ =
-            write!(options, "-c {name}={} ", duration.as_millis().clamp(1, i32::MAX.unsigned_abs().into()));
-    }
-    let namespace = quoted(&config.namespace);
-    options.push_str("-c search_path=");
-    // The server splits the options at white space that no backslash stands before.
-    for character in namespace.chars() {
-        if character.is_whitespace() || character == '\\' {
-            options.push('\\');
-        }
-        options.push(character);
-    }
-    options
 }
 
 /// `name` as an SQL identifier.
@@ -205,16 +217,5 @@ mod tests {
             let error = Connector::new(config).map(|_| ()).unwrap_err().to_string();
             assert!(error.starts_with("invalid value at /namespace: "), "{error}");
         }
-    }
-
-    #[test]
-    fn settings_go_with_the_startup_packet() {
-        let config = PostgresConfig { namespace: "my \"odd\\ name".into(), ..PostgresConfig::default() };
-        assert_eq!(
-            options(&config, Purpose::Service),
-            "-c statement_timeout=3000 -c lock_timeout=2000 -c idle_in_transaction_session_timeout=5000 \
-             -c client_connection_check_interval=500 -c search_path=\"my\\ \"\"odd\\\\\\ name\""
-        );
-        assert!(options(&config, Purpose::Maintenance).starts_with("-c statement_timeout=300000 "));
     }
 }

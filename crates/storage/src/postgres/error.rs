@@ -9,6 +9,11 @@ use lcs_domain::{Entity, RepositoryError};
 
 use super::migration;
 
+/// Why a prepared statement is not the one that was prepared.
+pub(super) const LOST_STATEMENT: &str = "the server does not know a statement as this connection prepared it: \
+    a pooler in transaction mode stands between; use PgBouncer 1.21 or later with max_prepared_statements, or \
+    session mode";
+
 /// What a statement came to instead of a result.
 #[derive(Debug)]
 pub(super) enum Fault {
@@ -105,7 +110,23 @@ pub(super) fn of_message(message: &str) -> Fault {
     let holds = |part: &str| message.contains(part);
     if starts("deadlock detected") {
         Fault::Yielded
-    } else if starts("terminating connection") || starts("cached plan must not change result type") {
+    } else if [
+        "terminating connection",
+        "cached plan must not change result type",
+        // PgBouncer's, when it ends a client's connection or has lost its own.
+        "server conn",
+        "server closed the connection",
+        "server login",
+        "server_l",
+        "query_wait_timeout",
+        "client_idle_timeout",
+        "idle transaction timeout",
+        "pgbouncer ",
+        "bouncer config error",
+    ]
+    .into_iter()
+    .any(starts)
+    {
         Fault::Lost(format!("the connection was lost: {message}"))
     } else if starts("the database system is ") {
         Fault::Refused(RepositoryError::unavailable(message))
@@ -127,10 +148,7 @@ pub(super) fn of_message(message: &str) -> Fault {
     } else if holds("in a read-only transaction") {
         Fault::Refused(RepositoryError::ReadOnly { reason: read_only(message) })
     } else if starts("prepared statement ") {
-        backend(
-            "the server does not know a statement as this connection prepared it: a pooler in transaction \
-             mode stands between; use PgBouncer 1.21 or later with max_prepared_statements, or session mode",
-        )
+        backend(LOST_STATEMENT)
     } else if message.ends_with("does not exist")
         && ["relation ", "column ", "function ", "type ", "schema "].into_iter().any(starts)
     {

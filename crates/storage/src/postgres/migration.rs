@@ -19,12 +19,12 @@ use lcs_domain::repository::RepositoryResult;
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
-use super::Postgres;
 use super::connect::{Purpose, quoted};
 use super::error::{Fault, of_message};
 use super::operation::detached;
 use super::pool::Session;
 use super::statement::{Statement, statement};
+use super::{Pooler, Postgres};
 use crate::migration::{MigrationStatus, Migrations};
 
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!("../../migrations/postgres");
@@ -159,6 +159,14 @@ impl Postgres {
     /// A connection of its own that holds the migrations' lock, until it is closed.
     async fn locked_session(&self) -> RepositoryResult<Session> {
         let config = self.pool().connector().config();
+        if config.pooler == Pooler::Transaction {
+            return Err(RepositoryError::Backend {
+                reason: "a pooler in transaction mode cannot hold the lock under which migrations run: run \
+                         `lcs-persistence migrate` with a configuration that leads to the server itself"
+                    .into(),
+                source: None,
+            });
+        }
         let mut session = self.pool().own_session(&mut self.tries(Purpose::Maintenance)).await?;
         let began = Instant::now();
         let lock = TryLock { namespace: config.namespace.clone() };

@@ -1,7 +1,7 @@
 //! A cluster for one test: its settings, its log, its crashes.
 
 use std::fs::{self, File};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::server::{Server, USER};
 use super::{Result, TestPostgres, account, lock, or_fail, place, usage};
@@ -63,14 +63,28 @@ impl PrivateCluster {
     }
 
     fn make(options: &PrivateOptions<'_>) -> Result<Self> {
+        Self::within(|folder| Server::create(folder, options))
+    }
+
+    fn within(create: impl FnOnce(&Path) -> Result<Server>) -> Result<Self> {
         let folder = tempfile::Builder::new().prefix(&prefix()?).tempdir_in(place::root())?;
         let path = fs::canonicalize(folder.path())?;
         let user = lock::shared(&path, "users.lock")?;
         Server::watch(&path, 0)?;
         // A server that fails to start leaves no folder: `folder` is kept only from here on.
-        let server = Server::create(&path, options)?;
+        let server = create(&path)?;
         usage::record()?;
         Ok(Self { folder: folder.keep(), server, _user: user })
+    }
+
+    /// Makes a hot standby of this cluster, whose settings need `wal_level = replica` and `max_wal_senders`.
+    /// `name` is what the primary knows it by.
+    ///
+    /// # Panics
+    /// Where it cannot be made or started: the sentence says why.
+    #[must_use]
+    pub fn standby(&self, name: &str) -> Self {
+        or_fail(Self::within(|folder| Server::replicate(folder, &self.server, name)))
     }
 
     /// An empty database of its own in this cluster.
@@ -131,6 +145,38 @@ impl PrivateCluster {
     /// Where it does not start.
     pub fn restart(&self) {
         or_fail(self.server.start());
+    }
+
+    /// Kills the server and all its processes at once, as when the machine goes.
+    ///
+    /// # Panics
+    /// Where it does not run.
+    pub fn kill(&self) {
+        or_fail(self.server.signal("KILL"));
+    }
+
+    /// Stops the server and all its processes where they are, until [`Self::thaw`].
+    ///
+    /// # Panics
+    /// Where it does not run.
+    pub fn freeze(&self) {
+        or_fail(self.server.signal("STOP"));
+    }
+
+    /// Lets what [`Self::freeze`] has stopped go on.
+    ///
+    /// # Panics
+    /// Where it does not run.
+    pub fn thaw(&self) {
+        or_fail(self.server.signal("CONT"));
+    }
+
+    /// Makes a primary of this standby, and waits until it is one.
+    ///
+    /// # Panics
+    /// Where it is none.
+    pub fn promote(&self) {
+        or_fail(self.server.promote());
     }
 
     /// Has the server read `postgresql.conf`, `pg_hba.conf` and its certificates again.

@@ -64,6 +64,31 @@ impl Server {
         Ok(server)
     }
 
+    /// Makes a standby of `primary` in `folder`, which exists, and starts it. The primary knows it as `name`.
+    pub(super) fn replicate(folder: &Path, primary: &Self, name: &str) -> Result<Self> {
+        fs::set_permissions(folder, fs::Permissions::from_mode(0o711))?;
+        let mut server = Self {
+            binaries: primary.binaries.clone(),
+            folder: folder.to_owned(),
+            account: primary.account,
+            port: 0,
+            password: primary.password.clone(),
+        };
+        let data = server.data();
+        fs::create_dir(&data)?;
+        fs::set_permissions(&data, fs::Permissions::from_mode(0o700))?;
+        server.hand_over(&data)?;
+        let mut backup = server.command("pg_basebackup");
+        backup.args(["--write-recovery-conf", "--checkpoint=fast", "--no-sync", "--pgdata"]).arg(&data);
+        backup
+            .arg("--dbname")
+            .arg(format!("host=127.0.0.1 port={} user={USER} application_name={name}", primary.port));
+        run(backup.env("PGPASSWORD", &server.password))?;
+        fs::remove_file(server.log_path())?;
+        server.start_on_free_port()?;
+        Ok(server)
+    }
+
     /// The cluster that [`Self::create`] made in `folder` in another process, if it runs.
     pub(super) fn find(folder: &Path) -> Result<Option<Self>> {
         let Ok(address) = fs::read_to_string(folder.join("address")) else { return Ok(None) };
@@ -145,6 +170,29 @@ impl Server {
         run(self.command("pg_ctl").args(["reload", "--silent", "--pgdata"]).arg(self.data()))
     }
 
+    /// Makes a primary of this standby, and waits until it is one.
+    pub(super) fn promote(&self) -> Result<()> {
+        run(self.command("pg_ctl").args(["promote", "--silent", "--wait", "--pgdata"]).arg(self.data()))
+    }
+
+    /// Sends `signal` to the server and to all its processes at once; `KILL` waits until they are gone.
+    pub(super) fn signal(&self, signal: &str) -> Result<()> {
+        let processes = self.processes()?;
+        run(Command::new("kill").arg(format!("-{signal}")).args(processes.iter().map(ToString::to_string)))?;
+        while signal == "KILL" && !self.processes()?.is_empty() {
+            std::thread::yield_now();
+        }
+        Ok(())
+    }
+
+    /// The server's processes: all of them work in its data folder.
+    fn processes(&self) -> Result<Vec<u32>> {
+        let data = fs::canonicalize(self.data())?;
+        let ids = fs::read_dir("/proc")?.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+        let here = |id: &u32| fs::read_link(format!("/proc/{id}/cwd")).is_ok_and(|folder| folder == data);
+        Ok(ids.filter(here).collect())
+    }
+
     /// Ends the server however it is, and removes its data.
     pub(super) fn end(folder: &Path) -> Result<()> {
         run(Command::new("sh").args(["-c", WATCHDOG, "watchdog", "end"]).arg(folder))
@@ -215,7 +263,7 @@ impl Server {
 }
 
 /// A free port below those that outgoing connections take.
-fn free_port() -> Result<u16> {
+pub(super) fn free_port() -> Result<u16> {
     for _ in 0..100 {
         let port = u16::try_from(20_000 + random() % 10_000)?;
         if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {

@@ -9,7 +9,7 @@ const MALFORMED: &str = "not a PostgreSQL URL: write \
     postgres://user:password@host:5432/database?sslmode=require, with special characters in user and \
     password percent-encoded (@ as %40, / as %2F, ? as %3F, # as %23, % as %25)";
 const PARAMETERS: &str = "a parameter of the PostgreSQL URL is not known: write sslmode, sslrootcert, \
-    application_name, namespace or target_session_attrs, and ? in a password as %3F";
+    application_name, namespace, target_session_attrs or pooler, and ? in a password as %3F";
 
 const TWO_SIGNS: &str = "the PostgreSQL URL has more than one @: write @ in the password as %40";
 
@@ -65,6 +65,9 @@ pub(super) fn parse(url: &str) -> Result<PostgresConfig, RepositoryError> {
             "sslrootcert" => config.ca_cert_path = Some(value.into()),
             "application_name" => config.application_name = value,
             "namespace" => config.namespace = value,
+            "pooler" => {
+                config.pooler = value.parse().map_err(|error| invalid(&format!("pooler is {error}")))?;
+            }
             "target_session_attrs" => {
                 let target = value.parse();
                 config.target_session_attrs =

@@ -8,7 +8,7 @@ use tokio_postgres::Error;
 use tokio_postgres::error::SqlState;
 
 use super::{PostgresConfig, Server, refused_by_host_rules};
-use crate::postgres::error::too_many;
+use crate::postgres::error::{Fault, LOST_STATEMENT, too_many};
 
 /// Why a connection could not be made.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,17 +28,22 @@ enum Kind {
     ReadOnly,
     /// It does not pass until somebody changes the configuration, here or there.
     Lasting,
+    /// As `Lasting`: what stands between takes away what the promises rest on.
+    Pooler,
     /// As `Lasting`, and another kind of connection (encrypted or plain) may be welcome.
     Encryption,
 }
 
 impl ConnectFailure {
     /// The failure behind `error`. Only its SQLSTATE and the kind of its cause are read, and messages of
-    /// TLS and of the operating system; never what a server wrote.
+    /// TLS and of the operating system; nothing that a server wrote is repeated.
     pub(super) fn of(error: &Error, server: &Server, config: &PostgresConfig) -> Self {
         let at = server.address();
-        if let Some(code) = error.code() {
-            return Self::of_code(code, server, config);
+        if let Some(error) = error.as_db_error() {
+            if *error.code() == SqlState::PROTOCOL_VIOLATION {
+                return Self::of_pooler(error.message(), server, config);
+            }
+            return Self::of_code(error.code(), server, config);
         }
         let cause = error.source();
         if let Some(io) = cause.and_then(|cause| cause.downcast_ref::<io::Error>()) {
@@ -65,6 +70,31 @@ impl ConnectFailure {
                 kind: Kind::Lasting,
             },
             _ => Self::ended(server),
+        }
+    }
+
+    /// PgBouncer's own refusals all have one SQLSTATE; they are told apart by how its messages begin.
+    fn of_pooler(message: &str, server: &Server, config: &PostgresConfig) -> Self {
+        let starts = |prefix: &str| message.starts_with(prefix);
+        let at = server.address();
+        if starts("unsupported startup parameter") {
+            Self::pooler(format!(
+                "a pooler stands before the server at {at} and refuses its settings: write how it shares \
+                 connections as database.pooler, session or transaction"
+            ))
+        } else if starts("password authentication failed") || starts("SASL authentication failed") {
+            Self::of_code(&SqlState::INVALID_PASSWORD, server, config)
+        } else if starts("no such database") {
+            Self::of_code(&SqlState::INVALID_CATALOG_NAME, server, config)
+        } else if starts("no such user") {
+            Self::of_code(&SqlState::INVALID_PASSWORD, server, config)
+        } else if starts("no more connections allowed") {
+            Self { reason: format!("the pooler at {at} takes no more connections"), kind: Kind::Crowded }
+        } else {
+            Self {
+                reason: format!("the pooler at {at} has no connection to its server"),
+                kind: Kind::Passing,
+            }
         }
     }
 
@@ -149,7 +179,9 @@ impl ConnectFailure {
             return failure;
         }
         let all = |kind| failures.iter().all(|failure| failure.kind == kind);
-        let kind = if failures.iter().all(Self::is_lasting) {
+        let kind = if all(Kind::Pooler) {
+            Kind::Pooler
+        } else if failures.iter().all(Self::is_lasting) {
             Kind::Lasting
         } else if all(Kind::ReadOnly) {
             Kind::ReadOnly
@@ -184,7 +216,28 @@ impl ConnectFailure {
 
     /// Whether trying again without any change is in vain.
     pub(in crate::postgres) const fn is_lasting(&self) -> bool {
-        matches!(self.kind, Kind::Lasting | Kind::Encryption)
+        matches!(self.kind, Kind::Lasting | Kind::Encryption | Kind::Pooler)
+    }
+
+    /// What stands between does not fit.
+    pub(super) const fn pooler(reason: String) -> Self {
+        Self { reason, kind: Kind::Pooler }
+    }
+
+    /// Whether what stands between does not fit.
+    pub(super) const fn is_of_pooler(&self) -> bool {
+        matches!(self.kind, Kind::Pooler)
+    }
+
+    /// What a statement that belongs to connecting came to.
+    pub(super) fn of_fault(fault: Fault, server: &Server) -> Self {
+        match fault {
+            Fault::Lost(_) => Self::ended(server),
+            fault => match fault.into_error() {
+                RepositoryError::Backend { reason, .. } if reason == LOST_STATEMENT => Self::pooler(reason),
+                error => Self { reason: error.to_string(), kind: Kind::Passing },
+            },
+        }
     }
 
     /// Whether the server may take a connection that is (not) encrypted, where this one was not (was).
@@ -196,6 +249,7 @@ impl ConnectFailure {
     pub(in crate::postgres) fn to_error(&self) -> RepositoryError {
         match self.kind {
             Kind::Crowded => RepositoryError::Overloaded { reason: self.reason.clone() },
+            Kind::Pooler => RepositoryError::Backend { reason: self.reason.clone(), source: None },
             Kind::ReadOnly => RepositoryError::ReadOnly { reason: self.reason.clone() },
             _ => RepositoryError::unavailable(self.reason.clone()),
         }
