@@ -8,6 +8,7 @@ mod document;
 mod host;
 mod id;
 mod idempotency;
+mod isolation;
 mod model;
 mod query;
 mod refusal;

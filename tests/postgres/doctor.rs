@@ -61,6 +61,8 @@ async fn an_empty_database_is_told_to_be_migrated() {
         [
             "schema",
             "pool",
+            "row_level_security",
+            "role",
             "orphaned_turns",
             "turn_heads",
             "duplicate_conversations",

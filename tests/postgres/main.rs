@@ -12,6 +12,7 @@ mod refusal;
 mod resilience;
 mod retention;
 mod round_trip;
+mod row_level_security;
 mod ssl;
 mod summary;
 mod support;

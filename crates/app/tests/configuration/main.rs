@@ -203,6 +203,8 @@ fn a_database_has_the_documented_defaults() {
     assert_eq!((database.pool_size, database.max_overflow), (20, 30));
     assert_eq!(database.pool_timeout, Duration::from_secs(30));
     assert_eq!(database.pool_recycle, Some(Duration::from_hours(1)));
+    assert!(!database.row_level_security);
+    assert!(self::database(read(&database_with(&["row_level_security: yes"])).unwrap()).row_level_security);
 }
 
 #[test]

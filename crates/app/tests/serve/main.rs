@@ -16,5 +16,6 @@ mod replica;
 mod restart;
 mod retry;
 mod secret;
+mod security;
 mod start;
 mod stop;

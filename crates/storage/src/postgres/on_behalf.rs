@@ -115,3 +115,36 @@ fn ended_by<'a, U: Send + 'static>(
     })
     .boxed()
 }
+
+#[cfg(all(test, feature = "testing"))]
+mod tests {
+    use diesel::sql_types::Text;
+
+    use super::*;
+    use crate::postgres::PostgresConfig;
+    use crate::postgres::connect::{Connector, Purpose};
+    use crate::postgres::statement::statement;
+    use crate::testing::TestPostgres;
+
+    statement! {
+        /// Who is named.
+        Named("SELECT current_setting('lcs.user_id')") -> Text {}
+    }
+
+    #[tokio::test]
+    async fn a_busy_task_sends_what_belongs_together_in_its_order() {
+        let database = TestPostgres::create().await;
+        let connector = Connector::new(PostgresConfig::from_url(database.url()).unwrap()).unwrap();
+        let mut connection = Connection::from(connector.connect(Purpose::Service).await.unwrap());
+        // Its share of time used up to any degree, a task is told to wait at every lock.
+        for used in 0..200 {
+            for _ in 0..used {
+                tokio::task::coop::consume_budget().await;
+            }
+            let user_id = UserId::generate();
+            let query = OnBehalf { user_id: Some(user_id), query: &Named {} };
+            let named: Vec<String> = query.fetch(&mut connection).await.unwrap();
+            assert_eq!(named, [user_id.to_string()], "after {used}");
+        }
+    }
+}
