@@ -19,14 +19,16 @@ use super::proxy::Passage;
 use super::server::Server;
 use super::service::Service;
 
-const CLIENTS: u32 = 16;
+const CLIENTS: u32 = 32;
 /// How many appends or answers a fault cuts off.
 const CUTS: u32 = 3;
 /// How long is waited for something to cut off.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// The conversations that retention is let loose on at a time, and the requests that are cancelled.
+/// The conversations that retention is let loose on at a time.
 const IDLE: u64 = 4;
-const CANCELLATIONS: u64 = 40;
+/// The clients that cancel their requests, and how many each of them cancels.
+const CANCELLERS: u32 = 8;
+const CANCELLATIONS: usize = 5;
 
 /// Everything that a run needs.
 pub(crate) struct Stage {
@@ -185,12 +187,22 @@ impl Stage {
     }
 
     async fn cancellations(&self) -> Result<(), Failure> {
-        let mut client = self.client(1_003);
-        for index in 0..CANCELLATIONS {
-            let index = usize::try_from(index)? % self.world.plan.conversations;
-            if let Some(conversation) = self.world.slot(index).conversation {
-                client.append(index, &conversation, None, true).await?;
-            }
+        let mut clients = JoinSet::new();
+        for number in 0..CANCELLERS {
+            let (mut client, world) = (self.client(2_000 + number), Arc::clone(&self.world));
+            clients.spawn(async move {
+                for index in
+                    (usize::try_from(number)?..world.plan.conversations).step_by(8).take(CANCELLATIONS)
+                {
+                    if let Some(conversation) = world.slot(index).conversation {
+                        client.append(index, &conversation, None, true).await?;
+                    }
+                }
+                Ok::<_, Failure>(())
+            });
+        }
+        while let Some(client) = clients.join_next().await {
+            client??;
         }
         Ok(())
     }

@@ -58,6 +58,7 @@ async fn run() -> Result<bool, Failure> {
     let seed = options.get("seed").map_or_else(|| Ok(random()), |text| text.parse())?;
     let folder = PathBuf::from(options.get("folder").ok_or("write --folder PATH")?).join(seed.to_string());
     std::fs::create_dir_all(&folder)?;
+    let folder = folder.canonicalize()?;
     say(&format!("seed {seed}; files in {}\n", folder.display()))?;
 
     let phases = options.get("phases").map_or(PHASES, String::as_str);

@@ -69,11 +69,10 @@ fn empty(conversation: &Conversation<'_>, verdict: &mut Verdict) {
     let degraded = conversation.pages.iter().filter(|shown| shown.durability != Durability::Durable);
     for shown in degraded.filter(|shown| shown.value.turn_count == 0) {
         let had = conversation.appends.iter().any(|append| {
-            // What was only in another process's memory may be unknown, or gone with it.
-            let is_kept =
-                append.outcome.ok().is_some_and(|(_, durability)| durability != Durability::Volatile)
-                    || append.outcome.ok().is_some() && append.record.replica == shown.record.replica;
-            is_kept && append.record.return_ns < shown.record.invoke_ns
+            // What another replica took in the outage, this one cannot know of.
+            let is_known = append.outcome.durable().is_some()
+                || append.outcome.ok().is_some() && append.record.replica == shown.record.replica;
+            is_known && append.record.return_ns < shown.record.invoke_ns
         });
         if had {
             let what = format!("client {} was shown an empty history", shown.record.client);
