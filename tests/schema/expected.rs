@@ -176,3 +176,29 @@ pub(crate) const INDEXES: &[(&str, &str, bool)] = &[
 
 /// The indexes of them that are partial.
 pub(crate) const PARTIAL_INDEXES: &[&str] = &["requests_lease_until_idx"];
+
+/// The tables that only SQLite has: the journal is a file beside PostgreSQL, never in it.
+pub(crate) const SQLITE_TABLES: &[(&str, &[(&str, &str)])] = &[
+    (
+        "journal_conflicts",
+        &[
+            ("sequence", "INTEGER"),
+            ("user_id", "BLOB"),
+            ("recorded_at", "INTEGER"),
+            ("operation", "BLOB"),
+            ("checksum", "BLOB"),
+            ("reason", "TEXT"),
+            ("refused_at", "INTEGER"),
+        ],
+    ),
+    (
+        "journal_entries",
+        &[
+            ("sequence", "INTEGER"),
+            ("user_id", "BLOB"),
+            ("recorded_at", "INTEGER"),
+            ("operation", "BLOB"),
+            ("checksum", "BLOB"),
+        ],
+    ),
+];

@@ -9,7 +9,7 @@ use lcs_domain::SystemClock;
 use lcs_storage::migration::Migrations;
 use lcs_storage::sqlite::{Sqlite, SqliteConfig};
 
-use crate::expected::{INDEXES, PARTIAL_INDEXES, TABLES};
+use crate::expected::{INDEXES, PARTIAL_INDEXES, SQLITE_TABLES, TABLES};
 
 #[derive(QueryableByName)]
 struct Line {
@@ -47,7 +47,7 @@ impl Migrated {
 #[tokio::test]
 async fn every_column_has_its_type_and_nullability() {
     let mut database = Migrated::new().await;
-    let expected: Vec<_> = TABLES
+    let mut expected: Vec<_> = TABLES
         .iter()
         .flat_map(|(table, columns)| columns.iter().map(move |column| (table, column)))
         .map(|(table, (name, _, kind, nullable, default))| {
@@ -55,6 +55,11 @@ async fn every_column_has_its_type_and_nullability() {
             format!("{table} | {name} | {kind} | {} | {}", i32::from(*nullable), i32::from(default.is_some()))
         })
         .collect();
+    for (table, columns) in SQLITE_TABLES {
+        expected.extend(columns.iter().map(|(name, kind)| format!("{table} | {name} | {kind} | 0 | 0")));
+    }
+    // Stable: a table's columns keep their order.
+    expected.sort_by_key(|line| line.split(' ').next().map(str::to_owned));
     let columns = database.lines(
         "SELECT t.name || ' | ' || c.name || ' | ' || c.type || ' | ' || (1 - c.\"notnull\")
                 || ' | ' || (c.dflt_value IS NOT NULL) AS line
@@ -100,5 +105,5 @@ async fn turns_and_states_go_with_their_conversation_and_every_table_is_strict()
     );
     let strict = "SELECT count(*) AS count FROM pragma_table_list WHERE strict";
     let strict: Count = diesel::sql_query(strict).get_result(&mut database.connection).unwrap();
-    assert_eq!(usize::try_from(strict.count).unwrap(), TABLES.len());
+    assert_eq!(usize::try_from(strict.count).unwrap(), TABLES.len() + SQLITE_TABLES.len());
 }

@@ -4,9 +4,11 @@ use std::path::Path;
 use std::process::Command;
 
 use lcs_domain::*;
+use lcs_storage::journal::JournalLimits;
 use lcs_storage::migration::Migrations;
-use lcs_storage::sqlite::{Sqlite, SqliteConfig};
+use lcs_storage::sqlite::{Sqlite, SqliteConfig, SqliteJournal};
 
+use crate::journal::appending;
 use crate::process::worker;
 use crate::support::*;
 
@@ -162,6 +164,49 @@ async fn a_disk_that_may_only_be_read_refuses_writes_and_loses_nothing() {
     let store = open(place.config()).await;
     assert_eq!(page(&store, conversation.conversation_id).await.turns.len(), 1);
     store.append(user(), append(&conversation, turn("two"))).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_journal_on_a_full_disk_refuses_and_loses_nothing() {
+    let place = Place::new();
+    let test = "a_journal_on_a_full_disk_refuses_and_loses_nothing";
+    let Some(disk) = Disk::mount(place.folder(), "size=1m", test) else {
+        return;
+    };
+    let open = async || SqliteJournal::open(place.folder(), JournalLimits::default(), clock()).await;
+    let journal = open().await.unwrap();
+    let mut taken = Vec::new();
+    let error = loop {
+        match journal.record(user(), appending()).await {
+            Ok(entry) => taken.push(entry.sequence),
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(error, RepositoryError::StorageFull { .. }), "{error}");
+    assert!(taken.len() > 20, "{}", taken.len());
+    let status = journal.status().await.unwrap();
+    assert_eq!(status.entries, taken.len() as u64);
+    drop(journal);
+    // Whoever starts on a full disk is told so before any outage. A connection that is closed late gives
+    // back the room of its log: then the disk is filled again.
+    let mut error = None;
+    for rest in 0..10 {
+        std::fs::write(place.folder().join(format!("rest-{rest}")), vec![0; 1 << 20]).unwrap_err();
+        error = error.or(open().await.err());
+    }
+    let error = error.unwrap();
+    assert!(matches!(error, RepositoryError::StorageFull { .. }), "{error}");
+
+    disk.remount("size=8m");
+    let journal = open().await.unwrap();
+    assert_eq!(journal.status().await.unwrap().entries, taken.len() as u64);
+    journal.record(user(), appending()).await.unwrap();
+
+    drop(journal);
+    disk.remount("ro");
+    let error = open().await.unwrap_err();
+    assert!(matches!(error, RepositoryError::ReadOnly { .. }), "{error}");
+    drop(disk);
 }
 
 #[tokio::test]

@@ -2,6 +2,8 @@
 #![cfg(test)]
 
 mod disk;
+mod journal;
+mod journal_slot;
 mod migration;
 mod process;
 mod row;

@@ -24,10 +24,14 @@
 mod agent_state;
 mod circuit;
 mod conversation;
+mod intake;
+mod journal;
 mod outage;
 mod probe;
+mod replay;
 mod request;
 mod retention;
+mod route;
 mod status;
 mod turn;
 mod volatile;
@@ -44,15 +48,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use lcs_domain::journal::ConflictResolution;
 use lcs_domain::repository::RepositoryResult;
 use lcs_domain::{
-    AgentStateRepository, Capabilities, ConversationRepository, DiagnosticRepository, PoolStatus,
-    Repositories, RequestRepository, RetentionRepository, TurnRepository,
+    AgentStateRepository, Capabilities, ConversationRepository, DiagnosticRepository, JournalRepository,
+    PoolStatus, Repositories, RepositoryError, RequestRepository, RetentionRepository, TurnRepository,
 };
 
-pub use self::status::{CircuitState, FallbackStatus, VolatileCount};
+pub use self::status::{Backlog, CircuitState, FallbackStatus, VolatileCount};
 
 use self::circuit::{Circuit, Epoch};
+use self::journal::Journal;
 
 /// What is done while the primary is gone.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
@@ -63,6 +69,9 @@ pub enum FallbackMode {
     Refuse,
     /// New conversations are kept in this process's memory, and lost when the primary is back.
     Memory,
+    /// Writes are kept in a journal on the disk, and reach the primary when it is back. It takes
+    /// [`Fallback::with_journal`].
+    Journal,
 }
 
 /// When the circuit opens, and what happens then.
@@ -72,18 +81,22 @@ pub struct FallbackConfig {
     pub mode: FallbackMode,
     /// How many calls in a row must find the primary gone to open it.
     pub failures_to_open: NonZeroU32,
-    /// How long after a failed probe the next one is made; at least ten milliseconds.
+    /// How long after a failed probe the next one is made, give or take a fifth; at least ten
+    /// milliseconds.
     pub probe_interval: Duration,
+    /// How long a call waits, while a journal is replayed, for what it is about to be in the primary.
+    pub replay_patience: Duration,
 }
 
 impl Default for FallbackConfig {
-    /// Refuse, after three failures, and probe every second.
+    /// Refuse, after three failures, probe every second, and wait two seconds for a replay.
     fn default() -> Self {
         const THREE: NonZeroU32 = NonZeroU32::MIN.saturating_add(2);
         Self {
             mode: FallbackMode::default(),
             failures_to_open: THREE,
             probe_interval: Duration::from_secs(1),
+            replay_patience: Duration::from_secs(2),
         }
     }
 }
@@ -108,14 +121,73 @@ impl fmt::Debug for Fallback {
 impl Fallback {
     /// A closed circuit before `primary`. `memory` makes the store that an outage's conversations are kept
     /// in, where the mode keeps them; it must do its work while it is polled, in no task of its own.
+    ///
+    /// Without a journal nothing can be journaled: [`FallbackMode::Journal`] is taken for
+    /// [`FallbackMode::Refuse`].
     #[must_use]
     pub fn new(
         primary: Arc<dyn Repositories>,
         memory: impl Fn() -> Arc<dyn Repositories> + Send + Sync + 'static,
-        config: FallbackConfig,
+        mut config: FallbackConfig,
     ) -> Self {
-        let circuit = Circuit::new(Arc::clone(&primary), Arc::new(memory), config);
+        if config.mode == FallbackMode::Journal {
+            config.mode = FallbackMode::Refuse;
+        }
+        let circuit = Circuit::new(Arc::clone(&primary), Arc::new(memory), config, None);
         Self { primary, circuit: Arc::new(circuit) }
+    }
+
+    /// A fallback with `journal`, in [`FallbackMode::Journal`] whatever `config` says. Where the journal holds
+    /// what an earlier process could not bring to the primary, it begins open, and replays that as soon
+    /// as the primary answers.
+    ///
+    /// # Errors
+    /// What the journal answers where it cannot be read.
+    pub async fn with_journal(
+        primary: Arc<dyn Repositories>,
+        memory: impl Fn() -> Arc<dyn Repositories> + Send + Sync + 'static,
+        config: FallbackConfig,
+        journal: Arc<dyn JournalRepository>,
+    ) -> RepositoryResult<Self> {
+        let config = FallbackConfig { mode: FallbackMode::Journal, ..config };
+        let (journal, entries) = Journal::open(journal).await?;
+        let journal = Some(Arc::new(journal));
+        let circuit = Arc::new(Circuit::new(Arc::clone(&primary), Arc::new(memory), config, journal));
+        if !entries.is_empty() {
+            circuit.begin_open(entries).await;
+        }
+        Ok(Self { primary, circuit })
+    }
+
+    /// Does with a conflict of the journal what an operator decided; what is to be tried again is replayed
+    /// at once where the primary is there. `false` where there is no such conflict.
+    ///
+    /// # Errors
+    /// What the journal answers; `Unavailable` where the mode has none.
+    pub async fn resolve(&self, sequence: u64, resolution: ConflictResolution) -> RepositoryResult<bool> {
+        let Some(journal) = self.circuit.journal() else {
+            return Err(RepositoryError::unavailable("the fallback has no journal"));
+        };
+        let is_resolved = journal.resolve(sequence, resolution).await?;
+        if is_resolved && resolution == ConflictResolution::Retry {
+            self.circuit.replay_again();
+            journal.wake();
+        }
+        Ok(is_resolved)
+    }
+
+    /// Looks into the journal again, because another process has decided about its conflicts: what is to be
+    /// tried again is replayed at once where the primary is there.
+    ///
+    /// # Errors
+    /// What the journal answers.
+    pub async fn look_again(&self) -> RepositoryResult<()> {
+        let Some(journal) = self.circuit.journal() else { return Ok(()) };
+        if journal.look_again().await? {
+            self.circuit.replay_again();
+            journal.wake();
+        }
+        Ok(())
     }
 
     /// How it stands now.

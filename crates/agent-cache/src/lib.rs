@@ -10,4 +10,6 @@ pub mod cache;
 pub mod fallback;
 
 pub use cache::{AgentCache, CacheConfig, CacheMetrics, CachedAgent, LoadError, Version};
-pub use fallback::{CircuitState, Fallback, FallbackConfig, FallbackMode, FallbackStatus, VolatileCount};
+pub use fallback::{
+    Backlog, CircuitState, Fallback, FallbackConfig, FallbackMode, FallbackStatus, VolatileCount,
+};

@@ -5,6 +5,7 @@ mod cleanup;
 mod conversation;
 mod doctor;
 mod hint;
+mod journal;
 mod log;
 mod message;
 mod migrate;
@@ -18,6 +19,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use clap::{Args, Parser, Subcommand};
+use lcs_agent_cache::fallback::FallbackMode;
 use lcs_app::configuration::{Configuration, StoreConfiguration, default_sqlite_path};
 use lcs_domain::UserId;
 use lcs_storage::sqlite::{SqliteConfig, SqliteFile};
@@ -80,6 +82,9 @@ enum Command {
     /// Bring the database's schema up to date, or one step back, or show how it stands.
     #[command(subcommand)]
     Migrate(migrate::Migrate),
+    /// List what waits in the journal, and decide about what the database refused.
+    #[command(subcommand)]
+    Journal(journal::Journal),
     /// Remove what has been idle longer than the configuration allows, and what was deleted.
     Cleanup(cleanup::Cleanup),
     /// Look for what is wrong: with the connection, the schema, the stored rows. Changes nothing.
@@ -158,8 +163,13 @@ impl CommandLine {
             _ => log::DEFAULT,
         };
         let log = log::start(self.global.log_level.as_deref(), default_level, self.global.log_format)?;
-        let configuration =
+        let mut configuration =
             Configuration::load(self.global.config.as_deref(), self.global.database_url.as_ref())?;
+        if !matches!(self.command, Command::Serve(_)) && configuration.fallback.mode == FallbackMode::Journal
+        {
+            // Who asks once is told that the database is gone; what would a journal be replayed by?
+            configuration.fallback.mode = FallbackMode::Refuse;
+        }
         let again = Again::new(self.global.config.as_deref(), self.global.database_url.as_ref());
         let context = Context { configuration, output: Output::stdout(self.global.json), again };
         let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -172,6 +182,7 @@ impl CommandLine {
                 Command::Chat(chat) => chat.run(context).await,
                 Command::Conversations(conversations) => conversations.run(context).await,
                 Command::Migrate(migrate) => migrate.run(context).await,
+                Command::Journal(journal) => journal.run(context).await,
                 Command::Cleanup(cleanup) => cleanup.run(context).await,
                 Command::Doctor => doctor::run(context).await,
             }

@@ -9,6 +9,7 @@ mod authentication;
 mod database;
 mod database_url;
 mod document;
+mod fallback;
 mod file;
 mod model;
 mod problem;
@@ -18,12 +19,11 @@ mod variable;
 
 use std::fs;
 use std::io;
-use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use etcetera::BaseStrategy;
-use lcs_agent_cache::fallback::{FallbackConfig, FallbackMode};
+use lcs_agent_cache::fallback::FallbackConfig;
 use lcs_domain::{PageLimit, PayloadLimits};
 use lcs_storage::postgres::PostgresConfig;
 use lcs_storage::sqlite::SqliteConfig;
@@ -37,6 +37,7 @@ pub use self::authentication::{
 pub use self::database::PASSWORD_VARIABLE;
 pub use self::database_url::{DatabaseUrl, PostgresqlUrl};
 use self::document::{Database, Fallback, Model, Persistence, Value};
+pub use self::fallback::JournalConfiguration;
 pub use self::model::ModelConfiguration;
 pub use self::problem::{ConfigurationError, Problem};
 use self::reader::Reader;
@@ -61,6 +62,10 @@ pub struct Configuration {
     pub conversation_retention_days: u32,
     /// What happens while the database is gone.
     pub fallback: FallbackConfig,
+    /// The journal of the fallback's mode of that name.
+    pub journal: JournalConfiguration,
+    /// Whether a start fails where the database is not there.
+    pub require_database_at_start: bool,
     /// How large a document may be.
     pub payload_limits: PayloadLimits,
     /// How many of the newest turns an agent sees again when it is made again.
@@ -177,7 +182,8 @@ impl Configuration {
         if reader.flag(ARCHIVAL, &persistence.enable_archival, false) {
             reader.problem(ARCHIVAL, "there is no archive yet: write false");
         }
-        let fallback = persistence.fallback.as_ref();
+        let section = persistence.fallback.as_ref();
+        let (fallback, journal) = fallback::read(reader, section.unwrap_or(&Fallback::default()), &store);
         Self {
             store,
             agent_cache_max_size: size(max_size),
@@ -188,7 +194,13 @@ impl Configuration {
                 true,
             ),
             conversation_retention_days: days,
-            fallback: read_fallback(reader, fallback.unwrap_or(&Fallback::default())),
+            fallback,
+            journal,
+            require_database_at_start: reader.flag(
+                "persistence.require_database_at_start",
+                &persistence.require_database_at_start,
+                false,
+            ),
             payload_limits: PayloadLimits { max_bytes: size(max_bytes) },
             // Within the range above there is nothing that it refuses.
             recent_turns: PageLimit::new(recent_turns).unwrap_or_default(),
@@ -205,36 +217,6 @@ impl Configuration {
 
 fn size(number: u32) -> usize {
     usize::try_from(number).unwrap_or(usize::MAX)
-}
-
-fn read_fallback(reader: &mut Reader<'_>, section: &Fallback) -> FallbackConfig {
-    let mode = reader.word(
-        "persistence.fallback.mode",
-        &section.mode,
-        &[("refuse", FallbackMode::Refuse), ("memory", FallbackMode::Memory)],
-        "refuse or memory",
-        FallbackMode::Refuse,
-    );
-    let default = FallbackConfig::default();
-    let failures_to_open = reader.number(
-        "persistence.fallback.failures_to_open",
-        &section.failures_to_open,
-        1..=1_000,
-        "failures",
-        default.failures_to_open.get(),
-    );
-    let probe_seconds = reader.number(
-        "persistence.fallback.probe_interval_seconds",
-        &section.probe_interval_seconds,
-        1..=3_600,
-        "seconds",
-        default.probe_interval.as_secs(),
-    );
-    FallbackConfig {
-        mode,
-        failures_to_open: NonZeroU32::new(failures_to_open).unwrap_or(default.failures_to_open),
-        probe_interval: Duration::from_secs(probe_seconds),
-    }
 }
 
 /// The store: what the URL says, else what the section says, else the built-in default.
@@ -290,8 +272,13 @@ fn sqlite_path(reader: &mut Reader<'_>, persistence: &Persistence) -> PathBuf {
 /// nothing is said of it. `None` without a home folder.
 #[must_use]
 pub fn default_sqlite_path() -> Option<PathBuf> {
+    Some(data_folder()?.join("conversations.sqlite"))
+}
+
+/// Our folder in the platform's data folder. `None` without a home folder.
+fn data_folder() -> Option<PathBuf> {
     let folders = etcetera::choose_base_strategy().ok()?;
-    Some(folders.data_dir().join("lcs-persistence").join("conversations.sqlite"))
+    Some(folders.data_dir().join("lcs-persistence"))
 }
 
 fn read_url(origin: &str, url: &SecretString) -> Result<DatabaseUrl, ConfigurationError> {

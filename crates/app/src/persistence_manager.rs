@@ -1,12 +1,14 @@
 //! The way in: from a configuration to the services.
 
+mod journal;
+
 use std::fmt;
 use std::future::ready;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lcs_agent_cache::fallback::FallbackStatus;
+use lcs_agent_cache::fallback::{FallbackMode, FallbackStatus};
 use lcs_agent_cache::{CacheConfig, Fallback};
 use lcs_domain::agent::{AgentError, AgentRuntime};
 use lcs_domain::repository::RepositoryResult;
@@ -14,6 +16,7 @@ use lcs_domain::{
     Clock, PageLimit, PayloadLimits, Repositories, RepositoryError, RetentionPolicy, SystemClock,
 };
 use lcs_storage::memory::Memory;
+use lcs_storage::sqlite::SqliteJournal;
 use tokio::time::{sleep, timeout};
 
 use crate::agent_manager::Parts;
@@ -40,6 +43,7 @@ pub struct PersistenceManager {
     agents: PersistentAgentManager,
     retention: RetentionService,
     fallback: Arc<Fallback>,
+    journal: Option<SqliteJournal>,
     runtime: Arc<dyn AgentRuntime>,
     clock: Arc<dyn Clock>,
     payload_limits: PayloadLimits,
@@ -61,8 +65,8 @@ impl PersistenceManager {
     /// agents of the configured model. The model's server is not called before it is needed.
     ///
     /// # Errors
-    /// `Invalid` where the model's server cannot be called as it is configured, `Unavailable` where the
-    /// database cannot be reached, `SchemaSkew` where its schema is newer than this program.
+    /// `Invalid` where the model's server cannot be called as it is configured, or the fallback's journal
+    /// cannot be written, `Unavailable` where the database cannot be reached, `SchemaSkew` where its schema is newer than this program.
     pub async fn initialize(configuration: Configuration) -> RepositoryResult<Self> {
         Self::builder(configuration).initialize().await
     }
@@ -137,6 +141,12 @@ impl PersistenceManager {
         self.request_lease
     }
 
+    /// The journal of this process, where the fallback's mode has one.
+    #[must_use]
+    pub const fn journal(&self) -> Option<&SqliteJournal> {
+        self.journal.as_ref()
+    }
+
     /// Whether the services reach the store, or what stands in for it meanwhile.
     #[must_use]
     pub fn fallback_status(&self) -> FallbackStatus {
@@ -194,15 +204,20 @@ impl PersistenceManagerBuilder {
     /// up to date as soon as it is. Until then the fallback's mode decides what is answered.
     ///
     /// # Errors
-    /// What waiting does not cure.
+    /// What waiting does not cure; and that the database is not there, where the configuration requires it.
     pub async fn start(self) -> RepositoryResult<PersistenceManager> {
+        let is_required = self.configuration.require_database_at_start;
         let manager = self.open().await?;
         let database = manager.database.clone();
         let mut first: Attempt = Box::pin(async move { migrate(&database).await });
         let attempt: Attempt = match timeout(START_PATIENCE, &mut first).await {
             Ok(Ok(())) => return Ok(manager),
-            Ok(Err(error)) if !may_pass(&error) => return Err(error),
+            Ok(Err(error)) if is_required || !may_pass(&error) => return Err(error),
             Ok(Err(error)) => Box::pin(ready(Err(error))),
+            Err(_) if is_required => {
+                let reason = format!("it did not answer within {START_PATIENCE:?} of the start");
+                return Err(RepositoryError::unavailable(reason));
+            }
             Err(_) => first,
         };
         tracing::warn!("started without the database, or before its schema is current: it is tried again");
@@ -212,6 +227,11 @@ impl PersistenceManagerBuilder {
 
     async fn open(self) -> RepositoryResult<PersistenceManager> {
         let Self { configuration, runtime, repositories, clock } = self;
+        // Before anything else: who cannot keep the mode's promise does not start in that mode.
+        let journal = match configuration.fallback.mode {
+            FallbackMode::Journal => Some(journal::open(&configuration.journal, Arc::clone(&clock)).await?),
+            _ => None,
+        };
         let runtime = match runtime {
             Some(runtime) => runtime,
             None => runtime_of(&configuration.model)
@@ -221,7 +241,7 @@ impl PersistenceManagerBuilder {
             Some(repositories) => DatabaseService::over(repositories),
             None => DatabaseService::open(&configuration.store, Arc::clone(&clock)).await?,
         };
-        compose(&configuration, database, runtime, clock)
+        compose(&configuration, database, journal, runtime, clock).await
     }
 }
 
@@ -276,16 +296,23 @@ fn recent_turns(configuration: &Configuration) -> PageLimit {
 }
 
 /// Puts cache and fallback between the store and the services.
-fn compose(
+async fn compose(
     configuration: &Configuration,
     database: DatabaseService,
+    journal: Option<SqliteJournal>,
     runtime: Arc<dyn AgentRuntime>,
     clock: Arc<dyn Clock>,
 ) -> RepositoryResult<PersistenceManager> {
     let memory_clock = Arc::clone(&clock);
     let memory = move || -> Arc<dyn Repositories> { Arc::new(Memory::new(Arc::clone(&memory_clock))) };
     let store: Arc<dyn Repositories> = Arc::new(Timed::over(database.repositories()));
-    let fallback = Arc::new(Fallback::new(store, memory, configuration.fallback));
+    let fallback = Arc::new(match &journal {
+        Some(journal) => journal::fallback(store, memory, configuration.fallback, journal).await?,
+        None => Fallback::new(store, memory, configuration.fallback),
+    });
+    if let Some(journal) = &journal {
+        journal::watch(&fallback, journal);
+    }
     let repositories: Arc<dyn Repositories> = fallback.clone();
     let idle = Duration::from_hours(24) * configuration.conversation_retention_days;
     let policy = RetentionPolicy::idle_longer_than(idle)?;
@@ -307,6 +334,7 @@ fn compose(
         agents,
         retention,
         fallback,
+        journal,
         runtime,
         clock,
         payload_limits: configuration.payload_limits,

@@ -2,12 +2,13 @@
 //!
 //! Each adapter mirrors the domain file for file: `conversation.rs`, `turn.rs`, `agent_state.rs`,
 //! `request.rs`, `retention.rs`, `diagnostic.rs`. They share what must not differ: rows and their conversion
-//! (`row`), what a pool tells (`pool`), the sealed form of payloads (`sealed`), lists that are handed on row by row (`stream`), and the suite that each of them passes
+//! (`row`), what a pool tells (`pool`), what a journal keeps (`journal`), the sealed form of payloads (`sealed`), lists that are handed on row by row (`stream`), and the suite that each of them passes
 //! (`conformance`, behind the feature of that name). What is different stays different: two plain
 //! adapters read better than one that is generic over both databases.
 
 #[cfg(feature = "conformance")]
 pub mod conformance;
+pub mod journal;
 pub mod memory;
 pub mod migration;
 mod pool;

@@ -11,6 +11,7 @@ mod database;
 mod diagnostic;
 mod error;
 mod file;
+mod journal;
 mod migration;
 mod request;
 mod retention;
@@ -29,6 +30,8 @@ use lcs_domain::{
     AgentStateRepository, Capabilities, Clock, ConversationRepository, DiagnosticRepository, Durability,
     PoolStatus, Repositories, RequestRepository, RetentionRepository, TurnRepository,
 };
+
+pub use self::journal::{ConflictLine, JournalContent, JournalLine, JournalLook, JournalSlot, SqliteJournal};
 
 use self::database::Database;
 

@@ -1,16 +1,22 @@
 //! A process of its own on a SQLite file, for tests that kill it or run several at once.
 //!
 //! `sqlite-worker migrate FILE` prints each migration that it applied. `sqlite-worker append FILE USER
-//! CONVERSATION COUNT` prints each turn's id after it was acknowledged.
+//! CONVERSATION COUNT` prints each turn's id after it was acknowledged. `sqlite-worker journal FOLDER COUNT` does
+//! so of turns that go into a journal, eight at once.
 
 use std::error::Error;
 use std::io::Write;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lcs_domain::{AppendTurn, Clock, Metadata, NewTurn, Payload, SystemClock, TurnId, TurnRepository};
+use lcs_domain::journal::JournalOperation;
+use lcs_domain::{
+    AppendTurn, Clock, ConversationId, JournalRepository, Metadata, NewTurn, Payload, SystemClock, TurnId,
+    TurnRepository, UserId,
+};
+use lcs_storage::journal::JournalLimits;
 use lcs_storage::migration::Migrations;
-use lcs_storage::sqlite::{Sqlite, SqliteConfig};
+use lcs_storage::sqlite::{Sqlite, SqliteConfig, SqliteJournal};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn Error>> {
@@ -40,7 +46,28 @@ async fn main() -> Result<(), Box<dyn Error>> {
                 say(&turn_id.to_string())?;
             }
         }
-        _ => return Err("usage: sqlite-worker migrate|append FILE ...".into()),
+        ["journal", folder, count] => {
+            let journal =
+                SqliteJournal::open(folder, JournalLimits::default(), Arc::new(SystemClock)).await?;
+            let count: u32 = count.parse()?;
+            let lanes = (0..8).map(|_| record(journal.clone(), count / 8));
+            futures_util::future::try_join_all(lanes).await?;
+        }
+        _ => return Err("usage: sqlite-worker migrate|append|journal FILE ...".into()),
+    }
+    Ok(())
+}
+
+/// Records turns one after the other.
+async fn record(journal: SqliteJournal, count: u32) -> Result<(), Box<dyn Error>> {
+    let (user_id, payload) = (UserId::from_text("alice"), Payload::from_serialize(&"x".repeat(2_000))?);
+    for _ in 0..count {
+        let (turn_id, now) = (TurnId::generate(), SystemClock.now());
+        let turn = NewTurn::new(turn_id, payload.clone(), None, now, now, Metadata::default())?;
+        let conversation_id = ConversationId::generate();
+        let append = AppendTurn { conversation_id, turn, expected_turn_count: None, agent_state: None };
+        journal.record(user_id, JournalOperation::Append(append)).await?;
+        say(&turn_id.to_string())?;
     }
     Ok(())
 }

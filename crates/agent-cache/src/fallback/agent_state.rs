@@ -9,18 +9,20 @@ use lcs_domain::{
 };
 
 use super::Fallback;
-use super::circuit::Route;
+use super::journal::Line;
+use super::outage::Outage;
+use super::route::{Route, StandIn, Subject, WriteRoute};
 
 #[async_trait]
 impl AgentStateRepository for Fallback {
     async fn get(&self, user_id: UserId, agent_id: AgentId) -> RepositoryResult<Option<AgentState>> {
-        match self.circuit.route() {
+        match self.circuit.route(Subject::User(user_id)).await? {
             Route::Primary(epoch) => {
                 self.watched(epoch, self.primary.agent_states().get(user_id, agent_id)).await
             }
             Route::Outage(outage) => {
                 let (store, _) = outage.agent(user_id, agent_id)?;
-                Ok(store.agent_states().get(user_id, agent_id).await?.map(volatile))
+                Ok(answered(&outage, store.agent_states().get(user_id, agent_id).await?))
             }
         }
     }
@@ -30,24 +32,26 @@ impl AgentStateRepository for Fallback {
         user_id: UserId,
         id: ConversationId,
     ) -> RepositoryResult<Option<AgentState>> {
-        match self.circuit.route() {
+        match self.circuit.route(Subject::conversation(user_id, id)).await? {
             Route::Primary(epoch) => {
                 self.watched(epoch, self.primary.agent_states().get_by_conversation(user_id, id)).await
             }
             Route::Outage(outage) => {
                 let (store, _) = outage.conversation(user_id, id)?;
-                Ok(store.agent_states().get_by_conversation(user_id, id).await?.map(volatile))
+                Ok(answered(&outage, store.agent_states().get_by_conversation(user_id, id).await?))
             }
         }
     }
 
     async fn save(&self, user_id: UserId, save: SaveAgentState) -> RepositoryResult<Saved> {
-        match self.circuit.route() {
-            Route::Primary(epoch) => {
+        let id = save.conversation_id;
+        let line = Line { user_id, conversation_id: id };
+        match self.circuit.route_write(Subject::Conversation(line), line).await? {
+            WriteRoute::Primary(epoch) => {
                 self.watched(epoch, self.primary.agent_states().save(user_id, save)).await
             }
-            Route::Outage(outage) => {
-                let id = save.conversation_id;
+            WriteRoute::StandIn(StandIn::Journal(intake)) => intake.save(save).await,
+            WriteRoute::StandIn(StandIn::Outage(outage)) => {
                 let (store, volatile) = outage.conversation(user_id, id)?;
                 let saved = store.agent_states().save(user_id, save).await?;
                 volatile.note_saved(id);
@@ -57,7 +61,7 @@ impl AgentStateRepository for Fallback {
     }
 
     async fn delete(&self, user_id: UserId, agent_id: AgentId) -> RepositoryResult<bool> {
-        match self.circuit.route() {
+        match self.circuit.route(Subject::User(user_id)).await? {
             Route::Primary(epoch) => {
                 self.watched(epoch, self.primary.agent_states().delete(user_id, agent_id)).await
             }
@@ -66,6 +70,6 @@ impl AgentStateRepository for Fallback {
     }
 }
 
-fn volatile(state: AgentState) -> AgentState {
-    AgentState { durability: Durability::Volatile, ..state }
+fn answered(outage: &Outage, state: Option<AgentState>) -> Option<AgentState> {
+    state.map(|state| AgentState { durability: outage.durability(), ..state })
 }

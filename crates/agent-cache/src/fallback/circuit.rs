@@ -1,32 +1,30 @@
-//! Whether calls are sent to the primary: opens after failures in a row, closes at a sign of life.
+//! Whether calls are sent to the primary: opens after failures in a row, closes at a sign of life, or
+//! where there is a journal, when that has been replayed.
 
+use std::hash::{BuildHasher as _, RandomState};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use lcs_domain::journal::JournalEntry;
 use lcs_domain::{Repositories, RepositoryError};
 use tokio::time::Instant;
 
+use super::journal::Journal;
 use super::outage::{Outage, Watch};
 use super::probe::Prober;
-use super::{CircuitState, FallbackConfig, FallbackStatus, MakeMemory, VolatileCount};
+use super::replay::Replayer;
+use super::{Backlog, CircuitState, FallbackConfig, FallbackStatus, MakeMemory, VolatileCount};
 
 /// The time between two transitions. What a call found out counts only in the epoch that it began in: one
 /// that had waited out half an outage says nothing about the database that is back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Epoch(u64);
 
-/// Where a call goes.
-pub(super) enum Route {
-    /// To the primary. The result is to be observed.
-    Primary(Epoch),
-    /// To what the outage still can answer, or to its refusal.
-    Outage(Arc<Outage>),
-}
-
 pub(super) struct Circuit {
     primary: Arc<dyn Repositories>,
     make_memory: MakeMemory,
     config: FallbackConfig,
+    journal: Option<Arc<Journal>>,
     state: Mutex<State>,
     discarded: Arc<Mutex<VolatileCount>>,
 }
@@ -40,6 +38,14 @@ struct State {
 enum Position {
     Closed { failures: u32 },
     Open(Arc<Outage>),
+    Replaying(Arc<Outage>),
+}
+
+/// Where the circuit stands at this moment.
+pub(super) enum Standing {
+    Closed(Epoch),
+    Open(Arc<Outage>),
+    Replaying(Epoch),
 }
 
 /// What a result says about the primary.
@@ -73,43 +79,60 @@ impl Circuit {
         primary: Arc<dyn Repositories>,
         make_memory: MakeMemory,
         mut config: FallbackConfig,
+        journal: Option<Arc<Journal>>,
     ) -> Self {
         // Shorter, and a database that refuses at once would be asked without a pause.
         config.probe_interval = config.probe_interval.max(Duration::from_millis(10));
         let position = Position::Closed { failures: 0 };
         let state = Mutex::new(State { epoch: Epoch(0), openings: 0, position });
-        Self { primary, make_memory, config, state, discarded: Arc::default() }
+        Self { primary, make_memory, config, journal, state, discarded: Arc::default() }
     }
 
     pub(super) fn primary(&self) -> &dyn Repositories {
         &*self.primary
     }
 
-    pub(super) const fn probe_interval(&self) -> Duration {
-        self.config.probe_interval
+    pub(super) fn journal(&self) -> Option<&Arc<Journal>> {
+        self.journal.as_ref()
+    }
+
+    pub(super) const fn replay_patience(&self) -> Duration {
+        self.config.replay_patience
+    }
+
+    /// When to probe after a failure now: several processes do not ask all at once.
+    pub(super) fn next_probe(&self) -> Instant {
+        // 0 to 400 thousandths. Each `RandomState` has keys of its own: chance enough to spread probes.
+        let chance = RandomState::new().hash_one(0_u8) % 401;
+        let thousandths = u32::try_from(chance).unwrap_or_default() + 800;
+        Instant::now() + self.config.probe_interval * thousandths / 1000
     }
 
     pub(super) fn epoch(&self) -> Epoch {
         self.state().epoch
     }
 
-    /// Where a call that begins now goes.
-    pub(super) fn route(self: &Arc<Self>) -> Route {
-        let (epoch, outage) = {
-            let state = self.state();
-            match &state.position {
-                Position::Closed { .. } => return Route::Primary(state.epoch),
-                Position::Open(outage) => (state.epoch, Arc::clone(outage)),
-            }
+    /// How it stands, looked at with the circuit held still: `look` must not wait.
+    pub(super) fn standing<T>(self: &Arc<Self>, look: impl FnOnce(Standing) -> T) -> T {
+        let state = self.state();
+        let epoch = state.epoch;
+        let (standing, open) = match &state.position {
+            Position::Closed { .. } => (Standing::Closed(epoch), None),
+            Position::Open(outage) => (Standing::Open(Arc::clone(outage)), Some(Arc::clone(outage))),
+            Position::Replaying(_) => (Standing::Replaying(epoch), None),
         };
-        Prober::ensure(self, &outage, epoch);
-        Route::Outage(outage)
+        let seen = look(standing);
+        drop(state);
+        if let Some(outage) = open {
+            Prober::ensure(self, &outage, epoch);
+        }
+        seen
     }
 
-    /// The outage, where there is one.
+    /// The outage, where the circuit is open.
     pub(super) fn outage(&self) -> Option<Arc<Outage>> {
         match &self.state().position {
-            Position::Closed { .. } => None,
+            Position::Closed { .. } | Position::Replaying(_) => None,
             Position::Open(outage) => Some(Arc::clone(outage)),
         }
     }
@@ -125,47 +148,156 @@ impl Circuit {
             (Position::Closed { failures }, Sign::Gone(reason)) => {
                 *failures += 1;
                 if *failures >= self.config.failures_to_open.get() {
-                    self.open(state, reason);
+                    let outage = self.begin_outage(reason);
+                    self.open(state, &outage);
                 }
             }
             // Calls that are not probes have been given no such epoch.
-            (Position::Open(_), Sign::Alive) if error.is_none() => Self::close(state),
+            (Position::Open(outage), Sign::Alive) if error.is_none() => match &self.journal {
+                Some(journal) if !journal.is_drained() => {
+                    let outage = Arc::clone(outage);
+                    self.replay(state, &outage, journal);
+                }
+                _ => self.close(state),
+            },
             (Position::Open(outage), Sign::Gone(reason)) => outage.watch().last_failure = reason,
-            (_, Sign::None) | (Position::Open(_), Sign::Alive) => {}
+            (Position::Replaying(outage), Sign::Gone(reason)) => {
+                let outage = self.reopened(outage, reason);
+                self.open(state, &outage);
+            }
+            (_, Sign::None) | (Position::Open(_) | Position::Replaying(_), Sign::Alive) => {}
         }
     }
 
-    fn open(self: &Arc<Self>, mut state: MutexGuard<'_, State>, last_failure: String) {
-        tracing::warn!(
-            failures = self.config.failures_to_open.get(),
-            mode = ?self.config.mode,
-            last_failure,
-            "the database does not answer: the circuit is open"
-        );
-        let next_probe = Instant::now() + self.config.probe_interval;
-        let watch = Watch { next_probe, is_probing: false, has_prober: false, last_failure };
-        let discarded = Arc::clone(&self.discarded);
-        let outage = Arc::new(Outage::new(self.config.mode, &self.make_memory, watch, discarded));
+    /// Begins open: an earlier process left a backlog. The first probe is made at once.
+    pub(super) async fn begin_open(self: &Arc<Self>, entries: Vec<JournalEntry>) {
+        let outage = self.begin_outage("operations of an earlier start wait in the journal".to_owned());
+        outage.remember(entries).await;
+        outage.watch().next_probe = Instant::now();
+        self.open(self.state(), &outage);
+    }
+
+    /// The replay of `epoch` cannot go on.
+    pub(super) fn stop_replay(self: &Arc<Self>, epoch: Epoch, error: &RepositoryError) {
+        let state = self.state();
+        if let Position::Replaying(outage) = &state.position
+            && state.epoch == epoch
+        {
+            let outage = self.reopened(outage, error.to_string());
+            self.open(state, &outage);
+        }
+    }
+
+    /// The task that replays in `epoch` is gone, perhaps with its runtime: the next call probes again.
+    pub(super) fn abandon_replay(&self, epoch: Epoch) {
+        let mut state = self.state();
+        if let Position::Replaying(outage) = &state.position
+            && state.epoch == epoch
+        {
+            let outage = self.reopened(outage, "the replay was given up".to_owned());
+            state.epoch.0 += 1;
+            state.position = Position::Open(outage);
+        }
+    }
+
+    /// Closes, if nothing is left to be replayed.
+    pub(super) fn close_drained(&self, epoch: Epoch) -> bool {
+        let state = self.state();
+        let is_drained = self.journal.as_ref().is_none_or(|journal| journal.is_drained());
+        let closes = state.epoch == epoch && is_drained;
+        if closes {
+            self.close(state);
+        }
+        closes
+    }
+
+    /// Something may be in the journal that a closed circuit would leave there: an operator put it back.
+    pub(super) fn replay_again(self: &Arc<Self>) {
+        let state = self.state();
+        if let Position::Closed { .. } = &state.position
+            && let Some(journal) = &self.journal
+        {
+            let outage = self.begin_outage("it was not asked".to_owned());
+            self.replay(state, &outage, journal);
+        }
+    }
+
+    fn begin_outage(&self, last_failure: String) -> Arc<Outage> {
+        let watch = Watch { next_probe: self.next_probe(), is_probing: false, prober: None, last_failure };
+        let (mode, discarded) = (self.config.mode, Arc::clone(&self.discarded));
+        Arc::new(Outage::new(mode, &self.make_memory, self.journal.clone(), watch, discarded))
+    }
+
+    /// The same outage goes on.
+    fn reopened(&self, outage: &Arc<Outage>, last_failure: String) -> Arc<Outage> {
+        let mut watch = outage.watch();
+        watch.next_probe = self.next_probe();
+        watch.last_failure = last_failure;
+        drop(watch);
+        Arc::clone(outage)
+    }
+
+    fn open(self: &Arc<Self>, mut state: MutexGuard<'_, State>, outage: &Arc<Outage>) {
         state.epoch.0 += 1;
         state.openings += 1;
-        state.position = Position::Open(Arc::clone(&outage));
+        state.position = Position::Open(Arc::clone(outage));
         let epoch = state.epoch;
         drop(state);
-        Prober::ensure(self, &outage, epoch);
+        tracing::warn!(
+            mode = ?self.config.mode,
+            entries = self.backlog().entries,
+            last_failure = outage.watch().last_failure,
+            "the database does not answer: the circuit is open"
+        );
+        self.wake();
+        Prober::ensure(self, outage, epoch);
     }
 
-    fn close(mut state: MutexGuard<'_, State>) {
+    fn replay(
+        self: &Arc<Self>,
+        mut state: MutexGuard<'_, State>,
+        outage: &Arc<Outage>,
+        journal: &Arc<Journal>,
+    ) {
+        state.epoch.0 += 1;
+        state.position = Position::Replaying(Arc::clone(outage));
+        let epoch = state.epoch;
+        drop(state);
+        let open_ms = Instant::now().duration_since(outage.since()).as_millis();
+        let Backlog { entries, conflicts, .. } = self.backlog();
+        tracing::info!(open_ms, entries, conflicts, "the database answers again: the journal is replayed");
+        Replayer::start(self, Arc::clone(journal), outage, epoch);
+    }
+
+    fn close(&self, mut state: MutexGuard<'_, State>) {
         state.epoch.0 += 1;
         let was = std::mem::replace(&mut state.position, Position::Closed { failures: 0 });
+        if let Some(journal) = &self.journal {
+            journal.mend();
+        }
         drop(state);
-        if let Position::Open(outage) = was {
+        self.wake();
+        if let Position::Open(outage) | Position::Replaying(outage) = was {
             outage.end();
         }
+    }
+
+    /// Who waits for a conversation to be replayed looks again.
+    fn wake(&self) {
+        if let Some(journal) = &self.journal {
+            journal.wake();
+        }
+    }
+
+    fn backlog(&self) -> Backlog {
+        self.journal.as_ref().map(|journal| journal.count().0).unwrap_or_default()
     }
 
     pub(super) fn status(&self) -> FallbackStatus {
         let now = Instant::now();
         let state = self.state();
+        let (backlog, replayed, refused) =
+            self.journal.as_ref().map(|journal| journal.count()).unwrap_or_default();
         let mut status = FallbackStatus {
             mode: self.config.mode,
             state: CircuitState::Closed,
@@ -174,13 +306,23 @@ impl Circuit {
             volatile: VolatileCount::default(),
             discarded: *self.discarded.lock().unwrap_or_else(PoisonError::into_inner),
             openings: state.openings,
+            backlog,
+            replayed,
+            refused,
         };
-        if let Position::Open(outage) = &state.position {
-            let watch = outage.watch();
-            status.state = if watch.is_probing { CircuitState::HalfOpen } else { CircuitState::Open };
-            status.open_for = Some(now.duration_since(outage.since()));
-            status.next_probe_in = Some(watch.next_probe.saturating_duration_since(now));
-            status.volatile = outage.count();
+        match &state.position {
+            Position::Closed { .. } => {}
+            Position::Open(outage) => {
+                let watch = outage.watch();
+                status.state = if watch.is_probing { CircuitState::HalfOpen } else { CircuitState::Open };
+                status.open_for = Some(now.duration_since(outage.since()));
+                status.next_probe_in = Some(watch.next_probe.saturating_duration_since(now));
+                status.volatile = outage.count();
+            }
+            Position::Replaying(outage) => {
+                status.state = CircuitState::Replaying;
+                status.open_for = Some(now.duration_since(outage.since()));
+            }
         }
         status
     }

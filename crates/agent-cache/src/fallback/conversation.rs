@@ -1,41 +1,46 @@
-//! Conversations through the fallback: only here can a volatile one begin.
+//! Conversations through the fallback: only here can one begin that the primary does not have.
 
 #![deny(clippy::missing_trait_methods)]
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use futures_util::StreamExt;
-use futures_util::future::ready;
 use futures_util::stream::{self, BoxStream};
+use futures_util::{StreamExt, TryStreamExt};
 use lcs_domain::repository::RepositoryResult;
 use lcs_domain::{
     Conversation, ConversationId, ConversationPage, ConversationRepository, ConversationSummary,
-    ConversationUpdate, Durability, Head, ListConversations, ListSummaries, NewConversation, NewTurn,
-    RepositoryError, UserId,
+    ConversationUpdate, Durability, Head, ListConversations, ListSummaries, NewConversation, NewTurn, UserId,
 };
 
 use super::Fallback;
-use super::circuit::Route;
+use super::journal::Line;
 use super::outage::Outage;
+use super::route::{Route, StandIn, Subject, WriteRoute};
 
 #[async_trait]
 impl ConversationRepository for Fallback {
     async fn create(&self, user_id: UserId, new: NewConversation) -> RepositoryResult<Conversation> {
-        match self.circuit.route() {
-            Route::Primary(epoch) => {
+        let line = Line { user_id, conversation_id: new.conversation_id };
+        // A conversation of the same external id may be among what is being replayed, and came first.
+        let subject = match new.external_id {
+            Some(_) => Subject::User(user_id),
+            None => Subject::Conversation(line),
+        };
+        let stand_in = match self.circuit.route_write(subject, line).await? {
+            WriteRoute::Primary(epoch) => {
                 let create = self.primary.conversations().create(user_id, new.clone());
                 let result = self.watched(epoch, create).await;
-                // Definitely not applied, so memory may take it. An unknown outcome is the caller's to know.
-                if matches!(result, Err(RepositoryError::Unavailable { .. }))
-                    && let Some(outage) = self.circuit.outage()
-                    && outage.volatile().is_some()
-                {
-                    return begin(&outage, user_id, new).await;
+                match self.circuit.route_failed(line, result.as_ref().err()) {
+                    Some(stand_in) => stand_in,
+                    None => return result,
                 }
-                result
             }
-            Route::Outage(outage) => begin(&outage, user_id, new).await,
+            WriteRoute::StandIn(stand_in) => stand_in,
+        };
+        match stand_in {
+            StandIn::Journal(intake) => intake.create(new).await,
+            StandIn::Outage(outage) => begin(&outage, user_id, new).await,
         }
     }
 
@@ -46,7 +51,7 @@ impl ConversationRepository for Fallback {
         new: NewConversation,
         turns: Vec<NewTurn>,
     ) -> RepositoryResult<Conversation> {
-        match self.circuit.route() {
+        match self.circuit.route(Subject::User(user_id)).await? {
             Route::Primary(epoch) => {
                 self.watched(epoch, self.primary.conversations().adopt(user_id, new, turns)).await
             }
@@ -57,7 +62,7 @@ impl ConversationRepository for Fallback {
     }
 
     async fn was_deleted(&self, user_id: UserId, id: ConversationId) -> RepositoryResult<bool> {
-        match self.circuit.route() {
+        match self.circuit.route(Subject::conversation(user_id, id)).await? {
             Route::Primary(epoch) => {
                 self.watched(epoch, self.primary.conversations().was_deleted(user_id, id)).await
             }
@@ -68,30 +73,31 @@ impl ConversationRepository for Fallback {
     }
 
     async fn get(&self, user_id: UserId, id: ConversationId) -> RepositoryResult<Option<Conversation>> {
-        match self.circuit.route() {
+        match self.circuit.route(Subject::conversation(user_id, id)).await? {
             Route::Primary(epoch) => self.watched(epoch, self.primary.conversations().get(user_id, id)).await,
             Route::Outage(outage) => {
                 let (store, _) = outage.conversation(user_id, id)?;
-                Ok(store.conversations().get(user_id, id).await?.map(volatile))
+                let found = store.conversations().get(user_id, id).await?;
+                Ok(found.map(|found| Conversation { durability: outage.durability(), ..found }))
             }
         }
     }
 
     async fn head(&self, user_id: UserId, id: ConversationId) -> RepositoryResult<Option<Head>> {
-        match self.circuit.route() {
+        match self.circuit.route(Subject::conversation(user_id, id)).await? {
             Route::Primary(epoch) => {
                 self.watched(epoch, self.primary.conversations().head(user_id, id)).await
             }
             Route::Outage(outage) => {
                 let (store, _) = outage.conversation(user_id, id)?;
                 let head = store.conversations().head(user_id, id).await?;
-                Ok(head.map(|head| Head { durability: Durability::Volatile, ..head }))
+                Ok(head.map(|head| Head { durability: outage.durability(), ..head }))
             }
         }
     }
 
     async fn list(&self, user_id: UserId, list: ListConversations) -> RepositoryResult<ConversationPage> {
-        match self.circuit.route() {
+        match self.circuit.route(Subject::User(user_id)).await? {
             Route::Primary(epoch) => {
                 self.watched(epoch, self.primary.conversations().list(user_id, list)).await
             }
@@ -105,25 +111,26 @@ impl ConversationRepository for Fallback {
         user_id: UserId,
         list: ListSummaries,
     ) -> BoxStream<'static, RepositoryResult<ConversationSummary>> {
-        match self.circuit.route() {
-            Route::Primary(epoch) => {
-                let circuit = Arc::clone(&self.circuit);
-                let mut is_observed = false;
-                let items = self.primary.conversations().summaries(user_id, list);
-                // The first row is a sign of life; those behind it say nothing more.
-                let observe = move |item: &RepositoryResult<ConversationSummary>| {
-                    if item.is_err() || !is_observed {
-                        circuit.observe(epoch, item.as_ref().err());
-                    }
-                    is_observed = true;
-                };
-                items.inspect(observe).boxed()
-            }
-            Route::Outage(outage) => {
-                let refusal = outage.refusal("a list would be incomplete before, try again then");
-                stream::once(ready(Err(refusal))).boxed()
-            }
-        }
+        let (circuit, primary) = (Arc::clone(&self.circuit), Arc::clone(&self.primary));
+        let items = async move {
+            let epoch = match circuit.route(Subject::User(user_id)).await? {
+                Route::Primary(epoch) => epoch,
+                Route::Outage(outage) => {
+                    return Err(outage.refusal("a list would be incomplete before, try again then"));
+                }
+            };
+            let mut is_observed = false;
+            let items = primary.conversations().summaries(user_id, list);
+            // The first row is a sign of life; those behind it say nothing more.
+            let observe = move |item: &RepositoryResult<ConversationSummary>| {
+                if item.is_err() || !is_observed {
+                    circuit.observe(epoch, item.as_ref().err());
+                }
+                is_observed = true;
+            };
+            Ok(items.inspect(observe))
+        };
+        stream::once(items).try_flatten().boxed()
     }
 
     async fn update(
@@ -132,11 +139,13 @@ impl ConversationRepository for Fallback {
         id: ConversationId,
         update: ConversationUpdate,
     ) -> RepositoryResult<Conversation> {
-        match self.circuit.route() {
-            Route::Primary(epoch) => {
+        let line = Line { user_id, conversation_id: id };
+        match self.circuit.route_write(Subject::Conversation(line), line).await? {
+            WriteRoute::Primary(epoch) => {
                 self.watched(epoch, self.primary.conversations().update(user_id, id, update)).await
             }
-            Route::Outage(outage) => {
+            WriteRoute::StandIn(StandIn::Journal(intake)) => intake.update(update).await,
+            WriteRoute::StandIn(StandIn::Outage(outage)) => {
                 let (store, _) = outage.conversation(user_id, id)?;
                 Ok(volatile(store.conversations().update(user_id, id, update).await?))
             }
@@ -144,7 +153,7 @@ impl ConversationRepository for Fallback {
     }
 
     async fn delete(&self, user_id: UserId, id: ConversationId) -> RepositoryResult<bool> {
-        match self.circuit.route() {
+        match self.circuit.route(Subject::conversation(user_id, id)).await? {
             Route::Primary(epoch) => {
                 self.watched(epoch, self.primary.conversations().delete(user_id, id)).await
             }

@@ -1,12 +1,14 @@
 //! A small store for the fallback's tests, whose answers can be spoilt and held back.
 
-use std::collections::HashMap;
+mod fuse;
+mod held;
+mod journal;
+
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use chrono::{DateTime, Utc};
 use futures_util::StreamExt as _;
 use futures_util::stream::{self, BoxStream};
 use lcs_domain::diagnostic::Finding;
@@ -14,12 +16,17 @@ use lcs_domain::repository::RepositoryResult;
 use lcs_domain::{
     AgentId, AgentState, AgentStateRepository, AppendTurn, Appended, BeginRequest, Begun, Capabilities,
     Conversation, ConversationId, ConversationPage, ConversationRepository, ConversationStatus,
-    ConversationSummary, ConversationUpdate, DiagnosticRepository, Durability, Entity, Head, Interruption,
+    ConversationSummary, ConversationUpdate, DiagnosticRepository, Durability, Head, Interruption,
     ListConversations, ListSummaries, NewConversation, NewTurn, PageLimit, PoolStatus, PurgeReport,
     Repositories, RepositoryError, RequestId, RequestRepository, RequestTarget, RetentionPolicy,
     RetentionRepository, SaveAgentState, Saved, Turn, TurnId, TurnPage, TurnRange, TurnRepository, UserId,
 };
 use tokio::sync::Semaphore;
+
+use self::held::{Tables, own};
+
+pub(super) use self::fuse::{Blow, Fuse};
+pub(super) use self::journal::FakeJournal;
 
 /// Says `durable` of everything, so that a test sees who says otherwise.
 #[derive(Default)]
@@ -28,13 +35,8 @@ pub(super) struct Fake {
     pub(super) pings: AtomicU64,
     fault: Mutex<Option<fn() -> RepositoryError>>,
     gate: Mutex<Option<Arc<Semaphore>>>,
-    held: Mutex<HashMap<ConversationId, Held>>,
-}
-
-struct Held {
-    conversation: Conversation,
-    turns: Vec<Turn>,
-    state: Option<AgentState>,
+    fuse: Arc<Fuse>,
+    held: Mutex<Tables>,
 }
 
 pub(super) fn unavailable() -> RepositoryError {
@@ -46,6 +48,11 @@ pub(super) fn outcome_unknown() -> RepositoryError {
 }
 
 impl Fake {
+    /// One whose steps are counted by `fuse`.
+    pub(super) fn with_fuse(fuse: Arc<Fuse>) -> Self {
+        Self { fuse, ..Self::default() }
+    }
+
     /// From now on every call fails so; `None`: none does.
     pub(super) fn fail_with(&self, fault: Option<fn() -> RepositoryError>) {
         *self.fault.lock().unwrap() = fault;
@@ -86,50 +93,56 @@ impl Fake {
         fault.map_or(Ok(()), |fault| Err(fault()))
     }
 
-    async fn enter(&self) -> RepositoryResult<MutexGuard<'_, HashMap<ConversationId, Held>>> {
+    async fn enter(&self) -> RepositoryResult<MutexGuard<'_, Tables>> {
         self.calls.fetch_add(1, Ordering::SeqCst);
         self.answer().await?;
+        self.fuse.before().await?;
         Ok(self.held.lock().unwrap())
     }
-}
 
-fn own(
-    held: &mut HashMap<ConversationId, Held>,
-    user_id: UserId,
-    id: ConversationId,
-) -> RepositoryResult<&mut Held> {
-    let own = held.get_mut(&id).filter(|held| held.conversation.user_id == user_id);
-    own.ok_or(RepositoryError::not_found(Entity::Conversation))
+    /// A write: all of it or nothing, and then the answer may be lost.
+    async fn write<T>(&self, write: impl FnOnce(&mut Tables) -> RepositoryResult<T>) -> RepositoryResult<T> {
+        let written = write(&mut *self.enter().await?);
+        self.fuse.behind().await?;
+        written
+    }
+
+    /// Makes a conversation whatever becomes of calls.
+    pub(super) fn create_now(&self, user_id: UserId, new: NewConversation) -> Conversation {
+        held::create(&mut self.held.lock().unwrap(), user_id, new).unwrap()
+    }
+
+    /// What it holds of turns and states, in words to compare.
+    pub(super) fn described(&self) -> Vec<String> {
+        let held = self.held.lock().unwrap();
+        let words = held.values().map(|held| {
+            let Conversation { conversation_id, status, topic_summary, .. } = &held.conversation;
+            let turns = held
+                .turns
+                .iter()
+                .map(|turn| format!("{}:{} {}", turn.turn_number, turn.turn_id, turn.metadata.as_json()));
+            let state = held.state.as_ref().map(|state| {
+                (
+                    state.revision,
+                    state.through_turn,
+                    state.current_state.as_ref().map(|json| json.as_json().to_owned()),
+                )
+            });
+            format!("{conversation_id} {status} {topic_summary:?} {:?} {state:?}", turns.collect::<Vec<_>>())
+        });
+        words.collect()
+    }
+
+    /// The turns of a conversation: which, and how they are marked.
+    pub(super) fn turns_of(&self, id: ConversationId) -> Vec<Turn> {
+        self.held.lock().unwrap().get(&id).map(|held| held.turns.clone()).unwrap_or_default()
+    }
 }
 
 #[async_trait]
 impl ConversationRepository for Fake {
     async fn create(&self, user_id: UserId, new: NewConversation) -> RepositoryResult<Conversation> {
-        let mut held = self.enter().await?;
-        if let Some(existing) = held.get(&new.conversation_id) {
-            let existing = existing.conversation.clone();
-            let again = new.made(user_id, &existing).then_some(existing);
-            return again.ok_or(RepositoryError::AlreadyExists { entity: Entity::Conversation });
-        }
-        let conversation = Conversation {
-            conversation_id: new.conversation_id,
-            user_id,
-            agent_id: new.agent_id,
-            model_id: new.model_id,
-            system_prompt: new.system_prompt,
-            created_at: DateTime::<Utc>::UNIX_EPOCH,
-            updated_at: DateTime::<Utc>::UNIX_EPOCH,
-            status: ConversationStatus::Active,
-            metadata: new.metadata,
-            turn_count: 0,
-            state_revision: 0,
-            topic_summary: new.topic_summary,
-            external_id: new.external_id,
-            durability: Durability::Durable,
-        };
-        let fresh = Held { conversation: conversation.clone(), turns: Vec::new(), state: None };
-        held.insert(new.conversation_id, fresh);
-        Ok(conversation)
+        self.write(|held| held::create(held, user_id, new)).await
     }
 
     /// Without its turns.
@@ -186,10 +199,7 @@ impl ConversationRepository for Fake {
         id: ConversationId,
         update: ConversationUpdate,
     ) -> RepositoryResult<Conversation> {
-        let mut held = self.enter().await?;
-        let held = own(&mut held, user_id, id)?;
-        held.conversation.topic_summary = update.topic_summary.flatten();
-        Ok(held.conversation.clone())
+        self.write(|held| held::update(held, user_id, id, update)).await
     }
 
     async fn delete(&self, user_id: UserId, id: ConversationId) -> RepositoryResult<bool> {
@@ -202,30 +212,7 @@ impl ConversationRepository for Fake {
 #[async_trait]
 impl TurnRepository for Fake {
     async fn append(&self, user_id: UserId, append: AppendTurn) -> RepositoryResult<Appended> {
-        let mut held = self.enter().await?;
-        let held = own(&mut held, user_id, append.conversation_id)?;
-        let before = held.turns.iter().find(|turn| turn.turn_id == append.turn.turn_id());
-        let replayed = before.map(|turn| turn.turn_number);
-        if replayed.is_none() {
-            held.conversation.turn_count += 1;
-            held.turns.push(Turn {
-                turn_id: append.turn.turn_id(),
-                conversation_id: append.conversation_id,
-                turn_number: held.conversation.turn_count,
-                input_messages: append.turn.input_messages().clone(),
-                output_message: append.turn.output_message().cloned(),
-                started_at: append.turn.started_at(),
-                completed_at: append.turn.completed_at(),
-                metadata: append.turn.metadata().clone(),
-            });
-            held.conversation.state_revision += u64::from(append.agent_state.is_some());
-        }
-        Ok(Appended {
-            turn_number: Some(replayed.unwrap_or(held.conversation.turn_count)),
-            state_revision: held.conversation.state_revision,
-            replayed: replayed.is_some(),
-            durability: Durability::Durable,
-        })
+        self.write(|held| held::append(held, user_id, append)).await
     }
 
     async fn get(
@@ -271,23 +258,7 @@ impl AgentStateRepository for Fake {
     }
 
     async fn save(&self, user_id: UserId, save: SaveAgentState) -> RepositoryResult<Saved> {
-        let mut held = self.enter().await?;
-        let held = own(&mut held, user_id, save.conversation_id)?;
-        held.conversation.state_revision += 1;
-        let revision = held.conversation.state_revision;
-        held.state = Some(AgentState {
-            agent_id: save.agent_id,
-            conversation_id: save.conversation_id,
-            user_id,
-            agent_config: save.agent_config.unwrap(),
-            current_state: save.current_state,
-            created_at: DateTime::<Utc>::UNIX_EPOCH,
-            updated_at: DateTime::<Utc>::UNIX_EPOCH,
-            revision,
-            through_turn: save.through_turn,
-            durability: Durability::Durable,
-        });
-        Ok(Saved { revision, durability: Durability::Durable })
+        self.write(|held| held::save(held, user_id, save)).await
     }
 
     async fn delete(&self, user_id: UserId, agent_id: AgentId) -> RepositoryResult<bool> {
@@ -374,7 +345,8 @@ impl Repositories for Fake {
 
     async fn ping(&self) -> RepositoryResult<()> {
         self.pings.fetch_add(1, Ordering::SeqCst);
-        self.answer().await
+        self.answer().await?;
+        self.fuse.before().await
     }
 
     fn capabilities(&self) -> Capabilities {

@@ -6,9 +6,11 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use lcs_domain::{AgentId, ConversationId, Repositories, RepositoryError, UserId};
+use lcs_domain::{AgentId, ConversationId, Durability, Repositories, RepositoryError, UserId};
 use tokio::time::Instant;
 
+use super::circuit::Epoch;
+use super::journal::Journal;
 use super::volatile::Volatile;
 use super::{FallbackMode, MakeMemory, VolatileCount};
 
@@ -18,6 +20,8 @@ pub(super) struct Outage {
     until: OnceLock<Instant>,
     /// `None` where the mode keeps nothing.
     volatile: Option<Volatile>,
+    /// Where what is in memory is journaled too.
+    journal: Option<Arc<Journal>>,
     watch: Mutex<Watch>,
     discarded: Arc<Mutex<VolatileCount>>,
 }
@@ -26,8 +30,9 @@ pub(super) struct Outage {
 pub(super) struct Watch {
     pub(super) next_probe: Instant,
     pub(super) is_probing: bool,
-    /// Whether a task probes. False again where its runtime went down: the next call starts another.
-    pub(super) has_prober: bool,
+    /// The epoch that a task probes for. `None` again where its runtime went down: the next call starts
+    /// another.
+    pub(super) prober: Option<Epoch>,
     pub(super) last_failure: String,
 }
 
@@ -35,14 +40,16 @@ impl Outage {
     pub(super) fn new(
         mode: FallbackMode,
         make: &MakeMemory,
+        journal: Option<Arc<Journal>>,
         watch: Watch,
         discarded: Arc<Mutex<VolatileCount>>,
     ) -> Self {
         let volatile = match mode {
             FallbackMode::Refuse => None,
-            FallbackMode::Memory => Some(Volatile::new(Arc::clone(make))),
+            FallbackMode::Memory | FallbackMode::Journal => Some(Volatile::new(Arc::clone(make))),
         };
-        Self { since: Instant::now(), until: OnceLock::new(), volatile, watch: Mutex::new(watch), discarded }
+        let watch = Mutex::new(watch);
+        Self { since: Instant::now(), until: OnceLock::new(), volatile, journal, watch, discarded }
     }
 
     pub(super) const fn since(&self) -> Instant {
@@ -58,8 +65,21 @@ impl Outage {
         self.until.get_or_init(Instant::now);
     }
 
+    /// What is in memory only.
     pub(super) fn count(&self) -> VolatileCount {
-        self.volatile.as_ref().map(Volatile::count).unwrap_or_default()
+        match (&self.volatile, &self.journal) {
+            (Some(volatile), None) => volatile.count(),
+            _ => VolatileCount::default(),
+        }
+    }
+
+    /// How durable what is answered from memory is.
+    pub(super) const fn durability(&self) -> Durability {
+        if self.journal.is_some() { Durability::Journaled } else { Durability::Volatile }
+    }
+
+    pub(super) const fn journal(&self) -> Option<&Arc<Journal>> {
+        self.journal.as_ref()
     }
 
     /// What takes new conversations, where the mode keeps them.
@@ -110,15 +130,30 @@ impl Outage {
             watch.next_probe.saturating_duration_since(now).as_secs_f64(),
         ))
     }
-}
 
-impl Drop for Outage {
-    fn drop(&mut self) {
-        let count = self.count();
-        *self.discarded.lock().unwrap_or_else(PoisonError::into_inner) += count;
-        let VolatileCount { conversations, turns, agent_states } = count;
+    fn log(&self) {
         let until = self.until.get();
         let open_ms = until.copied().unwrap_or_else(Instant::now).duration_since(self.since).as_millis();
+        if let Some(journal) = &self.journal {
+            let (backlog, replayed, refused) = journal.count();
+            if until.is_some() {
+                tracing::info!(
+                    open_ms,
+                    replayed,
+                    refused,
+                    conflicts = backlog.conflicts,
+                    "the journal is in the database: the circuit is closed"
+                );
+            } else {
+                tracing::warn!(
+                    open_ms,
+                    entries = backlog.entries,
+                    "stopped while the database was gone: what is in the journal waits there for the next start"
+                );
+            }
+            return;
+        }
+        let VolatileCount { conversations, turns, agent_states } = self.count();
         if until.is_some() {
             tracing::info!(
                 open_ms,
@@ -136,5 +171,12 @@ impl Drop for Outage {
                 "stopped while the database was gone: what was in memory only is discarded"
             );
         }
+    }
+}
+
+impl Drop for Outage {
+    fn drop(&mut self) {
+        *self.discarded.lock().unwrap_or_else(PoisonError::into_inner) += self.count();
+        self.log();
     }
 }

@@ -22,7 +22,7 @@ pub(super) struct Prober {
 impl Prober {
     /// Starts the outage's prober, unless it has one.
     pub(super) fn ensure(circuit: &Arc<Circuit>, outage: &Arc<Outage>, epoch: Epoch) {
-        if std::mem::replace(&mut outage.watch().has_prober, true) {
+        if outage.watch().prober.replace(epoch) == Some(epoch) {
             return;
         }
         // Made here and moved in: a task that is dropped before it first runs gives its place back too.
@@ -55,7 +55,7 @@ impl Prober {
             let limit = PROBE_LIMIT.as_secs();
             Err(RepositoryError::unavailable(format!("it did not answer a ping within {limit} s")))
         });
-        self.set_probing(false, Some(Instant::now() + circuit.probe_interval()));
+        self.set_probing(false, Some(circuit.next_probe()));
         circuit.observe(self.epoch, ping.as_ref().err());
     }
 
@@ -72,8 +72,11 @@ impl Drop for Prober {
     fn drop(&mut self) {
         if let Some(outage) = self.outage.upgrade() {
             let mut watch = outage.watch();
-            watch.has_prober = false;
-            watch.is_probing = false;
+            // Another epoch's prober may have taken over meanwhile.
+            if watch.prober == Some(self.epoch) {
+                watch.prober = None;
+                watch.is_probing = false;
+            }
         }
     }
 }

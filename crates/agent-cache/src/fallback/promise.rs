@@ -2,6 +2,7 @@
 
 mod answer;
 mod circuit;
+mod journal;
 mod race;
 
 use std::sync::{Arc, Mutex};
@@ -63,7 +64,7 @@ impl Stage {
     /// The primary comes back, and the next probe closes the circuit.
     async fn recovery(&self) {
         self.primary.fail_with(None);
-        tokio::time::sleep(Duration::from_millis(1100)).await;
+        tokio::time::sleep(Duration::from_millis(1250)).await;
         assert!(self.fallback.status().open_for.is_none());
     }
 

@@ -9,13 +9,13 @@ use lcs_domain::repository::RepositoryResult;
 use lcs_domain::{BeginRequest, Begun, Interruption, RepositoryError, RequestId, RequestRepository, UserId};
 
 use super::Fallback;
-use super::circuit::Route;
 use super::outage::Outage;
+use super::route::{Route, Subject};
 
 #[async_trait]
 impl RequestRepository for Fallback {
     async fn begin(&self, user_id: UserId, begin: BeginRequest) -> RepositoryResult<Begun> {
-        match self.circuit.route() {
+        match self.circuit.route(Subject::Request).await? {
             Route::Primary(epoch) => {
                 let result = self.watched(epoch, self.primary.requests().begin(user_id, begin.clone())).await;
                 // As with a conversation: definitely not applied, so memory may take it.
@@ -36,7 +36,7 @@ impl RequestRepository for Fallback {
         requests: &[(UserId, RequestId)],
         lease: Duration,
     ) -> RepositoryResult<Vec<RequestId>> {
-        match self.circuit.route() {
+        match self.circuit.route(Subject::Request).await? {
             Route::Primary(epoch) => {
                 self.watched(epoch, self.primary.requests().renew(requests, lease)).await
             }
@@ -45,7 +45,7 @@ impl RequestRepository for Fallback {
     }
 
     async fn finish(&self, user_id: UserId, request_id: RequestId) -> RepositoryResult<()> {
-        match self.circuit.route() {
+        match self.circuit.route(Subject::Request).await? {
             Route::Primary(epoch) => {
                 self.watched(epoch, self.primary.requests().finish(user_id, request_id)).await
             }
@@ -54,7 +54,7 @@ impl RequestRepository for Fallback {
     }
 
     async fn abandon(&self, user_id: UserId, request_id: RequestId) -> RepositoryResult<()> {
-        match self.circuit.route() {
+        match self.circuit.route(Subject::Request).await? {
             Route::Primary(epoch) => {
                 self.watched(epoch, self.primary.requests().abandon(user_id, request_id)).await
             }
@@ -67,7 +67,7 @@ impl RequestRepository for Fallback {
         user_id: UserId,
         request_id: RequestId,
     ) -> RepositoryResult<Option<Interruption>> {
-        match self.circuit.route() {
+        match self.circuit.route(Subject::Request).await? {
             Route::Primary(epoch) => {
                 self.watched(epoch, self.primary.requests().interrupt(user_id, request_id)).await
             }

@@ -7,7 +7,7 @@ use lcs_domain::repository::RepositoryResult;
 use lcs_domain::{PageLimit, PurgeReport, RetentionPolicy, RetentionRepository};
 
 use super::Fallback;
-use super::circuit::Route;
+use super::route::{Route, Subject};
 
 /// What a refused operator is told.
 const REFUSED: &str = "nothing can be cleaned up before, try again then";
@@ -15,14 +15,14 @@ const REFUSED: &str = "nothing can be cleaned up before, try again then";
 #[async_trait]
 impl RetentionRepository for Fallback {
     async fn count_due(&self, policy: RetentionPolicy) -> RepositoryResult<u64> {
-        match self.circuit.route() {
+        match self.circuit.route(Subject::Everything).await? {
             Route::Primary(epoch) => self.watched(epoch, self.primary.retention().count_due(policy)).await,
             Route::Outage(outage) => Err(outage.refusal(REFUSED)),
         }
     }
 
     async fn purge_batch(&self, policy: RetentionPolicy, limit: PageLimit) -> RepositoryResult<PurgeReport> {
-        match self.circuit.route() {
+        match self.circuit.route(Subject::Everything).await? {
             Route::Primary(epoch) => {
                 self.watched(epoch, self.primary.retention().purge_batch(policy, limit)).await
             }
@@ -30,7 +30,7 @@ impl RetentionRepository for Fallback {
         }
     }
     async fn purge_requests(&self, limit: PageLimit) -> RepositoryResult<u64> {
-        match self.circuit.route() {
+        match self.circuit.route(Subject::Everything).await? {
             Route::Primary(epoch) => {
                 self.watched(epoch, self.primary.retention().purge_requests(limit)).await
             }

@@ -3,6 +3,8 @@
 use std::ops::AddAssign;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
+
 use super::FallbackMode;
 
 /// Whether calls are sent to the primary.
@@ -14,6 +16,9 @@ pub enum CircuitState {
     Open,
     /// They are not, and a probe is under way.
     HalfOpen,
+    /// The primary is back, and the journal is being replayed: calls are sent to it but for those about
+    /// what is still in the journal.
+    Replaying,
 }
 
 impl CircuitState {
@@ -24,6 +29,7 @@ impl CircuitState {
             Self::Closed => "closed",
             Self::Open => "open",
             Self::HalfOpen => "half_open",
+            Self::Replaying => "replaying",
         }
     }
 }
@@ -47,6 +53,17 @@ impl AddAssign for VolatileCount {
     }
 }
 
+/// What is in the journal, as far as this process knows.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Backlog {
+    /// Operations that were acknowledged and are not in the primary yet.
+    pub entries: u64,
+    /// When the oldest of them was taken, by the journal's clock; `None` where there is none.
+    pub oldest: Option<DateTime<Utc>>,
+    /// Operations that the primary refused at a replay, and that nobody has resolved.
+    pub conflicts: u64,
+}
+
 /// A snapshot of a fallback.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FallbackStatus {
@@ -54,9 +71,10 @@ pub struct FallbackStatus {
     pub mode: FallbackMode,
     /// Whether calls are sent to the primary.
     pub state: CircuitState,
-    /// How long the circuit has been open; `None` where it is closed.
+    /// How long the outage has lasted, its replay included; `None` where the circuit is closed.
     pub open_for: Option<Duration>,
-    /// How long until the next probe; `None` where the circuit is closed, zero where one is under way.
+    /// How long until the next probe; `None` where the circuit is closed or the journal is replayed, zero
+    /// where a probe is under way.
     pub next_probe_in: Option<Duration>,
     /// What is in memory only now.
     pub volatile: VolatileCount,
@@ -64,4 +82,10 @@ pub struct FallbackStatus {
     pub discarded: VolatileCount,
     /// How often the circuit has opened.
     pub openings: u64,
+    /// What is in the journal; nothing in the modes that have none.
+    pub backlog: Backlog,
+    /// Operations of the journal that have reached the primary, in this process's time.
+    pub replayed: u64,
+    /// Operations, and agent states of turns, that the primary refused at a replay, in this process's time.
+    pub refused: u64,
 }

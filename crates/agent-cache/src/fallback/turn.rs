@@ -10,15 +10,27 @@ use lcs_domain::{
 };
 
 use super::Fallback;
-use super::circuit::Route;
+use super::journal::Line;
+use super::route::{Route, StandIn, Subject, WriteRoute};
 
 #[async_trait]
 impl TurnRepository for Fallback {
     async fn append(&self, user_id: UserId, append: AppendTurn) -> RepositoryResult<Appended> {
-        match self.circuit.route() {
-            Route::Primary(epoch) => self.watched(epoch, self.primary.turns().append(user_id, append)).await,
-            Route::Outage(outage) => {
-                let id = append.conversation_id;
+        let id = append.conversation_id;
+        let line = Line { user_id, conversation_id: id };
+        let stand_in = match self.circuit.route_write(Subject::Conversation(line), line).await? {
+            WriteRoute::Primary(epoch) => {
+                let result = self.watched(epoch, self.primary.turns().append(user_id, append.clone())).await;
+                match self.circuit.route_failed(line, result.as_ref().err()) {
+                    Some(stand_in) => stand_in,
+                    None => return result,
+                }
+            }
+            WriteRoute::StandIn(stand_in) => stand_in,
+        };
+        match stand_in {
+            StandIn::Journal(intake) => intake.append(append).await,
+            StandIn::Outage(outage) => {
                 let (store, volatile) = outage.conversation(user_id, id)?;
                 let appended = store.turns().append(user_id, append).await?;
                 volatile.note_appended(id, &appended);
@@ -33,13 +45,17 @@ impl TurnRepository for Fallback {
         id: ConversationId,
         turn_id: TurnId,
     ) -> RepositoryResult<Option<Turn>> {
-        match self.circuit.route() {
+        match self.circuit.route(Subject::conversation(user_id, id)).await? {
             Route::Primary(epoch) => {
                 self.watched(epoch, self.primary.turns().get(user_id, id, turn_id)).await
             }
             Route::Outage(outage) => {
-                let (store, _) = outage.conversation(user_id, id)?;
-                store.turns().get(user_id, id, turn_id).await
+                let line = Line { user_id, conversation_id: id };
+                match outage.conversation(user_id, id) {
+                    Ok((store, _)) => store.turns().get(user_id, id, turn_id).await,
+                    // Only that it is there can be known: a turn that is not in the journal may be stored.
+                    Err(refusal) => outage.journaled_turn(line, turn_id).await?.map(Some).ok_or(refusal),
+                }
             }
         }
     }
@@ -51,14 +67,14 @@ impl TurnRepository for Fallback {
         range: TurnRange,
         limit: PageLimit,
     ) -> RepositoryResult<Option<TurnPage>> {
-        match self.circuit.route() {
+        match self.circuit.route(Subject::conversation(user_id, id)).await? {
             Route::Primary(epoch) => {
                 self.watched(epoch, self.primary.turns().page(user_id, id, range, limit)).await
             }
             Route::Outage(outage) => {
                 let (store, _) = outage.conversation(user_id, id)?;
                 let page = store.turns().page(user_id, id, range, limit).await?;
-                Ok(page.map(|page| TurnPage { durability: Durability::Volatile, ..page }))
+                Ok(page.map(|page| TurnPage { durability: outage.durability(), ..page }))
             }
         }
     }

@@ -1,6 +1,6 @@
 //! What is kept in memory for the time of one outage, and the ledger of it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use std::sync::Arc;
@@ -23,6 +23,8 @@ pub(super) struct Volatile {
 struct Ledger {
     conversations: HashMap<ConversationId, Record>,
     agents: HashMap<AgentId, ConversationId>,
+    /// They are in the store, and are not what they are there.
+    forgotten: HashSet<(UserId, ConversationId)>,
 }
 
 struct Record {
@@ -76,6 +78,20 @@ impl Volatile {
         if let Some(record) = self.ledger().conversations.get_mut(&id) {
             record.has_state = true;
         }
+    }
+
+    /// This user's conversation is not what is in memory any more, if it ever was: from now on it is as
+    /// unknown as any other.
+    pub(super) fn forget(&self, user_id: UserId, id: ConversationId) {
+        let mut ledger = self.ledger();
+        if ledger.conversations.get(&id).is_some_and(|record| record.user_id == user_id) {
+            ledger.conversations.remove(&id);
+        }
+        ledger.forgotten.insert((user_id, id));
+    }
+
+    pub(super) fn has_forgotten(&self, user_id: UserId, id: ConversationId) -> bool {
+        self.ledger().forgotten.contains(&(user_id, id))
     }
 
     pub(super) fn count(&self) -> VolatileCount {

@@ -1,5 +1,7 @@
 //! `doctor`: every check, what it found, and what to do about it.
 
+mod journal;
+
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -28,6 +30,8 @@ pub(super) async fn run(context: Context) -> Result<ExitCode> {
             .await
             .unwrap_or_else(|error| vec![unreachable(error)]),
     };
+    let mut findings = findings;
+    findings.extend(journal::examine(&context.configuration.journal.folder).await);
     let mut output = context.output;
     let worst = findings.iter().map(|finding| finding.severity).max().unwrap_or(Severity::Ok);
     let healthy = worst < Severity::Error;

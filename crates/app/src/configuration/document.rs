@@ -37,6 +37,7 @@ section!(Persistence {
     conversation_retention_days: Value = "conversation_retention_days",
     enable_archival: Value = "enable_archival",
     fallback: Option<Fallback> = "fallback",
+    require_database_at_start: Value = "require_database_at_start",
     max_document_bytes: Value = "max_document_bytes",
     recent_turns: Value = "recent_turns",
     service: Option<Service> = "service",
@@ -67,6 +68,10 @@ section!(Fallback {
     mode: Value = "mode",
     failures_to_open: Value = "failures_to_open",
     probe_interval_seconds: Value = "probe_interval_seconds",
+    journal_path: Value = "journal_path",
+    journal_max_entries: Value = "journal_max_entries",
+    journal_max_bytes: Value = "journal_max_bytes",
+    journal_max_age_seconds: Value = "journal_max_age_seconds",
 });
 
 section!(Service {

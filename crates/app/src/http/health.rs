@@ -115,8 +115,9 @@ impl Service {
         };
         let is_there = database.status == Status::Healthy && migrations.status == Status::Healthy;
         let fallback = self.fallback_status();
-        // In this mode new conversations are taken without a database, and said to be volatile.
-        let goes_on = self.manager().fallback_status().mode == FallbackMode::Memory;
+        // In these modes it goes on without a database, and says in each answer how durable that is.
+        let mode = self.manager().fallback_status().mode;
+        let goes_on = matches!(mode, FallbackMode::Memory | FallbackMode::Journal);
         let overall_status = match (is_there, fallback.status) {
             (true, Status::Healthy) => Status::Healthy,
             (true, _) => Status::Degraded,
@@ -171,19 +172,24 @@ impl Service {
 
     fn fallback_status(&self) -> ProviderStatus {
         let status = self.manager().fallback_status();
-        match status.state {
-            CircuitState::Closed => provider("fallback", Status::Healthy, "not in use"),
-            CircuitState::Open | CircuitState::HalfOpen => {
-                let volatile = status.volatile;
-                let message = format!(
-                    "in use for {:.0} s; in memory only: conversations {}, turns {}",
-                    status.open_for.unwrap_or_default().as_secs_f64(),
-                    volatile.conversations,
-                    volatile.turns
-                );
-                provider("fallback", Status::Degraded, &message)
-            }
+        if status.state == CircuitState::Closed {
+            return provider("fallback", Status::Healthy, "not in use");
         }
+        let kept = if status.mode == FallbackMode::Journal {
+            let backlog = status.backlog;
+            let oldest = backlog.oldest.map(|oldest| self.manager().clock().now() - oldest);
+            let oldest = oldest.map_or_else(String::new, |age| {
+                format!(", the oldest of them for {} s", age.num_seconds().max(0))
+            });
+            let is_replaying = status.state == CircuitState::Replaying;
+            let doing = if is_replaying { "being replayed from the journal" } else { "in the journal" };
+            format!("{doing}: {}{oldest}; conflicts {}", backlog.entries, backlog.conflicts)
+        } else {
+            let volatile = status.volatile;
+            format!("in memory only: conversations {}, turns {}", volatile.conversations, volatile.turns)
+        };
+        let seconds = status.open_for.unwrap_or_default().as_secs_f64();
+        provider("fallback", Status::Degraded, &format!("in use for {seconds:.0} s; {kept}"))
     }
 }
 

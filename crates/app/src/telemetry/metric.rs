@@ -81,10 +81,16 @@ metrics! {
     Counter "lcs_cache_removed_total" ["reason"] "Agents that left the cache: evicted, expired, or stale.";
     Gauge "lcs_cache_size" [] "Agents in the cache.";
     Gauge "lcs_cache_loading" [] "Agents that are being loaded.";
-    Gauge "lcs_fallback_state" ["state"] "1 for the state that the fallback is in: closed, open, or half_open.";
+    Gauge "lcs_fallback_state" ["state"] "1 for the state that the fallback is in: closed, open, half_open, or replaying.";
     Counter "lcs_fallback_openings_total" [] "How often the database was given up for gone.";
     Gauge "lcs_fallback_volatile" ["entity"] "What is in memory only: conversations, turns, agent_states.";
     Counter "lcs_fallback_discarded_total" ["entity"] "What was in memory only, and was discarded when the database was back.";
+    Gauge "lcs_journal_entries" [] "Operations in the journal that are not in the database yet.";
+    Gauge "lcs_journal_bytes" [] "How many bytes those take.";
+    Gauge "lcs_journal_oldest_age_seconds" [] "How long ago the oldest of them was taken; 0 where there is none.";
+    Gauge "lcs_journal_conflicts" [] "What the database refused when it was replayed, and nobody has decided about.";
+    Counter "lcs_journal_replayed_total" [] "Operations of the journal that have reached the database.";
+    Counter "lcs_journal_refused_total" [] "Operations, and agent states of turns, that the database refused when they were replayed.";
     Counter "lcs_retention_runs_total" ["outcome"] "Runs of the retention: done, busy where another replica was at it, or failed.";
     Counter "lcs_retention_purged_total" ["reason"] "Conversations that it removed: expired, deleted, or erased.";
     Gauge "lcs_retention_last_run_timestamp_seconds" [] "When its last run ended, done or busy; 0 before the first.";

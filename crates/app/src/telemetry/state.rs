@@ -27,11 +27,14 @@ pub(super) fn begin(now: DateTime<Utc>) {
 }
 
 pub(super) fn look(manager: &PersistenceManager) {
+    let status = manager.fallback_status();
+    let bytes = manager.journal().map_or(0, |journal| journal.last_status().bytes);
+    journal(&status, bytes, manager.clock().now());
     if let Some(status) = manager.repositories().pool_status() {
         pool(&status);
     }
     cache(&manager.agent_manager().cache_metrics());
-    fallback(&manager.fallback_status());
+    fallback(&status);
 }
 
 fn pool(status: &PoolStatus) {
@@ -70,7 +73,7 @@ fn cache(metrics: &CacheMetrics) {
 }
 
 fn fallback(status: &FallbackStatus) {
-    for state in [CircuitState::Closed, CircuitState::Open, CircuitState::HalfOpen] {
+    for state in [CircuitState::Closed, CircuitState::Open, CircuitState::HalfOpen, CircuitState::Replaying] {
         let is_it = u32::from(status.state == state);
         gauge!("lcs_fallback_state", "state" => state.as_str()).set(is_it);
     }
@@ -82,6 +85,16 @@ fn fallback(status: &FallbackStatus) {
     for (entity, count) in entities(status.discarded) {
         counter!("lcs_fallback_discarded_total", "entity" => entity).absolute(count);
     }
+}
+
+fn journal(status: &FallbackStatus, bytes: u64, now: DateTime<Utc>) {
+    set("lcs_journal_entries", status.backlog.entries);
+    set("lcs_journal_bytes", bytes);
+    set("lcs_journal_conflicts", status.backlog.conflicts);
+    let age = status.backlog.oldest.and_then(|oldest| (now - oldest).to_std().ok()).unwrap_or_default();
+    gauge!("lcs_journal_oldest_age_seconds").set(age.as_secs_f64());
+    counter!("lcs_journal_replayed_total").absolute(status.replayed);
+    counter!("lcs_journal_refused_total").absolute(status.refused);
 }
 
 const fn entities(count: VolatileCount) -> [(&'static str, u64); 3] {

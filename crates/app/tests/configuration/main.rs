@@ -9,7 +9,9 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use lcs_agent_cache::FallbackMode;
 use lcs_app::configuration::{Configuration, ConfigurationError, StoreConfiguration};
+use lcs_storage::journal::JournalLimits;
 use lcs_storage::postgres::{PostgresConfig, SslMode};
 use lcs_storage::sqlite::{SqliteConfig, SqliteFile};
 use secrecy::{ExposeSecret, SecretString};
@@ -217,7 +219,15 @@ persistence:
   enable_rehydration: maybe
   conversation_retention_days: 40000
   enable_archival: true
-  fallback: {mode: journal, failures_to_open: 0, probe_interval_seconds: 0}
+  fallback:
+    mode: ledger
+    failures_to_open: 0
+    probe_interval_seconds: 0
+    journal_path: ~/journal
+    journal_max_entries: 0
+    journal_max_bytes: 1
+    journal_max_age_seconds: a day
+  require_database_at_start: perhaps
   max_document_bytes: 1
   recent_turns: 201
   service:
@@ -261,10 +271,15 @@ persistence:
         "max_document_bytes",
         "recent_turns",
         "enable_archival",
-        "enable_rehydration",
         "fallback.mode",
         "fallback.failures_to_open",
         "fallback.probe_interval_seconds",
+        "fallback.journal_path",
+        "fallback.journal_max_entries",
+        "fallback.journal_max_bytes",
+        "fallback.journal_max_age_seconds",
+        "enable_rehydration",
+        "require_database_at_start",
         "service.host",
         "service.port",
         "service.max_body_bytes",
@@ -292,6 +307,35 @@ persistence:
         ),
         "{problems:#?}"
     );
+}
+
+#[test]
+fn a_journal_is_kept_for_postgresql_where_nothing_else_is_said() {
+    let configuration = read(&database_with(&[])).unwrap();
+    assert_eq!(configuration.fallback.mode, FallbackMode::Journal);
+    assert!(configuration.journal.folder.ends_with("lcs-persistence/journal"));
+    assert_eq!(configuration.journal.limits, JournalLimits::default());
+    assert!(!configuration.require_database_at_start);
+    for kind in ["sqlite", "memory"] {
+        let fallback = |mode: &str| format!("persistence:\n  type: {kind}\n  fallback: {{{mode}}}\n");
+        assert_eq!(read(&fallback("")).unwrap().fallback.mode, FallbackMode::Refuse);
+        assert_eq!(
+            problems(&fallback("mode: journal")),
+            [
+                "persistence.fallback.mode: a journal is kept for PostgreSQL only: write refuse, or leave the key out"
+            ]
+        );
+    }
+    let yaml = format!(
+        "{}  require_database_at_start: true\n  fallback: {{journal_path: /var/lib/lcs, journal_max_entries: 7, \
+         journal_max_bytes: 1048576, journal_max_age_seconds: 60}}\n",
+        database_with(&[])
+    );
+    let configuration = read(&yaml).unwrap();
+    assert!(configuration.require_database_at_start);
+    assert_eq!(configuration.journal.folder, PathBuf::from("/var/lib/lcs"));
+    let limits = JournalLimits { max_entries: 7, max_bytes: 1_048_576, max_age: Duration::from_mins(1) };
+    assert_eq!(configuration.journal.limits, limits);
 }
 
 #[test]

@@ -13,28 +13,34 @@ use crate::client::Client;
 use crate::process::{CANARY, Place, until};
 
 /// A call that finds the database gone is tried again for some seconds: let one be enough.
-const OPENS_AT_ONCE: &str = "fallback:\n  failures_to_open: 1";
+pub(crate) const OPENS_AT_ONCE: &str = "fallback:\n  failures_to_open: 1";
+const REFUSES: &str = "fallback:\n  mode: refuse\n  failures_to_open: 1";
 
 /// A server that a test stops and starts.
 #[derive(Clone)]
-struct Database(Arc<PrivateCluster>);
+pub(crate) struct Database(Arc<PrivateCluster>);
 
 impl Database {
-    async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         Self(Arc::new(spawn_blocking(|| PrivateCluster::start(&[])).await.unwrap()))
     }
 
-    async fn stop(&self, how: Shutdown) {
+    pub(crate) async fn stop(&self, how: Shutdown) {
         let cluster = Arc::clone(&self.0);
         spawn_blocking(move || cluster.stop(how)).await.unwrap();
     }
 
-    async fn restart(&self) {
+    pub(crate) async fn restart(&self) {
         let cluster = Arc::clone(&self.0);
         spawn_blocking(move || cluster.restart()).await.unwrap();
     }
 
-    fn place(&self, configuration: &str) -> Place {
+    /// A database of its own on the server.
+    pub(crate) async fn database(&self) -> TestPostgres {
+        self.0.database().await
+    }
+
+    pub(crate) fn place(&self, configuration: &str) -> Place {
         Place::at(&self.0.url(), configuration, &[self.0.password()])
     }
 }
@@ -88,7 +94,7 @@ async fn begins_nothing(client: &Client) {
 async fn p8_it_starts_without_its_database_and_outlives_it() {
     let database = Database::start().await;
     database.stop(Shutdown::Fast).await;
-    let process = database.place(OPENS_AT_ONCE).serve().await;
+    let process = database.place(REFUSES).serve().await;
     let (client, end) = (&process.client, CancellationToken::new());
     let liveness = watch_liveness(client, &end);
     assert_eq!(client.get("/readiness").await.status, 503);
@@ -130,7 +136,7 @@ async fn a_database_that_never_answers_keeps_nobody_from_starting() {
     // It is connected to, and says nothing.
     let silent = TcpListener::bind(("127.0.0.1", 0)).unwrap();
     let url = format!("postgres://u@{}/silent?sslmode=disable", silent.local_addr().unwrap());
-    let process = Place::at(&url, "", &[]).serve().await;
+    let process = Place::at(&url, REFUSES, &[]).serve().await;
     process.client.get("/liveness").await.expect(200);
     let readiness = process.client.get("/readiness").await.expect(503);
     assert!(readiness["reason"].as_str().unwrap().contains("no answer within 2s"), "{readiness}");

@@ -214,7 +214,7 @@ async fn log_ahead(manager: Manager, budget: Duration) -> RepositoryResult<()> {
 }
 
 /// Runs `work` on a thread that may block.
-async fn blocking<R: Send + 'static>(
+pub(super) async fn blocking<R: Send + 'static>(
     work: impl FnOnce() -> RepositoryResult<R> + Send + 'static,
 ) -> RepositoryResult<R> {
     spawn_blocking(work).await.unwrap_or_else(|error: JoinError| {

@@ -90,11 +90,32 @@ fn is_read_only(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem)
 }
 
-fn create(path: &Path) -> io::Result<()> {
+/// Opens `path`, which holds nothing and is only locked; it is made where it is missing, as [`prepare`] does.
+pub(super) fn open_lock(path: &Path) -> Result<File, RepositoryError> {
+    let open = || {
+        make_folder(path)?;
+        private(OpenOptions::new().write(true).create(true).truncate(false)).open(path)
+    };
+    open().map_err(|error| {
+        if is_read_only(&error) {
+            error::read_only(&path.display().to_string())
+        } else {
+            refusal(path, &error)
+        }
+    })
+}
+
+/// Makes the folder of `path` and those above it where they are missing, and gives its name where it has one.
+fn make_folder(path: &Path) -> io::Result<Option<&Path>> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     if let Some(folder) = folder {
         private(DirBuilder::new().recursive(true)).create(folder)?;
     }
+    Ok(folder)
+}
+
+fn create(path: &Path) -> io::Result<()> {
+    let folder = make_folder(path)?;
     match private(OpenOptions::new().write(true).create_new(true)).open(path) {
         Ok(file) => {
             // The name of a new file is the folder's content: it is synced like what is committed later.

@@ -61,6 +61,11 @@ impl ToSql<BigInt, Sqlite> for Micros {
 pub(super) struct Cell<T>(Result<T, &'static str>);
 
 impl<T> Cell<T> {
+    /// The value, for a row whose key is no UUID and that no [`Reader`] can name.
+    pub(super) fn get(self) -> Result<T, &'static str> {
+        self.0
+    }
+
     fn read<ST>(value: SqliteValue<'_, '_, '_>, kind: SqliteType, wrong: &'static str) -> Self
     where
         T: FromSql<ST, Sqlite>,

@@ -76,6 +76,28 @@ diesel::table! {
 }
 
 diesel::table! {
+    journal_entries (sequence) {
+        sequence -> BigInt,
+        user_id -> Binary,
+        recorded_at -> BigInt,
+        operation -> Binary,
+        checksum -> Binary,
+    }
+}
+
+diesel::table! {
+    journal_conflicts (sequence) {
+        sequence -> BigInt,
+        user_id -> Binary,
+        recorded_at -> BigInt,
+        operation -> Binary,
+        checksum -> Binary,
+        reason -> Text,
+        refused_at -> BigInt,
+    }
+}
+
+diesel::table! {
     __diesel_schema_migrations (version) {
         version -> Text,
     }

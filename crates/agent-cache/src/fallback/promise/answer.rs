@@ -56,7 +56,11 @@ async fn p8_what_begins_in_an_outage_goes_on_in_memory_and_every_answer_says_vol
         conversations.get(user_id, id).await.unwrap().unwrap().durability,
         conversations.head(user_id, id).await.unwrap().unwrap().durability,
         conversations.update(user_id, id, update).await.unwrap().durability,
-        states.save(user_id, save(id, agent_id)).await.unwrap().durability,
+        states
+            .save(user_id, SaveAgentState { expected_revision: 1, ..save(id, agent_id) })
+            .await
+            .unwrap()
+            .durability,
         states.get(user_id, agent_id).await.unwrap().unwrap().durability,
         states.get_by_conversation(user_id, id).await.unwrap().unwrap().durability,
     ];

@@ -1,0 +1,220 @@
+//! The journal on its way into the primary: oldest first, conversation by conversation.
+//!
+//! An entry is forgotten when the primary has answered for it, and not before: stopped at any point and
+//! begun again, a replay comes to the same, because each operation carries its own key (P1). Several
+//! conversations are replayed at once, the entries of one always in their order.
+
+mod entry;
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use futures_util::FutureExt as _;
+use futures_util::future::OptionFuture;
+use futures_util::stream::{FuturesUnordered, StreamExt as _};
+use lcs_domain::RepositoryError;
+use lcs_domain::journal::JournalKind;
+use lcs_domain::repository::RepositoryResult;
+use tokio::time::{Instant, sleep_until};
+
+use self::entry::Fate;
+use super::circuit::{Circuit, Epoch};
+use super::journal::{Journal, Line};
+use super::outage::Outage;
+
+/// How many conversations are replayed at once: many are quick, and few leave room for callers.
+const LINES_AT_ONCE: usize = 8;
+
+/// How often what the primary does not know is asked for before it is refused: another replica may have it
+/// in its journal still.
+const ATTEMPTS: u32 = 5;
+const ATTEMPT_PAUSE: Duration = Duration::from_secs(1);
+
+/// Replays until the journal is drained or the primary is gone again. It keeps neither the fallback nor
+/// the outage alive.
+pub(super) struct Replayer {
+    circuit: Weak<Circuit>,
+    outage: Weak<Outage>,
+    journal: Arc<Journal>,
+    epoch: Epoch,
+}
+
+/// How the replay of one line ended.
+enum Ending {
+    /// Nothing of it is left, or the replay is over.
+    Drained,
+    /// The primary did not know what its first entry is about, for the so-manieth time.
+    PutOff { attempts: u32 },
+    /// The primary, or the journal, is gone.
+    Stopped(RepositoryError),
+}
+
+/// A line that is asked for again later.
+struct Again {
+    at: Instant,
+    attempts: u32,
+}
+
+impl Replayer {
+    pub(super) fn start(circuit: &Arc<Circuit>, journal: Arc<Journal>, outage: &Arc<Outage>, epoch: Epoch) {
+        let (circuit, outage) = (Arc::downgrade(circuit), Arc::downgrade(outage));
+        tokio::spawn(Self { circuit, outage, journal, epoch }.run());
+    }
+
+    async fn run(self) {
+        // One replay at a time: calls of the last one may still be under way.
+        let _alone = self.journal.alone().await;
+        let mut running = FuturesUnordered::new();
+        let mut busy = HashSet::new();
+        let mut put_off: HashMap<Line, Again> = HashMap::new();
+        while self.is_on() {
+            let changed = self.journal.changed();
+            let now = Instant::now();
+            let is_free =
+                |line: &Line| !busy.contains(line) && put_off.get(line).is_none_or(|again| again.at <= now);
+            if running.len() < LINES_AT_ONCE
+                && let Some(line) = self.journal.oldest_line(is_free)
+            {
+                let attempts = put_off.remove(&line).map_or(0, |again| again.attempts);
+                busy.insert(line);
+                running.push(self.line(line, attempts).map(move |ending| (line, ending)));
+                continue;
+            }
+            if running.is_empty() {
+                match self.journal.make_sure().await {
+                    Ok(found) if found.is_empty() => {}
+                    Ok(_) => continue,
+                    Err(error) => return self.stop(&error),
+                }
+                if self.close() {
+                    return;
+                }
+            }
+            let again = put_off.values().map(|again| again.at).min();
+            tokio::select! {
+                Some((line, ending)) = running.next() => {
+                    busy.remove(&line);
+                    match ending {
+                        Ending::Drained => {}
+                        Ending::PutOff { attempts } => {
+                            put_off.insert(line, Again { at: Instant::now() + ATTEMPT_PAUSE, attempts });
+                        }
+                        Ending::Stopped(error) => self.stop(&error),
+                    }
+                }
+                Some(()) = OptionFuture::from(again.map(sleep_until)) => {}
+                () = changed => {}
+            }
+        }
+        // What is under way is seen to its end, so that nothing of it lands behind the next replay.
+        while running.next().await.is_some() {}
+    }
+
+    /// Replays one line, from its first entry to its last.
+    async fn line(&self, line: Line, mut attempts: u32) -> Ending {
+        // Whether the primary has said for good that there is no such conversation.
+        let mut is_absent = false;
+        while let Some(sequence) = self.journal.first(line)
+            && let Some(circuit) = self.circuit()
+        {
+            let entry = match self.journal.entry(sequence).await {
+                Ok(Some(entry)) => entry,
+                Ok(None) => {
+                    self.journal.forget(line, sequence);
+                    continue;
+                }
+                Err(error) => return Ending::Stopped(error),
+            };
+            let fate = entry::replay(circuit.primary(), &entry, self.journal.is_broken(line)).await;
+            let noted = match fate {
+                Fate::Stored { refused_state, deviates } => {
+                    self.stored(line, sequence, refused_state.as_deref(), deviates).await
+                }
+                Fate::Refused(reason) => {
+                    is_absent |= entry.operation.kind() == JournalKind::Create;
+                    self.refused(line, sequence, &reason).await
+                }
+                Fate::Unknown(error) => {
+                    attempts += 1;
+                    if !is_absent && attempts < ATTEMPTS {
+                        return Ending::PutOff { attempts };
+                    }
+                    is_absent |= matches!(error, RepositoryError::NotFound { .. });
+                    self.refused(line, sequence, &error.to_string()).await
+                }
+                Fate::Gone(error) => return Ending::Stopped(error),
+            };
+            if let Err(error) = noted {
+                return Ending::Stopped(error);
+            }
+            attempts = 0;
+        }
+        if self.journal.first(line).is_none() {
+            self.forget(line);
+        }
+        Ending::Drained
+    }
+
+    async fn stored(
+        &self,
+        line: Line,
+        sequence: u64,
+        refused_state: Option<&str>,
+        deviates: bool,
+    ) -> RepositoryResult<()> {
+        // First: where the journal fails now, what follows is broken all the same.
+        if deviates {
+            self.journal.break_line(line);
+        }
+        if deviates || self.journal.is_last(line) {
+            self.forget(line);
+        }
+        if let Some(reason) = refused_state {
+            self.journal.refuse_agent_state(sequence, reason).await?;
+        }
+        self.journal.settle(line, sequence).await
+    }
+
+    async fn refused(&self, line: Line, sequence: u64, reason: &str) -> RepositoryResult<()> {
+        self.journal.break_line(line);
+        self.forget(line);
+        self.journal.refuse(line, sequence, reason).await
+    }
+
+    /// The conversation is the primary's again, or not what was taken: memory knows it no more.
+    fn forget(&self, line: Line) {
+        if let Some(outage) = self.outage.upgrade()
+            && let Some(memory) = outage.volatile()
+        {
+            memory.forget(line.user_id, line.conversation_id);
+        }
+    }
+
+    fn circuit(&self) -> Option<Arc<Circuit>> {
+        self.circuit.upgrade().filter(|circuit| circuit.epoch() == self.epoch)
+    }
+
+    fn is_on(&self) -> bool {
+        self.circuit().is_some()
+    }
+
+    fn stop(&self, error: &RepositoryError) {
+        if let Some(circuit) = self.circuit() {
+            circuit.stop_replay(self.epoch, error);
+        }
+    }
+
+    /// Closes the circuit, if nothing is left.
+    fn close(&self) -> bool {
+        self.circuit().is_some_and(|circuit| circuit.close_drained(self.epoch))
+    }
+}
+
+impl Drop for Replayer {
+    fn drop(&mut self) {
+        if let Some(circuit) = self.circuit() {
+            circuit.abandon_replay(self.epoch);
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! Where a call goes, and the wait for a conversation that is being replayed.
+
+use std::sync::Arc;
+
+use futures_util::future::OptionFuture;
+use lcs_domain::repository::RepositoryResult;
+use lcs_domain::{ConversationId, RepositoryError, UserId};
+use tokio::time::{Instant, timeout_at};
+
+use super::circuit::{Circuit, Epoch, Standing};
+use super::intake::Intake;
+use super::journal::{Journal, Line};
+use super::outage::Outage;
+
+/// What a call is about: what of the journal it has to wait for, while that is replayed.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Subject {
+    /// One conversation.
+    Conversation(Line),
+    /// All that a user has.
+    User(UserId),
+    /// All that there is.
+    Everything,
+    /// Nothing that is journaled.
+    Request,
+}
+
+impl Subject {
+    pub(super) const fn conversation(user_id: UserId, conversation_id: ConversationId) -> Self {
+        Self::Conversation(Line { user_id, conversation_id })
+    }
+
+    fn waits_in(self, journal: &Journal) -> bool {
+        match self {
+            Self::Conversation(line) => journal.has_line(line),
+            Self::User(user_id) => journal.has_user(user_id),
+            Self::Everything => !journal.is_drained(),
+            Self::Request => false,
+        }
+    }
+}
+
+/// Where a call goes.
+pub(super) enum Route {
+    /// To the primary. The result is to be observed.
+    Primary(Epoch),
+    /// To what the outage still can answer, or to its refusal.
+    Outage(Arc<Outage>),
+}
+
+/// Where a write goes.
+pub(super) enum WriteRoute {
+    /// To the primary. The result is to be observed.
+    Primary(Epoch),
+    /// To what stands in for it.
+    StandIn(StandIn),
+}
+
+/// What takes a write while the primary is gone.
+pub(super) enum StandIn {
+    /// The outage's memory, or its refusal.
+    Outage(Arc<Outage>),
+    /// The journal.
+    Journal(Intake),
+}
+
+impl Circuit {
+    /// Where a call that begins now goes.
+    ///
+    /// # Errors
+    /// `Unavailable` where it is about what is being replayed, and that takes longer than a caller waits.
+    pub(super) async fn route(self: &Arc<Self>, subject: Subject) -> RepositoryResult<Route> {
+        let decide = |standing| match standing {
+            Standing::Closed(epoch) => Some(Route::Primary(epoch)),
+            Standing::Open(outage) => Some(Route::Outage(outage)),
+            Standing::Replaying(epoch) => self.is_free(subject).then_some(Route::Primary(epoch)),
+        };
+        self.decided(decide).await
+    }
+
+    /// Where a write to `line` that begins now goes; `subject` is what it has to wait for.
+    pub(super) async fn route_write(
+        self: &Arc<Self>,
+        subject: Subject,
+        line: Line,
+    ) -> RepositoryResult<WriteRoute> {
+        let decide = |standing| match standing {
+            Standing::Closed(epoch) => Some(WriteRoute::Primary(epoch)),
+            Standing::Open(outage) => Some(WriteRoute::StandIn(self.stand_in(outage, line))),
+            Standing::Replaying(epoch) => self.is_free(subject).then_some(WriteRoute::Primary(epoch)),
+        };
+        self.decided(decide).await
+    }
+
+    /// What takes a write after all that failed so at the primary, where the circuit is open by now.
+    ///
+    /// The journal sends it again under its own key, so that an unknown outcome comes to one write. Memory
+    /// cannot, and takes only what was definitely not applied.
+    pub(super) fn route_failed(
+        self: &Arc<Self>,
+        line: Line,
+        error: Option<&RepositoryError>,
+    ) -> Option<StandIn> {
+        let is_lost = matches!(error?, RepositoryError::Unavailable { .. });
+        let is_unknown = matches!(error?, RepositoryError::OutcomeUnknown { .. });
+        self.standing(|standing| match standing {
+            Standing::Open(outage) if is_lost || is_unknown && outage.journal().is_some() => {
+                outage.volatile().is_some().then(|| self.stand_in(Arc::clone(&outage), line))
+            }
+            _ => None,
+        })
+    }
+
+    fn stand_in(&self, outage: Arc<Outage>, line: Line) -> StandIn {
+        match self.journal() {
+            // Announced while the circuit is held still: it cannot close before this write has arrived.
+            Some(journal) => StandIn::Journal(Intake { outage, ticket: journal.expect(line) }),
+            None => StandIn::Outage(outage),
+        }
+    }
+
+    fn is_free(&self, subject: Subject) -> bool {
+        self.journal().is_none_or(|journal| !subject.waits_in(journal))
+    }
+
+    async fn decided<T>(self: &Arc<Self>, decide: impl Fn(Standing) -> Option<T>) -> RepositoryResult<T> {
+        let deadline = Instant::now() + self.replay_patience();
+        loop {
+            // Asked for before the look: a change in between is not missed.
+            let changed = OptionFuture::from(self.journal().map(|journal| journal.changed()));
+            if let Some(decided) = self.standing(&decide) {
+                return Ok(decided);
+            }
+            if timeout_at(deadline, changed).await.is_err() {
+                let entries = self.status().backlog.entries;
+                return Err(RepositoryError::unavailable(format!(
+                    "it answers again, and is given the {entries} operations that were journaled meanwhile, \
+                     some of which this call is about: try again in a moment"
+                )));
+            }
+        }
+    }
+}

@@ -1,0 +1,2 @@
+DROP TABLE journal_conflicts;
+DROP TABLE journal_entries;
