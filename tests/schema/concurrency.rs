@@ -11,7 +11,7 @@ use crate::tool::dump;
 
 #[tokio::test]
 async fn eight_replicas_boot_at_once_and_each_migration_is_applied_once() {
-    for round in 0..5 {
+    for round in 0..20 {
         let database = TestPostgres::create().await;
         let mut replicas: Vec<_> = (0..8)
             .map(|_| {

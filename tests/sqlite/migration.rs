@@ -39,7 +39,7 @@ async fn migrations_go_up_down_and_up_to_the_same_schema() {
 
 #[tokio::test]
 async fn eight_processes_at_once_apply_each_migration_once() {
-    for _ in 0..5 {
+    for _ in 0..20 {
         let place = Place::new();
         let workers: Vec<_> =
             (0..8).map(|_| worker(&["migrate", place.file().to_str().unwrap()]).spawn().unwrap()).collect();

@@ -23,7 +23,7 @@ pub enum Failure {
     After,
     /// The server refuses it.
     Refused,
-    /// Neither the message nor the connection goes on, until the proxy is told to.
+    /// It goes no further, and nothing after it, until the client is gone.
     Held,
 }
 
@@ -161,7 +161,10 @@ async fn forth(
             Some(Failure::Refused) if kind == b'Q' => message = framed(b'Q', b"no such statement\0"),
             // A statement that the server cannot read: it skips the rest, up to the end of the batch.
             Some(Failure::Refused) => server.write_all(&framed(b'P', b"\0no such statement\0\0\0")).await?,
-            Some(Failure::Held) => std::future::pending().await,
+            // Until the client is gone: then the server sees that too.
+            Some(Failure::Held) => {
+                return tokio::io::copy(&mut client, &mut tokio::io::sink()).await.map(|_| ());
+            }
         }
         server.write_all(&message).await?;
     }
