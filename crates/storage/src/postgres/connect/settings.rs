@@ -8,14 +8,16 @@
 
 use std::fmt::Write as _;
 
+use diesel::prelude::QueryResult;
 use diesel::sql_types::{Bool, Nullable, Text as SqlText};
 use diesel_async::AsyncPgConnection;
+use futures_util::TryStreamExt as _;
 
 use super::failure::ConnectFailure;
 use super::{Purpose, quoted};
 use crate::postgres::config::{PostgresConfig, Server};
 use crate::postgres::error::Fault;
-use crate::postgres::statement::{Statement, statement};
+use crate::postgres::statement::{Single, statement};
 
 statement! {
     /// Whether the startup packet's settings came through.
@@ -108,12 +110,10 @@ pub(super) fn options(config: &PostgresConfig, purpose: Purpose) -> String {
 async fn ask<U: Send>(
     connection: &mut AsyncPgConnection,
     server: &Server,
-    query: &impl Statement<U>,
+    query: &impl Single<U>,
 ) -> Result<U, ConnectFailure> {
-    let rows = query
-        .fetch(connection)
-        .await
-        .map_err(|error| ConnectFailure::of_fault(Fault::from(error), server))?;
+    let rows: QueryResult<Vec<U>> = async { query.send(connection).await?.try_collect().await }.await;
+    let rows = rows.map_err(|error| ConnectFailure::of_fault(Fault::from(error), server))?;
     rows.into_iter().next().ok_or_else(|| ConnectFailure::ended(server))
 }
 
