@@ -5,9 +5,7 @@ use std::time::Duration;
 
 use http::Method;
 use lcs_app::configuration::{Configuration, StoreConfiguration};
-use lcs_domain::{
-    BeginRequest, ConversationId, Repositories as _, RequestId, RequestRepository as _, TurnId, UserId,
-};
+use lcs_domain::{BeginRequest, ConversationId, Repositories as _, RequestId, TurnId, UserId};
 use lcs_storage::postgres::PostgresConfig;
 use lcs_storage::testing::{Role, TestPostgres};
 use serde_json::{Value, json};

@@ -60,7 +60,7 @@ async fn transaction<'a, U: Send + 'static>(
 ) -> QueryResult<BoxStream<'a, QueryResult<U>>> {
     let Connection { inner, parsed } = connection;
     let inner = &*inner;
-    let begin = execute(inner, format!("BEGIN; SET LOCAL lcs.user_id = '{}'", user_id.as_uuid()));
+    let begun = execute(inner, format!("BEGIN; SET LOCAL lcs.user_id = '{}'", user_id.as_uuid()));
     let rows = query.send(inner);
     let mut commit = Box::pin(future::maybe_done(execute(inner, "COMMIT".to_owned())));
     let id = query.id();
@@ -69,11 +69,11 @@ async fn transaction<'a, U: Send + 'static>(
         // task that has used up its share of time would be told to wait where there is nothing to wait for:
         // the commit would go first.
         let commit = async { commit.as_mut().now_or_never() };
-        let (begun, rows, _) = unconstrained(future::join3(begin, rows, commit)).await;
+        let (begun, rows, _) = unconstrained(future::join3(begun, rows, commit)).await;
         (begun, rows)
     } else {
         // It is parsed first: the commit would not wait for that.
-        unconstrained(future::join(begin, rows)).await
+        unconstrained(future::join(begun, rows)).await
     };
     match begun.and(rows) {
         Ok(rows) => {
@@ -88,7 +88,7 @@ async fn transaction<'a, U: Send + 'static>(
     }
 }
 
-fn execute<'a>(mut connection: &'a AsyncPgConnection, sql: String) -> BoxFuture<'a, QueryResult<()>> {
+fn execute(mut connection: &AsyncPgConnection, sql: String) -> BoxFuture<'_, QueryResult<()>> {
     async move { connection.batch_execute(&sql).await }.boxed()
 }
 

@@ -37,6 +37,7 @@ statement! {
 
 /// A table that holds users' rows.
 #[derive(diesel::Queryable)]
+#[expect(clippy::struct_excessive_bools, reason = "the columns of one look at the catalogue")]
 struct Table {
     name: String,
     is_on: bool,

@@ -8,10 +8,10 @@
 
 use std::fmt::Write as _;
 
-use diesel::QueryResult;
+use diesel::prelude::QueryResult;
 use diesel::sql_types::{Bool, Nullable, Text as SqlText};
 use diesel_async::AsyncPgConnection;
-use futures_util::TryStreamExt;
+use futures_util::TryStreamExt as _;
 
 use super::failure::ConnectFailure;
 use super::{Purpose, quoted};
