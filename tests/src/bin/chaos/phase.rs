@@ -24,6 +24,8 @@ pub(crate) struct Phase {
     pub(crate) verdict: Verdict,
     /// The fallback's, where the database was away.
     pub(crate) mode: Option<Mode>,
+    /// How much of the journal the database refused at first.
+    pub(crate) retried: usize,
 }
 
 /// The primary is killed, and its synchronous standby takes its place.
@@ -80,8 +82,18 @@ pub(crate) async fn outage(
     }
     accepting(&stage, "outage", from_ns)?;
     sleep(AROUND).await;
+    let mut retried = 0;
+    if mode == Mode::Journal {
+        for service in &stage.services {
+            service.until_replayed(program).await?;
+            retried += service.retry_conflicts(program).await?;
+        }
+        for service in &stage.services {
+            service.until_replayed(program).await?;
+        }
+    }
     stage.last_look(clients).await?;
-    ended(&stage, folder, name, Some(mode)).await
+    Ok(Phase { retried, ..ended(&stage, folder, name, Some(mode)).await? })
 }
 
 async fn restart(stage: &Stage, replica: usize) -> Result<(), Failure> {
@@ -109,5 +121,5 @@ async fn ended(
         service.stop().await?;
     }
     let records = history::read(&folder.join(format!("history-{name}.jsonl")))?;
-    Ok(Phase { name, verdict: check(&records), mode })
+    Ok(Phase { name, verdict: check(&records), mode, retried: 0 })
 }

@@ -77,8 +77,10 @@ fn of_phase(phase: &Phase) -> Requirement {
     let appends = |outcome| tally.of_outcome("append", outcome);
     let (durable, journaled, volatile) = (appends("ok"), appends("journaled"), appends("volatile"));
     let found = format!(
-        "{} anomalies, {wrong} wrong answers; {durable} durable, {journaled} journaled, {volatile} volatile",
-        anomalies.len()
+        "{} anomalies, {wrong} wrong answers; {durable} durable, {journaled} journaled ({} of them after an \
+         operator's retry), {volatile} volatile",
+        anomalies.len(),
+        phase.retried
     );
     // Without its own kind of acknowledgement nothing was shown.
     let (id, what, is_shown) = match phase.mode {
