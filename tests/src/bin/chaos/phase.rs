@@ -26,6 +26,8 @@ pub(crate) struct Phase {
     pub(crate) mode: Option<Mode>,
     /// How much of the journal the database refused at first.
     pub(crate) retried: usize,
+    /// How many lines of the logs show what they must not.
+    pub(crate) secrets: usize,
 }
 
 /// The primary is killed, and its synchronous standby takes its place.
@@ -117,9 +119,7 @@ async fn ended(
     name: &'static str,
     mode: Option<Mode>,
 ) -> Result<Phase, Failure> {
-    for service in &stage.services {
-        service.stop().await?;
-    }
+    let secrets = stage.stop().await?;
     let records = history::read(&folder.join(format!("history-{name}.jsonl")))?;
-    Ok(Phase { name, verdict: check(&records), mode, retried: 0 })
+    Ok(Phase { name, verdict: check(&records), mode, retried: 0, secrets })
 }

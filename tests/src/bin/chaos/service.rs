@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use lcs_tests::chaos::http::Address;
-use lcs_tests::chaos::replica::Failure;
+use lcs_tests::chaos::replica::{Failure, MARKER};
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
@@ -41,6 +41,7 @@ pub(crate) struct Service {
     pub(crate) proxy: Proxy,
     pub(crate) address: Address,
     home: PathBuf,
+    password: String,
     child: Mutex<Option<Child>>,
 }
 
@@ -61,7 +62,8 @@ impl Service {
              service:\n    retention_interval_seconds: 0\n    shutdown_timeout_seconds: 5\n",
         );
         std::fs::write(home.join("lightspeed-stack.yaml"), configuration)?;
-        Ok(Self { proxy, address: Address::default(), home: home.to_owned(), child: Mutex::new(None) })
+        let (home, password) = (home.to_owned(), password.clone());
+        Ok(Self { proxy, address: Address::default(), home, password, child: Mutex::new(None) })
     }
 
     fn command(&self, program: &Path, arguments: &[&str]) -> Result<Command, Failure> {
@@ -150,6 +152,13 @@ impl Service {
         signal("-TERM", &[id]).await?;
         let status = timeout(PATIENCE, child.wait()).await??;
         if status.success() { Ok(()) } else { Err(format!("a replica ended with {status}").into()) }
+    }
+
+    /// How many lines of its log show what was said, or the database's password.
+    pub(crate) fn secrets_in_log(&self) -> Result<usize, Failure> {
+        let log = std::fs::read_to_string(self.log())?;
+        let shows = |line: &&str| line.contains(MARKER) || line.contains(&self.password);
+        Ok(log.lines().filter(shows).count())
     }
 
     fn taken(&self) -> Option<Child> {
