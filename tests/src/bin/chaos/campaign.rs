@@ -207,6 +207,16 @@ impl Stage {
         Ok(())
     }
 
+    /// Stops the replicas: gives how many lines of their logs show what they must not.
+    pub(crate) async fn stop(&self) -> Result<usize, Failure> {
+        let mut secrets = 0;
+        for service in &self.services {
+            service.stop().await?;
+            secrets += service.secrets_in_log()?;
+        }
+        Ok(secrets)
+    }
+
     /// Has the clients end, and looks at everything that there is.
     pub(crate) async fn last_look(&self, mut clients: JoinSet<Result<(), Failure>>) -> Result<(), Failure> {
         self.world.stop();

@@ -68,7 +68,8 @@ async fn run() -> Result<bool, Failure> {
         match phase {
             "faults" => {
                 let lasts = Duration::from_secs(seconds);
-                table.faults(lasts, campaign(&program, &folder, seed, lasts).await?);
+                let (verdict, secrets) = campaign(&program, &folder, seed, lasts).await?;
+                table.faults(lasts, verdict, secrets);
             }
             "failover" => table.phase(phase::failover(&program, &folder, seed).await?),
             "refuse" => table.phase(outage(Mode::Refuse).await?),
@@ -84,21 +85,24 @@ async fn run() -> Result<bool, Failure> {
 }
 
 /// The faults of the schedule, one after the other.
-async fn campaign(program: &Path, folder: &Path, seed: u64, lasts: Duration) -> Result<Verdict, Failure> {
+async fn campaign(
+    program: &Path,
+    folder: &Path,
+    seed: u64,
+    lasts: Duration,
+) -> Result<(Verdict, usize), Failure> {
     let stage = stage(program, folder, "faults", Plan::processes(seed), Mode::Refuse).await?;
     let clients = stage.clients().await?;
     let inflicted = stage.faults(lasts).await?;
     stage.last_look(clients).await?;
-    for service in &stage.services {
-        service.stop().await?;
-    }
+    let secrets = stage.stop().await?;
     let mut schedule = String::new();
     for planned in &inflicted {
         writeln!(schedule, "{planned}")?;
     }
     std::fs::write(folder.join("schedule.txt"), schedule)?;
     let records = history::read(&folder.join("history-faults.jsonl"))?;
-    Ok(check(&records))
+    Ok((check(&records), secrets))
 }
 
 /// A server, replicas before it, and an empty history.

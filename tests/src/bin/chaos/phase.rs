@@ -24,6 +24,10 @@ pub(crate) struct Phase {
     pub(crate) verdict: Verdict,
     /// The fallback's, where the database was away.
     pub(crate) mode: Option<Mode>,
+    /// How much of the journal the database refused at first.
+    pub(crate) retried: usize,
+    /// How many lines of the logs show what they must not.
+    pub(crate) secrets: usize,
 }
 
 /// The primary is killed, and its synchronous standby takes its place.
@@ -80,8 +84,18 @@ pub(crate) async fn outage(
     }
     accepting(&stage, "outage", from_ns)?;
     sleep(AROUND).await;
+    let mut retried = 0;
+    if mode == Mode::Journal {
+        for service in &stage.services {
+            service.until_replayed(program).await?;
+            retried += service.retry_conflicts(program).await?;
+        }
+        for service in &stage.services {
+            service.until_replayed(program).await?;
+        }
+    }
     stage.last_look(clients).await?;
-    ended(&stage, folder, name, Some(mode)).await
+    Ok(Phase { retried, ..ended(&stage, folder, name, Some(mode)).await? })
 }
 
 async fn restart(stage: &Stage, replica: usize) -> Result<(), Failure> {
@@ -105,9 +119,7 @@ async fn ended(
     name: &'static str,
     mode: Option<Mode>,
 ) -> Result<Phase, Failure> {
-    for service in &stage.services {
-        service.stop().await?;
-    }
+    let secrets = stage.stop().await?;
     let records = history::read(&folder.join(format!("history-{name}.jsonl")))?;
-    Ok(Phase { name, verdict: check(&records), mode })
+    Ok(Phase { name, verdict: check(&records), mode, retried: 0, secrets })
 }

@@ -7,11 +7,11 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use lcs_tests::chaos::http::Address;
-use lcs_tests::chaos::replica::Failure;
+use lcs_tests::chaos::replica::{Failure, MARKER};
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep, timeout};
 
 use super::proxy::Proxy;
 
@@ -41,6 +41,7 @@ pub(crate) struct Service {
     pub(crate) proxy: Proxy,
     pub(crate) address: Address,
     home: PathBuf,
+    password: String,
     child: Mutex<Option<Child>>,
 }
 
@@ -61,21 +62,69 @@ impl Service {
              service:\n    retention_interval_seconds: 0\n    shutdown_timeout_seconds: 5\n",
         );
         std::fs::write(home.join("lightspeed-stack.yaml"), configuration)?;
-        Ok(Self { proxy, address: Address::default(), home: home.to_owned(), child: Mutex::new(None) })
+        let (home, password) = (home.to_owned(), password.clone());
+        Ok(Self { proxy, address: Address::default(), home, password, child: Mutex::new(None) })
     }
 
-    /// Starts the process, and waits until it serves.
-    pub(crate) async fn start(&self, program: &Path) -> Result<(), Failure> {
+    fn command(&self, program: &Path, arguments: &[&str]) -> Result<Command, Failure> {
         let log = OpenOptions::new().create(true).append(true).open(self.log())?;
         let mut command = Command::new(program);
         command.args(["--log-level", "warn", "--json", "--config", "lightspeed-stack.yaml"]);
-        command.args(["serve", "--port", "0"]).current_dir(&self.home);
+        command.args(arguments).current_dir(&self.home);
         command.env("HOME", &self.home).env("XDG_DATA_HOME", &self.home);
         // What the developer's own shell says is not what is tested.
         for variable in ["LCS_PERSISTENCE_DATABASE_URL", "LCS_PERSISTENCE_PASSWORD", "RUST_LOG"] {
             command.env_remove(variable);
         }
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::from(log)).kill_on_drop(true);
+        Ok(command)
+    }
+
+    /// What a command of the program says.
+    async fn said(&self, program: &Path, arguments: &[&str]) -> Result<Value, Failure> {
+        let output = timeout(PATIENCE, self.command(program, arguments)?.output()).await??;
+        if !output.status.success() {
+            return Err(
+                format!("{arguments:?} ended with {}: see {}", output.status, self.log().display()).into()
+            );
+        }
+        Ok(serde_json::from_slice(&output.stdout)?)
+    }
+
+    /// Waits until nothing is left in its journal that the database has not refused.
+    pub(crate) async fn until_replayed(&self, program: &Path) -> Result<(), Failure> {
+        let began = Instant::now();
+        while began.elapsed() < PATIENCE {
+            let waiting = self.said(program, &["journal", "list"]).await?;
+            if waiting.get("entries").and_then(Value::as_array).is_some_and(Vec::is_empty) {
+                return Ok(());
+            }
+            sleep(Duration::from_millis(500)).await;
+        }
+        Err("the journal is not replayed".into())
+    }
+
+    /// Does as an operator would: has every turn and conversation that the database refused tried once more.
+    /// Gives how many there were.
+    pub(crate) async fn retry_conflicts(&self, program: &Path) -> Result<usize, Failure> {
+        let refused = self.said(program, &["journal", "conflicts"]).await?;
+        let refused = refused.get("conflicts").and_then(Value::as_array).cloned().unwrap_or_default();
+        let mut count = 0;
+        for conflict in refused {
+            // An agent's state that lost to another replica's loses again: it is made again from the turns.
+            if conflict.get("kind").and_then(Value::as_str) == Some("save") {
+                continue;
+            }
+            let text = |name| conflict.get(name).map(Value::to_string).unwrap_or_default();
+            self.said(program, &["journal", "retry", &text("number"), "--slot", &text("slot")]).await?;
+            count += 1;
+        }
+        Ok(count)
+    }
+
+    /// Starts the process, and waits until it serves.
+    pub(crate) async fn start(&self, program: &Path) -> Result<(), Failure> {
+        let mut command = self.command(program, &["serve", "--port", "0"])?;
         let mut child = command.spawn()?;
         let said = child.stdout.take().ok_or("it says nothing")?;
         let line = timeout(PATIENCE, BufReader::new(said).lines().next_line()).await??;
@@ -103,6 +152,13 @@ impl Service {
         signal("-TERM", &[id]).await?;
         let status = timeout(PATIENCE, child.wait()).await??;
         if status.success() { Ok(()) } else { Err(format!("a replica ended with {status}").into()) }
+    }
+
+    /// How many lines of its log show what was said, or the database's password.
+    pub(crate) fn secrets_in_log(&self) -> Result<usize, Failure> {
+        let log = std::fs::read_to_string(self.log())?;
+        let shows = |line: &&str| line.contains(MARKER) || line.contains(&self.password);
+        Ok(log.lines().filter(shows).count())
     }
 
     fn taken(&self) -> Option<Child> {

@@ -13,6 +13,8 @@ pub(crate) struct Table {
     seed: u64,
     faults: Option<(Duration, Verdict)>,
     phases: Vec<Phase>,
+    /// How many lines of the replicas' logs show what they must not.
+    secrets: usize,
 }
 
 /// A requirement, what it asks for, and what there was.
@@ -25,15 +27,17 @@ struct Requirement {
 
 impl Table {
     pub(crate) const fn new(seed: u64) -> Self {
-        Self { seed, faults: None, phases: Vec::new() }
+        Self { seed, faults: None, phases: Vec::new(), secrets: 0 }
     }
 
     /// Takes what the faults came to, which lasted this long.
-    pub(crate) fn faults(&mut self, lasted: Duration, verdict: Verdict) {
+    pub(crate) fn faults(&mut self, lasted: Duration, verdict: Verdict, secrets: usize) {
+        self.secrets += secrets;
         self.faults = Some((lasted, verdict));
     }
 
     pub(crate) fn phase(&mut self, phase: Phase) {
+        self.secrets += phase.secrets;
         self.phases.push(phase);
     }
 
@@ -44,7 +48,13 @@ impl Table {
 
     fn requirements(&self) -> Vec<Requirement> {
         let of_faults = self.faults.iter().flat_map(|(lasted, verdict)| of_faults(*lasted, verdict));
-        of_faults.chain(self.phases.iter().map(of_phase)).collect()
+        let secrets = Requirement {
+            id: "R14",
+            what: "no password, and nothing that was said, in a log",
+            found: format!("{} lines", self.secrets),
+            holds: self.secrets == 0,
+        };
+        of_faults.chain(self.phases.iter().map(of_phase)).chain([secrets]).collect()
     }
 
     pub(crate) fn text(&self) -> String {
@@ -77,8 +87,10 @@ fn of_phase(phase: &Phase) -> Requirement {
     let appends = |outcome| tally.of_outcome("append", outcome);
     let (durable, journaled, volatile) = (appends("ok"), appends("journaled"), appends("volatile"));
     let found = format!(
-        "{} anomalies, {wrong} wrong answers; {durable} durable, {journaled} journaled, {volatile} volatile",
-        anomalies.len()
+        "{} anomalies, {wrong} wrong answers; {durable} durable, {journaled} journaled ({} of them after an \
+         operator's retry), {volatile} volatile",
+        anomalies.len(),
+        phase.retried
     );
     // Without its own kind of acknowledgement nothing was shown.
     let (id, what, is_shown) = match phase.mode {
