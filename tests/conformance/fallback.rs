@@ -1,11 +1,17 @@
-//! The fallback over a store that is there: as if it were not in between, in both modes.
+//! The fallback over a store that is there: as if it were not in between, in each mode.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use lcs_agent_cache::fallback::{Fallback, FallbackConfig, FallbackMode};
-use lcs_domain::{ConversationId, Durability, Repositories, RequestId, SystemClock};
+use lcs_domain::journal::{
+    ConflictResolution, JournalConflict, JournalEntry, JournalOperation, JournalStatus,
+};
+use lcs_domain::repository::RepositoryResult;
+use lcs_domain::{
+    ConversationId, Durability, JournalRepository, PageLimit, Repositories, RequestId, SystemClock, UserId,
+};
 use lcs_storage::conformance::Harness;
 use lcs_storage::memory::Memory;
 
@@ -27,7 +33,13 @@ impl Harness for FallbackHarness {
     async fn open(&self) -> Arc<dyn Repositories> {
         let config = FallbackConfig { mode: self.mode, ..FallbackConfig::default() };
         let primary = self.primary.open().await;
-        Arc::new(Fallback::new(primary, || Arc::new(Memory::new(Arc::new(SystemClock))), config))
+        let memory = || Arc::new(Memory::new(Arc::new(SystemClock))) as Arc<dyn Repositories>;
+        if self.mode == FallbackMode::Journal {
+            return Arc::new(
+                Fallback::with_journal(primary, memory, config, Arc::new(Unused)).await.unwrap(),
+            );
+        }
+        Arc::new(Fallback::new(primary, memory, config))
     }
 
     async fn age(&self, conversation: ConversationId, by: Duration) {
@@ -43,6 +55,44 @@ impl Harness for FallbackHarness {
     }
 }
 
+/// A journal that nothing is written to, because the store is there.
+struct Unused;
+
+#[async_trait]
+impl JournalRepository for Unused {
+    async fn record(&self, _: UserId, operation: JournalOperation) -> RepositoryResult<JournalEntry> {
+        panic!("the store is there, and {} was journaled", operation.kind());
+    }
+
+    async fn pending(&self, _: u64, _: PageLimit) -> RepositoryResult<Vec<JournalEntry>> {
+        Ok(Vec::new())
+    }
+
+    async fn settle(&self, _: &[u64]) -> RepositoryResult<()> {
+        Ok(())
+    }
+
+    async fn refuse(&self, _: u64, _: &str) -> RepositoryResult<()> {
+        Ok(())
+    }
+
+    async fn refuse_agent_state(&self, _: u64, _: &str) -> RepositoryResult<()> {
+        Ok(())
+    }
+
+    async fn conflicts(&self, _: u64, _: PageLimit) -> RepositoryResult<Vec<JournalConflict>> {
+        Ok(Vec::new())
+    }
+
+    async fn resolve(&self, _: u64, _: ConflictResolution) -> RepositoryResult<bool> {
+        Ok(false)
+    }
+
+    async fn status(&self) -> RepositoryResult<JournalStatus> {
+        Ok(JournalStatus::default())
+    }
+}
+
 mod refuse {
     use super::{FallbackHarness, FallbackMode};
 
@@ -53,4 +103,10 @@ mod volatile {
     use super::{FallbackHarness, FallbackMode};
 
     lcs_storage::conformance_suite!(FallbackHarness::new(FallbackMode::Memory));
+}
+
+mod journal {
+    use super::{FallbackHarness, FallbackMode};
+
+    lcs_storage::conformance_suite!(FallbackHarness::new(FallbackMode::Journal));
 }

@@ -5,21 +5,42 @@
 //! answer, and one probe at a time finds out when it is back. What is answered meanwhile is the mode's
 //! matter, and never a guess:
 //!
-//! | while open | [`Refuse`](FallbackMode::Refuse) | [`Memory`](FallbackMode::Memory) |
-//! | --- | --- | --- |
-//! | begin a conversation | `Unavailable` | made in memory, and said to be volatile |
-//! | anything on a conversation that its user began in this outage | `Unavailable` | from memory, and said to be volatile |
-//! | anything on another conversation or agent | `Unavailable` | `Unavailable`: what it holds cannot be known |
-//! | begin a request | `Unavailable` | kept in memory: a retry in another process, or after the outage, is not known |
-//! | interrupt a request that was not begun in this outage | `Unavailable` | `Unavailable`: whether it runs cannot be known |
-//! | list, adopt, delete, retention | `Unavailable` | `Unavailable`: a partial list would be a lie, a deletion one too |
-//! | [`ping`](Repositories::ping), diagnostics | the primary | the primary |
+//! | while open | [`Refuse`](FallbackMode::Refuse) | [`Memory`](FallbackMode::Memory) | [`Journal`](FallbackMode::Journal) |
+//! | --- | --- | --- | --- |
+//! | begin a conversation | `Unavailable` | made in memory, and said to be volatile | on the disk and in memory, and said to be journaled |
+//! | anything on a conversation that its user began in this outage | `Unavailable` | from memory, and said to be volatile | the same, and said to be journaled; turn numbers and revisions are provisional |
+//! | append to another conversation | `Unavailable` | `Unavailable` | on the disk, without a number |
+//! | read a turn that is in the journal | | | that turn; its number is 0 where its conversation is not known |
+//! | anything else on another conversation or agent | `Unavailable` | `Unavailable`: what it holds cannot be known | `Unavailable` |
+//! | begin a request | `Unavailable` | kept in memory: a retry in another process, or after the outage, is not known | as in memory |
+//! | interrupt a request that was not begun in this outage | `Unavailable` | `Unavailable`: whether it runs cannot be known | `Unavailable` |
+//! | list, adopt, delete, retention | `Unavailable` | `Unavailable`: a partial list would be a lie, a deletion one too | `Unavailable` |
+//! | [`ping`](Repositories::ping), diagnostics | the primary | the primary | the primary |
 //!
 //! When the circuit closes, what was volatile is discarded, counted and logged. From then on such a
 //! conversation is what the primary says it is: not found.
 //!
+//! What was journaled is replayed first, oldest first and conversation by conversation, through the
+//! primary's ordinary ports under its own keys: the circuit closes when nothing is left. Meanwhile calls
+//! go to the primary, but for those about what is still in the journal: they wait, for
+//! [`replay_patience`](FallbackConfig::replay_patience), and are then `Unavailable`. Stopped at any point and
+//! begun again, by another process too, a replay comes to the same:
+//!
+//! | the primary says | what becomes of it |
+//! | --- | --- |
+//! | a conversation has moved on | the turn is appended behind what came meanwhile, marked as late; its agent state is a conflict |
+//! | an agent state has moved on | the turn is appended, marked as interleaved; its agent state, and those that were made from it, are conflicts |
+//! | the conversation is not there, or the store failed | asked again for some seconds, as another replica may have it in its journal; then a conflict |
+//! | anything else that is final | a conflict: kept until an operator decides ([`Fallback::resolve`]) |
+//! | it is gone, full, read-only, overloaded | the circuit is open again, and the rest waits |
+//!
+//! A write that comes back as `Unavailable` or `OutcomeUnknown` from a primary that the circuit is then open
+//! for is journaled under the same key, where it is a `create` or an `append`: what had been applied
+//! after all is found at the replay. Each write into the journal runs to its end whoever waits for it.
+//!
 //! What memory cannot know: a `create` that had reached the primary before the outage, sent again during
-//! it, begins a volatile conversation of the same id. Its answers say `volatile`, as all others do.
+//! it, begins a conversation of the same id without what the primary has of it. Its answers say
+//! `volatile` or `journaled`, as all others do, and its turns come late.
 
 mod agent_state;
 mod circuit;

@@ -156,12 +156,9 @@ impl Intake {
     async fn enter(&self) -> RepositoryResult<Place<'_>> {
         let journal = self.ticket.journal();
         let place = journal.enter(self.ticket.line()).await;
-        for line in journal.make_sure().await? {
-            // Memory has not been given it.
-            if let Some(memory) = self.outage.volatile() {
-                memory.forget(line.user_id, line.conversation_id);
-            }
-        }
+        // Memory has not been given what is found only now.
+        let found = |line: Line| self.outage.forget(line);
+        journal.make_sure(found).await?;
         Ok(place)
     }
 
@@ -210,6 +207,13 @@ impl Outage {
 }
 
 impl Outage {
+    /// The conversation is the primary's again, or not what memory was given: memory knows it no more.
+    pub(super) fn forget(&self, line: Line) {
+        if let Some(memory) = self.volatile() {
+            memory.forget(line.user_id, line.conversation_id);
+        }
+    }
+
     /// Gives memory what an earlier process has journaled, of the conversations that were begun in it.
     pub(super) async fn remember(&self, entries: Vec<JournalEntry>) {
         let (Some(memory), Some(journal)) = (self.volatile(), self.journal()) else { return };
@@ -236,7 +240,7 @@ impl Outage {
                 (_, _) => Err(RepositoryError::not_found(Entity::Conversation)),
             };
             if remembered.is_err() {
-                memory.forget(user_id, id);
+                self.forget(Line { user_id, conversation_id: id });
             }
         }
     }

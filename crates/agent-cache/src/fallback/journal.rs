@@ -26,6 +26,7 @@ pub(super) struct Journal {
     index: Mutex<Index>,
     queue: Queue,
     replay: Turn<()>,
+    looking: Turn<()>,
     changed: Notify,
 }
 
@@ -34,8 +35,14 @@ impl Journal {
     pub(super) async fn open(
         repository: Arc<dyn JournalRepository>,
     ) -> RepositoryResult<(Self, Vec<JournalEntry>)> {
-        let (index, queue) = (Mutex::default(), Queue::default());
-        let journal = Self { repository, index, queue, replay: Turn::default(), changed: Notify::new() };
+        let journal = Self {
+            repository,
+            index: Mutex::default(),
+            queue: Queue::default(),
+            replay: Turn::default(),
+            looking: Turn::default(),
+            changed: Notify::new(),
+        };
         let mut entries = Vec::new();
         while let page = journal.page(entries.last()).await?
             && !page.is_empty()
@@ -77,20 +84,27 @@ impl Journal {
         Ok(())
     }
 
-    /// Notes what is in the journal and was not seen to arrive. Gives the lines of what it found.
-    pub(super) async fn make_sure(&self) -> RepositoryResult<Vec<Line>> {
-        let mut found = Vec::new();
-        if !std::mem::take(&mut self.index().is_unsure) {
-            return Ok(found);
+    /// Notes what is in the journal and was not seen to arrive, and tells `found` of each line with such an
+    /// entry. Whoever asks meanwhile waits for it.
+    pub(super) async fn make_sure(&self, found: impl Fn(Line)) -> RepositoryResult<()> {
+        if !self.index().is_unsure() {
+            return Ok(());
         }
-        let doubt = Doubt(self);
+        let _one = self.looking.lock().await;
+        let doubts = self.index().doubts;
+        if doubts == self.index().settled_doubts {
+            return Ok(());
+        }
         let mut page = self.page(None).await?;
         while !page.is_empty() {
-            found.extend(page.iter().filter_map(|entry| self.index().note(entry)));
+            for entry in &page {
+                let line = self.index().note(entry);
+                line.into_iter().for_each(&found);
+            }
             page = self.page(page.last()).await?;
         }
-        doubt.dispel();
-        Ok(found)
+        self.index().settled_doubts = doubts;
+        Ok(())
     }
 
     /// Announces a write.
@@ -296,6 +310,6 @@ impl Doubt<'_> {
 
 impl Drop for Doubt<'_> {
     fn drop(&mut self) {
-        self.0.index().is_unsure = true;
+        self.0.index().doubts += 1;
     }
 }

@@ -69,7 +69,13 @@ impl Replayer {
         let mut busy = HashSet::new();
         let mut put_off: HashMap<Line, Again> = HashMap::new();
         while self.is_on() {
+            // Asked for before the look: a change in between is not missed.
             let changed = self.journal.changed();
+            if running.is_empty()
+                && let Err(error) = self.journal.make_sure(|line| self.forget(line)).await
+            {
+                return self.stop(&error);
+            }
             let now = Instant::now();
             let is_free =
                 |line: &Line| !busy.contains(line) && put_off.get(line).is_none_or(|again| again.at <= now);
@@ -81,15 +87,8 @@ impl Replayer {
                 running.push(self.line(line, attempts).map(move |ending| (line, ending)));
                 continue;
             }
-            if running.is_empty() {
-                match self.journal.make_sure().await {
-                    Ok(found) if found.is_empty() => {}
-                    Ok(_) => continue,
-                    Err(error) => return self.stop(&error),
-                }
-                if self.close() {
-                    return;
-                }
+            if running.is_empty() && self.close() {
+                return;
             }
             let again = put_off.values().map(|again| again.at).min();
             tokio::select! {
@@ -182,12 +181,10 @@ impl Replayer {
         self.journal.refuse(line, sequence, reason).await
     }
 
-    /// The conversation is the primary's again, or not what was taken: memory knows it no more.
+    /// Memory knows the conversation no more.
     fn forget(&self, line: Line) {
-        if let Some(outage) = self.outage.upgrade()
-            && let Some(memory) = outage.volatile()
-        {
-            memory.forget(line.user_id, line.conversation_id);
+        if let Some(outage) = self.outage.upgrade() {
+            outage.forget(line);
         }
     }
 

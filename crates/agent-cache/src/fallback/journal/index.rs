@@ -36,8 +36,10 @@ pub(super) struct Index {
     /// Lines in which something was not replayed as it was taken: agent states that were made after it
     /// were made from what the primary never had. Kept until everything is drained.
     broken: HashSet<Line>,
-    /// Whether the journal may hold what is not noted here.
-    pub(super) is_unsure: bool,
+    /// How often the journal may have been given what is not noted here, and how many of those times have
+    /// been looked into.
+    pub(super) doubts: u64,
+    pub(super) settled_doubts: u64,
     pub(super) conflicts: u64,
     pub(super) replayed: u64,
     pub(super) refused: u64,
@@ -134,7 +136,11 @@ impl Index {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.lines.is_empty() && !self.is_unsure
+        self.lines.is_empty() && !self.is_unsure()
+    }
+
+    pub(super) fn is_unsure(&self) -> bool {
+        self.doubts > self.settled_doubts
     }
 
     pub(super) fn break_line(&mut self, line: Line) {

@@ -2,6 +2,7 @@
 
 mod crash;
 mod intake;
+mod race;
 mod replay;
 mod replica;
 mod wait;
@@ -17,7 +18,7 @@ use lcs_domain::{
 use tokio::time::sleep;
 
 use super::super::fake::{Fake, FakeJournal, Fuse, unavailable};
-use super::super::{CircuitState, Fallback, FallbackConfig, FallbackStatus};
+use super::super::{Backlog, CircuitState, Fallback, FallbackConfig, FallbackStatus};
 use super::{append, json, new_conversation};
 
 /// A fallback with a journal, and the fakes behind it: they outlive it, as a database and a disk do.
@@ -41,7 +42,14 @@ impl Stage {
     }
 
     async fn try_over(primary: Arc<Fake>, journal: Arc<FakeJournal>) -> Result<Self, RepositoryError> {
-        let config = FallbackConfig::default();
+        Self::with(FallbackConfig::default(), primary, journal).await
+    }
+
+    async fn with(
+        config: FallbackConfig,
+        primary: Arc<Fake>,
+        journal: Arc<FakeJournal>,
+    ) -> Result<Self, RepositoryError> {
         let memory = || Arc::new(Fake::default()) as Arc<dyn Repositories>;
         let fallback = Fallback::with_journal(primary.clone(), memory, config, journal.clone()).await?;
         Ok(Self { fallback: Arc::new(fallback), primary, journal, user_id: UserId::from_text("the owner") })

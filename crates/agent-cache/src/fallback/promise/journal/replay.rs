@@ -20,10 +20,7 @@ async fn p8_all_that_was_journaled_is_replayed_before_the_circuit_closes() {
     stage.append(append(stored.conversation_id)).await.unwrap();
     stage.recovery().await;
     let status = stage.status();
-    assert_eq!(
-        (status.replayed, status.refused, status.backlog),
-        (6, 0, super::super::super::Backlog::default())
-    );
+    assert_eq!((status.replayed, status.refused, status.backlog), (6, 0, Backlog::default()));
     assert_eq!((status.open_for, status.next_probe_in, status.openings), (None, None, 1));
     assert_eq!(status.discarded, super::super::super::VolatileCount::default());
     assert!(stage.pending().is_empty() && stage.conflicts().is_empty());
