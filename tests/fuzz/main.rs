@@ -5,9 +5,27 @@
 
 #![cfg(test)]
 
-#[path = "../../fuzz/src/lib.rs"]
-#[expect(unreachable_pub, reason = "the fuzzers call them from another crate")]
-mod rule;
+#[path = "../../fuzz/src/configuration.rs"]
+#[expect(unreachable_pub, reason = "the fuzzers call it from another crate")]
+mod configuration;
+#[path = "../../fuzz/src/content.rs"]
+#[expect(unreachable_pub, reason = "the fuzzers call it from another crate")]
+mod content;
+#[path = "../../fuzz/src/cursor.rs"]
+#[expect(unreachable_pub, reason = "the fuzzers call it from another crate")]
+mod cursor;
+#[path = "../../fuzz/src/http.rs"]
+#[expect(unreachable_pub, reason = "the fuzzers call it from another crate")]
+mod http;
+#[path = "../../fuzz/src/id.rs"]
+#[expect(unreachable_pub, reason = "the fuzzers call it from another crate")]
+mod id;
+#[path = "../../fuzz/src/journal.rs"]
+#[expect(unreachable_pub, reason = "the fuzzers call it from another crate")]
+mod journal;
+#[path = "../../fuzz/src/payload.rs"]
+#[expect(unreachable_pub, reason = "the fuzzers call it from another crate")]
+mod payload;
 
 use std::fs;
 use std::path::Path;
@@ -33,7 +51,7 @@ macro_rules! targets {
         $(
             #[test]
             fn $target() {
-                hold(stringify!($target), rule::$target::check);
+                hold(stringify!($target), $target::check);
             }
         )*
 
@@ -41,7 +59,7 @@ macro_rules! targets {
     };
 }
 
-targets!(configuration, content, cursor, http, id, payload);
+targets!(configuration, content, cursor, http, id, journal, payload);
 
 #[test]
 fn every_target_is_held() {

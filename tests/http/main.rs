@@ -6,6 +6,7 @@ mod api;
 mod conversation;
 mod document;
 mod host;
+mod hostile_json;
 mod id;
 mod idempotency;
 mod isolation;

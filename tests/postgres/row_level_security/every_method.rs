@@ -36,8 +36,8 @@ impl Owned {
 /// What a method found or did: how much of the user's it showed, or why not.
 type Outcome = (&'static str, Result<usize, RepositoryError>);
 
-fn count<T>(found: Option<T>) -> usize {
-    usize::from(found.is_some())
+fn count(found: impl IntoIterator) -> usize {
+    found.into_iter().count()
 }
 
 /// Calls every method of the user's ports, on what the user has. The last ones end it.
