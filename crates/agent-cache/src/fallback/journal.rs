@@ -191,8 +191,9 @@ impl Journal {
         let status = self.repository.status().await?;
         let mut index = self.index();
         index.conflicts = status.conflicts;
-        index.is_unsure |= status.entries > 0;
-        Ok(status.entries > 0)
+        let has_entries = status.entries > 0;
+        index.doubts += u64::from(has_entries);
+        Ok(has_entries)
     }
 
     /// Does with a conflict what an operator decided.
