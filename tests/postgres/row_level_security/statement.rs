@@ -129,7 +129,9 @@ async fn the_cost_of_row_level_security() {
         ratios.push(took[1].as_secs_f64() / took[0].as_secs_f64());
     }
     ratios.sort_by(f64::total_cmp);
-    times.iter_mut().for_each(|times| times.sort());
+    for times in &mut times {
+        times.sort();
+    }
     println!(
         "an append: {:?} without, {:?} with row-level security; {:.2} times as long (quartiles {:.2} and {:.2})",
         times[0][PAIRS / 2],
