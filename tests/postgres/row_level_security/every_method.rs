@@ -36,8 +36,9 @@ impl Owned {
 /// What a method found or did: how much of the user's it showed, or why not.
 type Outcome = (&'static str, Result<usize, RepositoryError>);
 
-fn count(found: impl IntoIterator) -> usize {
-    found.into_iter().count()
+/// A method that finds one thing or none.
+fn found<T>(outcome: Result<Option<T>, RepositoryError>) -> Result<usize, RepositoryError> {
+    outcome.map(|found| usize::from(found.is_some()))
 }
 
 /// Calls every method of the user's ports, on what the user has. The last ones end it.
@@ -61,21 +62,21 @@ async fn call(store: &Postgres, owned: &Owned) -> Vec<Outcome> {
     let turn = saying(&owned.conversation, "more");
     vec![
         ("summaries", summaries.map(|rows| rows.len())),
-        ("get", ConversationRepository::get(store, user, id).await.map(count)),
-        ("head", store.head(user, id).await.map(count)),
+        ("get", found(ConversationRepository::get(store, user, id).await)),
+        ("head", found(store.head(user, id).await)),
         ("list", store.list(user, ListConversations::default()).await.map(|page| page.conversations.len())),
         ("was_deleted", store.was_deleted(user, id).await.map(usize::from)),
-        ("page", store.page(user, id, TurnRange::Newest, limit).await.map(count)),
-        ("turn", TurnRepository::get(store, user, id, owned.turn_id).await.map(count)),
-        ("state", AgentStateRepository::get(store, user, agent).await.map(count)),
-        ("state of", store.get_by_conversation(user, id).await.map(count)),
+        ("page", found(store.page(user, id, TurnRange::Newest, limit).await)),
+        ("turn", found(TurnRepository::get(store, user, id, owned.turn_id).await)),
+        ("state", found(AgentStateRepository::get(store, user, agent).await)),
+        ("state of", found(store.get_by_conversation(user, id).await)),
         ("update", store.update(user, id, update).await.map(|_| 1)),
         ("append", store.append(user, turn).await.map(|_| 1)),
         ("save", store.save(user, save).await.map(|_| 1)),
         ("create", ConversationRepository::create(store, user, new()).await.map(|_| 1)),
         ("adopt", store.adopt(user, new(), vec![saying(&owned.conversation, "old").turn]).await.map(|_| 1)),
         ("begin", store.begin(user, asking(Some("key"))).await.map(|_| 1)),
-        ("interrupt", store.interrupt(user, request).await.map(count)),
+        ("interrupt", found(store.interrupt(user, request).await)),
         ("renew", store.renew(&[(user, request)], lease).await.map(|to_stop| to_stop.len())),
         ("finish", store.finish(user, request).await.map(|()| 0)),
         ("abandon", store.abandon(user, request).await.map(|()| 0)),

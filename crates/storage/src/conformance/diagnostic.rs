@@ -27,7 +27,8 @@ pub async fn a_healthy_store_finds_nothing_wrong(harness: &dyn Harness) {
     ];
     // A store may look at more than all of them do.
     assert!(names.is_superset(&expected.into_iter().collect()), "the checks' names: {names:?}");
-    for finding in &findings {
+    // What the role may do is how the store was set up, not how it is.
+    for finding in findings.iter().filter(|finding| finding.check != "role") {
         assert_eq!(finding.severity, Severity::Ok, "{finding:?}");
         assert_eq!(finding.remedy, None, "nothing is to be done: {finding:?}");
     }
