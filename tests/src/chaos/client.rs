@@ -103,7 +103,7 @@ impl Client {
             220..235 => self.peek(&conversation).await,
             235..250 => self.list(conversation.user).await,
             250..320 => self.put(index, &conversation, &slot).await,
-            320..325 if is_mortal => self.delete(index, &conversation).await,
+            320..335 if is_mortal => self.delete(index, &conversation).await,
             _ => {
                 let state_from = self.dice.wins(20).then_some(slot.revision);
                 let is_cancelled = self.dice.wins(self.world.plan.cancelled_percent);
