@@ -102,6 +102,12 @@ impl Serve {
             retention.abort();
         }
         ended.context("the server failed")?;
+        let waiting = service.manager().journal().map_or(0, |journal| journal.last_status().entries);
+        if waiting > 0 {
+            note(&format!(
+                "error: in the journal and not in the database yet: {waiting}; start again, so that it is stored there"
+            ));
+        }
         Ok(ExitCode::SUCCESS)
     }
 }

@@ -9,6 +9,7 @@
 #![expect(clippy::print_stderr, reason = "a test that fails says what it was about")]
 
 mod client;
+mod journal;
 mod kill;
 mod outage;
 mod process;

@@ -35,6 +35,11 @@ impl Database {
         spawn_blocking(move || cluster.restart()).await.unwrap();
     }
 
+    /// A database of its own on the server.
+    pub(crate) async fn database(&self) -> TestPostgres {
+        self.0.database().await
+    }
+
     pub(crate) fn place(&self, configuration: &str) -> Place {
         Place::at(&self.0.url(), configuration, &[self.0.password()])
     }
