@@ -306,13 +306,10 @@ async fn compose(
     let memory_clock = Arc::clone(&clock);
     let memory = move || -> Arc<dyn Repositories> { Arc::new(Memory::new(Arc::clone(&memory_clock))) };
     let store: Arc<dyn Repositories> = Arc::new(Timed::over(database.repositories()));
-    let fallback = Arc::new(match &journal {
+    let fallback = match &journal {
         Some(journal) => journal::fallback(store, memory, configuration.fallback, journal).await?,
-        None => Fallback::new(store, memory, configuration.fallback),
-    });
-    if let Some(journal) = &journal {
-        journal::watch(&fallback, journal);
-    }
+        None => Arc::new(Fallback::new(store, memory, configuration.fallback)),
+    };
     let repositories: Arc<dyn Repositories> = fallback.clone();
     let idle = Duration::from_hours(24) * configuration.conversation_retention_days;
     let policy = RetentionPolicy::idle_longer_than(idle)?;

@@ -206,7 +206,7 @@ fn the_schema_is_migrated_by_hand_too_and_doctor_says_when_it_is_not() {
 /// A journal in its default place with two conflicts, and two operations that wait.
 fn journal_of(home: &Home) -> [u64; 4] {
     let folder = home.0.path().join("lcs-persistence/journal");
-    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let clock = Arc::new(SystemClock);
         let journal = SqliteJournal::open(folder, JournalLimits::default(), clock).await.unwrap();

@@ -81,7 +81,8 @@ pub(super) struct AppendAnswer {
     /// The turn.
     #[schema(value_type = Uuid)]
     turn_id: TurnId,
-    /// Its place in the conversation: 1 for the first.
+    /// Its place in the conversation: 1 for the first. Provisional where it is journaled; `null` where it is
+    /// journaled for a conversation whose turns cannot be counted now.
     turn_number: Option<u32>,
     /// The last revision that the agent's state was given.
     state_revision: u64,

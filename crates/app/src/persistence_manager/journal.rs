@@ -1,6 +1,6 @@
 //! The journal of this process: opened before anything else, and watched for what others decide about it.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use lcs_agent_cache::Fallback;
@@ -29,7 +29,7 @@ pub(super) async fn open(
     Ok(journal)
 }
 
-/// The fallback over `journal`.
+/// The fallback over `journal`, which is told of what another process does with its conflicts.
 ///
 /// # Errors
 /// `Invalid`, where what an earlier process left in it cannot be read.
@@ -38,20 +38,23 @@ pub(super) async fn fallback(
     memory: impl Fn() -> Arc<dyn Repositories> + Send + Sync + 'static,
     config: FallbackConfig,
     journal: &SqliteJournal,
-) -> RepositoryResult<Fallback> {
+) -> RepositoryResult<Arc<Fallback>> {
     let port: Arc<dyn JournalRepository> = Arc::new(journal.clone());
-    Fallback::with_journal(store, memory, config, port).await.map_err(|error| unusable(&error))
+    let fallback = Fallback::with_journal(store, memory, config, Arc::clone(&port)).await;
+    let fallback = Arc::new(fallback.map_err(|error| unusable(&error))?);
+    watch(Arc::downgrade(&fallback), Arc::downgrade(&port));
+    Ok(fallback)
 }
 
-/// Tells the fallback of what another process does with the conflicts, for as long as there is a fallback.
-pub(super) fn watch(fallback: &Arc<Fallback>, journal: &SqliteJournal) {
-    let (fallback, journal) = (Arc::downgrade(fallback), journal.clone());
+/// Looks again and again, for as long as there is a fallback. In between it keeps neither of them, and so not
+/// the journal's lock.
+fn watch(fallback: Weak<Fallback>, journal: Weak<dyn JournalRepository>) {
     tokio::spawn(async move {
         let mut looks = interval(LOOK_INTERVAL);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             looks.tick().await;
-            let Some(fallback) = fallback.upgrade() else { return };
+            let (Some(fallback), Some(journal)) = (fallback.upgrade(), journal.upgrade()) else { return };
             // Each decision makes them one more or one less.
             let looked = match journal.status().await {
                 Ok(status) if status.conflicts == fallback.status().backlog.conflicts => Ok(()),
