@@ -90,7 +90,7 @@ async fn a_refused_entry_is_a_conflict_until_it_is_decided() {
     // Again, as after a crash, and of what never was.
     journal.refuse(entry.sequence, "another reason").await.unwrap();
     journal.refuse(999, "no such entry").await.unwrap();
-    assert_eq!(journal.pending(0, PageLimit::MAX).await.unwrap(), [other.clone()]);
+    assert_eq!(journal.pending(0, PageLimit::MAX).await.unwrap(), std::slice::from_ref(&other));
     let conflicts = journal.conflicts(0, PageLimit::MAX).await.unwrap();
     assert_eq!((&conflicts[0].entry, conflicts[0].reason.as_str()), (&entry, "conversation not found"));
     assert_eq!(conflicts.len(), 1);
