@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use lcs_app::agent_manager::Hearing;
+use lcs_app::agent_manager::{AgentManagerError, Hearing, TurnAnswer};
 use lcs_domain::agent::{AnswerListener, AnswerPiece};
 use lcs_tests::model_stub::{Gate, Script};
 use serde_json::json;
@@ -44,18 +44,21 @@ fn hearing(ear: &Arc<Ear>) -> (Hearing, CancellationToken) {
     (Hearing { listener: ear.clone(), stop: stop.clone() }, stop)
 }
 
+impl Scene {
+    /// The agent is asked to count, and heard.
+    async fn ask(&self, hearing: Hearing) -> Result<TurnAnswer, AgentManagerError> {
+        let agents = self.manager.agent_manager();
+        agents.respond_heard(self.user, self.conversation, request("count"), hearing).await
+    }
+}
+
 #[tokio::test]
 async fn each_word_is_heard_when_it_is_said() {
     let scene = Scene::begin().await;
     let (gate, ear) = (Gate::default(), Arc::<Ear>::default());
     scene.stub.next(Script::gated("one two three", &gate));
     let (hearing, _stop) = hearing(&ear);
-    let turn = scene.manager.agent_manager().respond_heard(
-        scene.user,
-        scene.conversation,
-        request("count"),
-        hearing,
-    );
+    let turn = scene.ask(hearing);
     let words = async {
         for so_far in ["one ", "one two ", "one two three"] {
             gate.let_through(1);
@@ -72,12 +75,7 @@ async fn a_stopped_answer_is_stored_as_far_as_it_was_heard() {
     let (gate, ear) = (Gate::default(), Arc::<Ear>::default());
     scene.stub.next(Script::gated("one two three", &gate));
     let (hearing, stop) = hearing(&ear);
-    let turn = scene.manager.agent_manager().respond_heard(
-        scene.user,
-        scene.conversation,
-        request("count"),
-        hearing,
-    );
+    let turn = scene.ask(hearing);
     let stopping = async {
         gate.let_through(2);
         ear.wait_for("one two ").await;
@@ -107,12 +105,7 @@ async fn an_answer_that_is_stopped_before_its_first_word_is_an_empty_one() {
     let scene = Scene::begin().await;
     scene.stub.next(Script::never());
     let (hearing, stop) = hearing(&Arc::default());
-    let turn = scene.manager.agent_manager().respond_heard(
-        scene.user,
-        scene.conversation,
-        request("count"),
-        hearing,
-    );
+    let turn = scene.ask(hearing);
     let stopping = async {
         scene.stub.wait_asked(1).await;
         stop.cancel();
@@ -130,12 +123,7 @@ async fn a_caller_who_goes_away_in_the_middle_leaves_the_conversation_as_it_was(
     let (gate, ear) = (Gate::default(), Arc::<Ear>::default());
     scene.stub.next(Script::gated("one two three", &gate));
     let (hearing, _stop) = hearing(&ear);
-    let turn = scene.manager.agent_manager().respond_heard(
-        scene.user,
-        scene.conversation,
-        request("count"),
-        hearing,
-    );
+    let turn = scene.ask(hearing);
     let gone = async {
         gate.let_through(1);
         ear.wait_for("one ").await;

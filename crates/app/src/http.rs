@@ -11,6 +11,7 @@ mod conversation_id;
 mod conversation_list;
 mod error;
 mod event;
+mod event_queue;
 mod guard;
 mod health;
 mod history;

@@ -126,6 +126,15 @@ impl ConversationId {
     }
 }
 
+impl AgentId {
+    /// The agent of a conversation that a service begins on a user's behalf: the same for the same
+    /// conversation, so that an attempt that is repeated or taken over makes it once.
+    #[must_use]
+    pub fn of_conversation(conversation_id: ConversationId) -> Self {
+        Self(Uuid::new_v5(conversation_id.as_uuid(), b"agent"))
+    }
+}
+
 impl TurnId {
     /// The turn id that a user's idempotency key stands for: a version 5 UUID of user and key, so that
     /// two users with the same key never meet.

@@ -14,7 +14,6 @@ use serde_json::{Map, Value};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
-use uuid::Uuid;
 
 use super::error::ApiError;
 use super::history::Output;
@@ -243,8 +242,7 @@ impl Service {
         };
         let new = NewConversation {
             conversation_id: id,
-            // The same for the same conversation: an attempt that is taken over makes it once.
-            agent_id: AgentId::from_uuid(Uuid::new_v5(id.as_uuid(), b"agent")),
+            agent_id: AgentId::of_conversation(id),
             system_prompt: answering.query.system_prompt.clone(),
             ..NewConversation::begin(model_id.clone())
         };

@@ -8,7 +8,6 @@ use lcs_domain::{
     AgentId, ConversationId, Metadata, NewConversation, NewTurn, Payload, RepositoryError, Text, TurnId,
     UserId,
 };
-use uuid::Uuid;
 
 use super::conversation_id::ConversationName;
 use super::error::ApiError;
@@ -56,8 +55,7 @@ impl Service {
         };
         let new = NewConversation {
             conversation_id: name.id,
-            // The same for the same conversation: two replicas that adopt it at once adopt it once.
-            agent_id: AgentId::from_uuid(Uuid::new_v5(name.id.as_uuid(), b"agent")),
+            agent_id: AgentId::of_conversation(name.id),
             external_id: Some(external_id),
             ..NewConversation::begin(self.first_model().await?)
         };

@@ -7,7 +7,6 @@ use lcs_domain::{AgentId, Conversation, ConversationId, Metadata, NewConversatio
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
-use uuid::Uuid;
 
 use super::answer::Stored;
 use super::conversation_id::ConversationName;
@@ -131,8 +130,7 @@ pub(super) async fn create_conversation(
     };
     let new = NewConversation {
         conversation_id: id,
-        // The same for the same conversation: a request that is sent again is the same request.
-        agent_id: AgentId::from_uuid(Uuid::new_v5(id.as_uuid(), b"agent")),
+        agent_id: AgentId::of_conversation(id),
         model_id,
         system_prompt,
         metadata,

@@ -11,6 +11,7 @@ use utoipa::ToSchema;
 use super::answer::Stored;
 use super::answering::Answer;
 use super::error::ApiError;
+use super::guard::Place;
 use super::idempotency::{IdempotencyHeader, idempotency_key};
 use super::query_request::{Query, QueryBody};
 use super::refusal::{Conflict, NotFound, Refusal};
@@ -79,6 +80,7 @@ pub(super) async fn query(
     State(service): State<Service>,
     caller: Caller,
     headers: HeaderMap,
+    place: Place,
     body: JsonObject,
 ) -> Result<Stored<QueryAnswer>, ApiError> {
     let query = Query::read(caller.user_id(), &body)?;
@@ -87,7 +89,9 @@ pub(super) async fn query(
     // A task of its own, from the beginning: a caller who goes away does not take the answer along.
     let answering = async move {
         let answering = worker.begin(caller, query, key, false).await?;
-        worker.answer(answering, Hearing::default()).await
+        let answer = worker.answer(answering, Hearing::default()).await;
+        drop(place);
+        answer
     };
     let answered = service.tasks().spawn(answering.in_current_span());
     let answer = answered.await.map_err(|_| ApiError::internal())??;

@@ -1,7 +1,6 @@
 //! Questions whose answer is told while it is made, and how it is stopped.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use axum::body::{Body, Bytes};
 use axum::extract::State;
@@ -12,7 +11,7 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 use lcs_domain::agent::{AnswerListener, AnswerPiece};
 use lcs_domain::{Interruption, RequestId};
 use serde::{Deserialize, Serialize};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::Instrument;
 use utoipa::ToSchema;
@@ -20,6 +19,8 @@ use utoipa::ToSchema;
 use super::answering::{Answer, Answering};
 use super::error::ApiError;
 use super::event::{Event, StreamedEvent};
+use super::event_queue::{EventReceiver, EventSender, event_queue};
+use super::guard::Place;
 use super::idempotency::{IdempotencyHeader, idempotency_key};
 use super::query_request::{MediaType, Query, QueryBody};
 use super::refusal::{Conflict, NotFound, Refusal};
@@ -49,6 +50,7 @@ pub(super) async fn streaming_query(
     State(service): State<Service>,
     caller: Caller,
     headers: HeaderMap,
+    place: Place,
     body: JsonObject,
 ) -> Result<Response, ApiError> {
     let query = Query::read(caller.user_id(), &body)?;
@@ -65,12 +67,15 @@ pub(super) async fn streaming_query(
     };
     service.tasks().spawn(begin.in_current_span());
     let answering = receiver.await.map_err(|_| ApiError::internal())??;
-    let (events, heard) = mpsc::unbounded_channel();
+    let (events, heard) = event_queue();
     let reader_gone = CancellationToken::new();
     // The body holds the guard: when it is dropped, read to its end or not, nobody listens any more.
     let guard = reader_gone.clone().drop_guard();
     let worker = service.clone();
-    let telling = async move { worker.tell(answering, events, reader_gone).await };
+    let telling = async move {
+        worker.tell(answering, events, reader_gone).await;
+        drop(place);
+    };
     service.tasks().spawn(telling.in_current_span());
     let content_type = match media_type {
         MediaType::Json => "text/event-stream; charset=utf-8",
@@ -82,40 +87,26 @@ pub(super) async fn streaming_query(
 
 /// The events as they are sent, one after the other.
 fn written(
-    heard: mpsc::UnboundedReceiver<Event>,
+    heard: EventReceiver,
     media_type: MediaType,
     guard: DropGuard,
 ) -> impl futures_util::Stream<Item = Result<Bytes, std::convert::Infallible>> {
     stream::unfold((heard, guard), |(mut heard, guard)| async move {
-        heard.recv().await.map(|event| (event, (heard, guard)))
+        heard.next().await.map(|event| (event, (heard, guard)))
     })
     .filter_map(move |event| std::future::ready(event.written(media_type).map(Ok)))
 }
 
 /// Sends on what it hears.
-struct Teller {
-    events: mpsc::UnboundedSender<Event>,
-    told: AtomicU64,
-}
-
-impl Teller {
-    fn tell(&self, event: Event) {
-        // A reader who has gone hears nothing; the answer is stored all the same.
-        let _ = self.events.send(event);
-    }
-
-    fn next_id(&self) -> u64 {
-        self.told.fetch_add(1, Ordering::Relaxed)
-    }
-}
+struct Teller(EventSender);
 
 impl AnswerListener for Teller {
     fn hear(&self, piece: AnswerPiece) {
-        self.tell(match piece {
-            AnswerPiece::Text(token) => Event::Token { id: self.next_id(), token },
-            AnswerPiece::ToolCall(call) => Event::ToolCall(call),
-            AnswerPiece::ToolResult(result) => Event::ToolResult(result),
-        });
+        match piece {
+            AnswerPiece::Text(text) => self.0.tell_text(text),
+            AnswerPiece::ToolCall(call) => self.0.tell(Event::ToolCall(call)),
+            AnswerPiece::ToolResult(result) => self.0.tell(Event::ToolResult(result)),
+        }
     }
 }
 
@@ -133,15 +124,10 @@ impl Service {
     }
 
     /// Answers, and tells the answer while it is made.
-    async fn tell(
-        &self,
-        answering: Answering,
-        events: mpsc::UnboundedSender<Event>,
-        reader_gone: CancellationToken,
-    ) {
-        let teller = Arc::new(Teller { events, told: AtomicU64::new(0) });
+    async fn tell(&self, answering: Answering, events: EventSender, reader_gone: CancellationToken) {
+        let teller = Arc::new(Teller(events));
         let (request_id, stop) = (answering.request_id, answering.stop.clone());
-        teller.tell(Event::Start { conversation_id: answering.shown.clone(), request_id });
+        teller.0.tell(Event::Start { conversation_id: answering.shown.clone(), request_id });
         let hearing = Hearing { listener: teller.clone(), stop: stop.clone() };
         let answer = self.answer(answering, hearing);
         let mut answer = std::pin::pin!(answer);
@@ -153,23 +139,23 @@ impl Service {
             }
         };
         match answered {
-            Ok(answer) => end(&teller, request_id, answer),
-            Err(error) => teller.tell(Event::Error(error)),
+            Ok(answer) => end(&teller.0, request_id, answer),
+            Err(error) => teller.0.tell(Event::Error(error)),
         }
     }
 }
 
-fn end(teller: &Teller, request_id: RequestId, answer: Answer) {
+fn end(events: &EventSender, request_id: RequestId, answer: Answer) {
     let text = &answer.output.text;
-    if teller.told.load(Ordering::Relaxed) == 0 && !text.is_empty() {
+    if !events.has_told_text() && !text.is_empty() {
         // It was told before, to an earlier attempt, and comes from the store now.
-        teller.tell(Event::Token { id: teller.next_id(), token: text.clone() });
+        events.tell_text(text.clone());
     }
     if answer.interrupted {
-        return teller.tell(Event::Interrupted { request_id });
+        return events.tell(Event::Interrupted { request_id });
     }
-    teller.tell(Event::TurnComplete { id: teller.next_id(), token: text.clone() });
-    teller.tell(Event::End(Box::new(answer)));
+    events.tell_complete(text.clone());
+    events.tell(Event::End(Box::new(answer)));
 }
 
 /// Which answer to stop.

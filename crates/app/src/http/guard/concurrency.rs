@@ -1,13 +1,15 @@
 //! How many requests are answered at the same time. More are refused at once: a queue would only make
 //! everybody slow, and a client that tries again is told when.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 
-use axum::extract::{Request, State};
+use axum::extract::{FromRequestParts, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
-use tokio::sync::Semaphore;
+use http::request::Parts;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tracing::Span;
 
 use super::held_body::HeldBody;
@@ -28,8 +30,23 @@ impl Concurrency {
     }
 }
 
+/// The place of a request among those that are answered. Work that goes on without its caller keeps it: what
+/// callers leave behind counts as well.
+#[derive(Clone)]
+pub(in crate::http) struct Place {
+    _held: Option<Arc<OwnedSemaphorePermit>>,
+}
+
+impl<S: Sync> FromRequestParts<S> for Place {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Infallible> {
+        Ok(parts.extensions.get().cloned().unwrap_or(Self { _held: None }))
+    }
+}
+
 /// A place is held until the answer's body is sent: a stream counts as long as it runs.
-pub(super) async fn apply(State(limit): State<Concurrency>, request: Request, next: Next) -> Response {
+pub(super) async fn apply(State(limit): State<Concurrency>, mut request: Request, next: Next) -> Response {
     if ALWAYS.contains(&request.uri().path()) {
         return next.run(request).await;
     }
@@ -38,5 +55,7 @@ pub(super) async fn apply(State(limit): State<Concurrency>, request: Request, ne
             format!("The service is answering {} requests, as many as it may: try again later", limit.max);
         return ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "Too busy", cause).into_response();
     };
+    let place = Place { _held: Some(Arc::new(place)) };
+    request.extensions_mut().insert(place.clone());
     next.run(request).await.map(|body| HeldBody::wrap(body, Span::none(), place))
 }

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use tokio::sync::{Notify, mpsc};
 use tower::ServiceExt;
 
-use super::guarded;
+use super::{Place, guarded};
 use crate::configuration::{Configuration, ServiceConfig, StoreConfiguration};
 
 fn config() -> ServiceConfig {
@@ -239,6 +239,29 @@ async fn more_requests_than_can_be_answered_are_refused_at_once_but_not_the_oper
     assert_eq!(stream.into_body().collect().await.unwrap().to_bytes(), "chunk");
     let both = (ask(&router, of(Method::GET, "/here")).await, ask(&router, of(Method::GET, "/here")).await);
     assert_eq!((both.0.status(), both.1.status()), (StatusCode::OK, StatusCode::OK));
+}
+
+#[tokio::test]
+async fn what_callers_leave_behind_counts_until_it_is_done() {
+    let go_on = Arc::new(Notify::new());
+    let (waits, done) = (Arc::clone(&go_on), Arc::new(Notify::new()));
+    let is_done = Arc::clone(&done);
+    let leave = async move |place: Place| {
+        tokio::spawn(async move {
+            waits.notified().await;
+            drop(place);
+            is_done.notify_one();
+        });
+    };
+    let router = Router::new().route("/leave", get(leave)).route("/here", get(async || "here"));
+    let router = guarded(router, &config());
+    for _ in 0..2 {
+        assert_eq!(ask(&router, of(Method::GET, "/leave")).await.status(), StatusCode::OK);
+    }
+    assert_eq!(ask(&router, of(Method::GET, "/here")).await.status(), StatusCode::SERVICE_UNAVAILABLE);
+    go_on.notify_one();
+    done.notified().await;
+    assert_eq!(ask(&router, of(Method::GET, "/here")).await.status(), StatusCode::OK);
 }
 
 /// What is logged, as text.
