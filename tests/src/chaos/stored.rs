@@ -124,9 +124,12 @@ impl Replica for Stored {
 
     async fn state(&self, user: u32, conversation: &Conversation) -> Reply<Seen> {
         let (user_id, id) = (user_id(user), conversation_id(conversation)?);
-        let held = self.0.conversations().get(user_id, id).await.map_err(refused)?;
-        held.ok_or(Refusal::Absent)?;
         let stored = self.0.agent_states().get_by_conversation(user_id, id).await.map_err(refused)?;
+        if stored.is_none() {
+            // Behind it: that the conversation is deleted in between must not look like a state that is not there.
+            let held = self.0.conversations().get(user_id, id).await.map_err(refused)?;
+            held.ok_or(Refusal::Absent)?;
+        }
         let seen = stored.map_or_else(Seen::default, |stored| Seen {
             revision: stored.revision,
             through_turn: stored.through_turn,

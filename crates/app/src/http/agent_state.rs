@@ -233,6 +233,11 @@ pub(super) async fn get_conversation_agent(
     let conversation = repositories.conversations().get(user_id, name.id).await.map_err(failed)?;
     let conversation = conversation.ok_or_else(|| name.not_found())?;
     let state = repositories.agent_states().get_by_conversation(user_id, name.id).await.map_err(failed)?;
+    if state.is_none() && conversation.state_revision > 0 {
+        // It is deleted, or the whole conversation was between the two reads: then there is no agent either.
+        let head = repositories.conversations().head(user_id, name.id).await.map_err(failed)?;
+        head.ok_or_else(|| name.not_found())?;
+    }
     // Read after the conversation: where both changed meanwhile, the state's own revision is the later.
     let revision = state.as_ref().map_or(conversation.state_revision, |state| state.revision);
     let body = ConversationAgent {
