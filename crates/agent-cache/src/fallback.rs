@@ -100,7 +100,8 @@ pub enum FallbackMode {
 pub struct FallbackConfig {
     /// What is done while it is open.
     pub mode: FallbackMode,
-    /// How many calls in a row must find the primary gone to open it.
+    /// How many calls in a row must find the primary gone to open it. A write that the journal then takes
+    /// opens it alone.
     pub failures_to_open: NonZeroU32,
     /// How long after a failed probe the next one is made, give or take a fifth; at least ten
     /// milliseconds.

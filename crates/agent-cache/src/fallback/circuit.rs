@@ -222,6 +222,16 @@ impl Circuit {
         }
     }
 
+    /// A write that failed so is to be journaled: what is in the journal has to be replayed before the
+    /// circuit is closed, so it opens, however few failures there were.
+    pub(super) fn open_for_write(self: &Arc<Self>, error: &RepositoryError) {
+        let state = self.state();
+        if let Position::Closed { .. } = &state.position {
+            let outage = self.begin_outage(error.to_string());
+            self.open(state, &outage);
+        }
+    }
+
     fn begin_outage(&self, last_failure: String) -> Arc<Outage> {
         let watch = Watch { next_probe: self.next_probe(), is_probing: false, prober: None, last_failure };
         let (mode, discarded) = (self.config.mode, Arc::clone(&self.discarded));

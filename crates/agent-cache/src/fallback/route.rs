@@ -92,17 +92,23 @@ impl Circuit {
         self.decided(decide).await
     }
 
-    /// What takes a write after all that failed so at the primary, where the circuit is open by now.
+    /// What takes a write after all that failed so at the primary.
     ///
-    /// The journal sends it again under its own key, so that an unknown outcome comes to one write. Memory
-    /// cannot, and takes only what was definitely not applied.
+    /// The journal takes each of them, and the circuit opens for it: an answer that a model has given is not
+    /// lost because it was the first to find the database gone. It is sent again under its own key, so that an
+    /// unknown outcome comes to one write. Memory cannot do that: it takes only what was definitely not
+    /// applied, and only where the circuit is open by now.
     pub(super) fn route_failed(
         self: &Arc<Self>,
         line: Line,
         error: Option<&RepositoryError>,
     ) -> Option<StandIn> {
-        let is_lost = matches!(error?, RepositoryError::Unavailable { .. });
-        let is_unknown = matches!(error?, RepositoryError::OutcomeUnknown { .. });
+        let error = error?;
+        let is_lost = matches!(error, RepositoryError::Unavailable { .. });
+        let is_unknown = matches!(error, RepositoryError::OutcomeUnknown { .. });
+        if (is_lost || is_unknown) && self.journal().is_some() {
+            self.open_for_write(error);
+        }
         self.standing(|standing| match standing {
             Standing::Open(outage) if is_lost || is_unknown && outage.journal().is_some() => {
                 outage.volatile().is_some().then(|| self.stand_in(Arc::clone(&outage), line))

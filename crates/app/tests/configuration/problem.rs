@@ -12,6 +12,7 @@ const WRONG: &[&str] = &[
     "database.password_file",
     "database.ssl_mode",
     "database.namespace",
+    "database.row_level_security",
     "database.ca_cert_path",
     "database.pool_timeout",
     "database.pool_size",
