@@ -27,8 +27,8 @@ use super::outage::Outage;
 const LINES_AT_ONCE: usize = 8;
 
 /// How often what the primary does not know is asked for before it is refused: another replica may have it
-/// in its journal still.
-const ATTEMPTS: u32 = 5;
+/// in its journal still, and be on its way up.
+const ATTEMPTS: u32 = 15;
 const ATTEMPT_PAUSE: Duration = Duration::from_secs(1);
 
 /// Replays until the journal is drained or the primary is gone again. It keeps neither the fallback nor

@@ -35,7 +35,7 @@ use self::table::Table;
 
 const REPLICAS: usize = 2;
 /// What a campaign is made of.
-const PHASES: &str = "faults,failover,refuse,memory";
+const PHASES: &str = "faults,failover,refuse,memory,journal";
 /// How long the database is away in each mode of the fallback.
 const OUTAGE: Duration = Duration::from_secs(30);
 
