@@ -74,6 +74,14 @@ impl Sign {
     }
 }
 
+/// Why the primary counts as gone, as it may be told to anybody: an error may name its caller's key.
+fn reason(error: &RepositoryError) -> String {
+    match Sign::of(Some(error)) {
+        Sign::Gone(reason) => reason,
+        Sign::Alive | Sign::None => error.to_string(),
+    }
+}
+
 impl Circuit {
     pub(super) fn new(
         primary: Arc<dyn Repositories>,
@@ -183,7 +191,7 @@ impl Circuit {
         if let Position::Replaying(outage) = &state.position
             && state.epoch == epoch
         {
-            let outage = self.reopened(outage, error.to_string());
+            let outage = self.reopened(outage, reason(error));
             self.open(state, &outage);
         }
     }
@@ -226,10 +234,13 @@ impl Circuit {
     /// circuit is closed, so it opens, however few failures there were.
     pub(super) fn open_for_write(self: &Arc<Self>, error: &RepositoryError) {
         let state = self.state();
-        if let Position::Closed { .. } = &state.position {
-            let outage = self.begin_outage(error.to_string());
-            self.open(state, &outage);
-        }
+        let outage = match &state.position {
+            Position::Closed { .. } => self.begin_outage(reason(error)),
+            // It began before the outage, and has waited until now.
+            Position::Replaying(outage) => self.reopened(outage, reason(error)),
+            Position::Open(_) => return,
+        };
+        self.open(state, &outage);
     }
 
     fn begin_outage(&self, last_failure: String) -> Arc<Outage> {

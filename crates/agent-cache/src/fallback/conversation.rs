@@ -16,7 +16,7 @@ use lcs_domain::{
 use super::Fallback;
 use super::journal::Line;
 use super::outage::Outage;
-use super::route::{Route, StandIn, Subject, WriteRoute};
+use super::route::{Route, StandIn, Subject, WriteRoute, still_unknown};
 
 #[async_trait]
 impl ConversationRepository for Fallback {
@@ -27,19 +27,21 @@ impl ConversationRepository for Fallback {
             Some(_) => Subject::User(user_id),
             None => Subject::Conversation(line),
         };
-        let stand_in = match self.circuit.route_write(subject, line).await? {
+        let (stand_in, failed) = match self.circuit.route_write(subject, line).await? {
             WriteRoute::Primary(epoch) => {
                 let create = self.primary.conversations().create(user_id, new.clone());
                 let result = self.watched(epoch, create).await;
                 match self.circuit.route_failed(line, result.as_ref().err()) {
-                    Some(stand_in) => stand_in,
+                    Some(stand_in) => (stand_in, result.err()),
                     None => return result,
                 }
             }
-            WriteRoute::StandIn(stand_in) => stand_in,
+            WriteRoute::StandIn(stand_in) => (stand_in, None),
         };
         match stand_in {
-            StandIn::Journal(intake) => intake.create(new).await,
+            StandIn::Journal(intake) => {
+                intake.create(new).await.map_err(|error| still_unknown(failed, error))
+            }
             StandIn::Outage(outage) => begin(&outage, user_id, new).await,
         }
     }

@@ -147,3 +147,12 @@ impl Circuit {
         }
     }
 }
+
+/// What to tell of a write that the primary failed at so, and the journal with `error`: what may have been
+/// applied there stays unknown, whatever the journal says.
+pub(super) fn still_unknown(failed: Option<RepositoryError>, error: RepositoryError) -> RepositoryError {
+    match failed {
+        Some(unknown @ RepositoryError::OutcomeUnknown { .. }) => unknown,
+        _ => error,
+    }
+}

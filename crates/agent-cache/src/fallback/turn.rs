@@ -11,25 +11,27 @@ use lcs_domain::{
 
 use super::Fallback;
 use super::journal::Line;
-use super::route::{Route, StandIn, Subject, WriteRoute};
+use super::route::{Route, StandIn, Subject, WriteRoute, still_unknown};
 
 #[async_trait]
 impl TurnRepository for Fallback {
     async fn append(&self, user_id: UserId, append: AppendTurn) -> RepositoryResult<Appended> {
         let id = append.conversation_id;
         let line = Line { user_id, conversation_id: id };
-        let stand_in = match self.circuit.route_write(Subject::Conversation(line), line).await? {
+        let (stand_in, failed) = match self.circuit.route_write(Subject::Conversation(line), line).await? {
             WriteRoute::Primary(epoch) => {
                 let result = self.watched(epoch, self.primary.turns().append(user_id, append.clone())).await;
                 match self.circuit.route_failed(line, result.as_ref().err()) {
-                    Some(stand_in) => stand_in,
+                    Some(stand_in) => (stand_in, result.err()),
                     None => return result,
                 }
             }
-            WriteRoute::StandIn(stand_in) => stand_in,
+            WriteRoute::StandIn(stand_in) => (stand_in, None),
         };
         match stand_in {
-            StandIn::Journal(intake) => intake.append(append).await,
+            StandIn::Journal(intake) => {
+                intake.append(append).await.map_err(|error| still_unknown(failed, error))
+            }
             StandIn::Outage(outage) => {
                 let (store, volatile) = outage.conversation(user_id, id)?;
                 let appended = store.turns().append(user_id, append).await?;

@@ -297,6 +297,20 @@ async fn p8_the_first_write_that_finds_the_primary_gone_is_journaled_and_opens_t
 }
 
 #[tokio::test(start_paused = true)]
+async fn p1_what_the_primary_may_have_taken_stays_unknown_when_the_journal_is_full() {
+    let stage = Stage::new().await;
+    let stored = stage.begin().await;
+    stage.primary.fail_with(Some(outcome_unknown));
+    stage.journal.fail_with(Some(overloaded));
+    let refused = stage.append(append(stored.conversation_id)).await.unwrap_err();
+    assert!(matches!(refused, RepositoryError::OutcomeUnknown { .. }), "{refused}");
+    // Nobody else is told the key of that call.
+    let other = stage.fallback.conversations().get(UserId::generate(), stored.conversation_id).await.unwrap_err();
+    let RepositoryError::OutcomeUnknown { key } = outcome_unknown() else { unreachable!() };
+    assert!(!other.to_string().contains(&key), "{other}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn p8_a_caller_who_gives_up_cannot_split_a_write() {
     let stage = Stage::new().await;
     stage.outage().await;
