@@ -23,6 +23,7 @@ pub(crate) fn plan(seed: u64) -> Plan {
         pause: Duration::from_micros(200),
         cancelled_percent: 8,
         cancelled_within: Duration::from_micros(300),
+        has_journals: false,
     }
 }
 

@@ -164,8 +164,9 @@ impl Client {
         let (by, outcome) =
             self.tried(&replicas, effect, |replica| replica.append(conversation, &append)).await;
         // What has been appended is known by its key before anything else is compared: this one has not been.
+        // But for a journal, which another replica does not see: the earlier try may be in it.
         let outcome = match outcome {
-            Outcome::Unknown(why) if why == CONFLICT => Outcome::Failed(why),
+            Outcome::Unknown(why) if why == CONFLICT && !self.world.plan.has_journals => Outcome::Failed(why),
             outcome => outcome,
         };
         if let Some((placed, _)) = outcome.ok() {

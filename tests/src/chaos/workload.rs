@@ -27,6 +27,8 @@ pub struct Plan {
     pub cancelled_percent: u64,
     /// The latest moment after its beginning at which an append is cancelled.
     pub cancelled_within: Duration,
+    /// Whether each replica has a journal, which the others do not see.
+    pub has_journals: bool,
 }
 
 impl Plan {
@@ -42,6 +44,7 @@ impl Plan {
             pause: Duration::from_millis(50),
             cancelled_percent: 8,
             cancelled_within: Duration::from_millis(10),
+            has_journals: false,
         }
     }
 }

@@ -113,6 +113,10 @@ impl Service {
             Status::Healthy => self.migration_status().await,
             _ => provider("migrations", Status::Unhealthy, "not known while the database is gone"),
         };
+        let database = match migrations.status {
+            Status::Healthy => self.allowed(database).await,
+            _ => database,
+        };
         let is_there = database.status == Status::Healthy && migrations.status == Status::Healthy;
         let fallback = self.fallback_status();
         // In these modes it goes on without a database, and says in each answer how durable that is.
@@ -149,6 +153,15 @@ impl Service {
             Ok(Ok(())) => provider("database", Status::Healthy, "it answers"),
             Ok(Err(error)) => provider("database", Status::Unhealthy, &error.to_string()),
             Err(_) => provider("database", Status::Unhealthy, &format!("no answer within {PATIENCE:?}")),
+        }
+    }
+
+    /// A database that came after the start, or was changed since, may be one that the start refuses: users
+    /// would not be kept apart as it is configured.
+    async fn allowed(&self, database: ProviderStatus) -> ProviderStatus {
+        match timeout(PATIENCE, self.manager().database().check_security(false)).await {
+            Ok(Err(error)) => provider("database", Status::Unhealthy, &error.to_string()),
+            _ => database,
         }
     }
 

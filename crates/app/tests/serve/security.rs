@@ -3,7 +3,7 @@
 use lcs_storage::testing::{Role, TestPostgres};
 use serde_json::{Value, json};
 
-use crate::process::{CANARY, Place};
+use crate::process::{CANARY, Place, until};
 
 const SECURED: &str = "type: postgresql\ndatabase:\n  row_level_security: true";
 
@@ -32,6 +32,11 @@ async fn it_serves_as_the_application_and_is_cleaned_up_by_the_operator() {
     assert!(process.log().contains("run cleanup as the operator"), "{}", process.log());
     process.client.ask(None, &format!("my bird is {CANARY}")).await.expect(200);
     assert_eq!(process.client.list().await.len(), 1);
+    // What the start would refuse takes the traffic away from one that runs.
+    assert_eq!(process.client.get("/readiness").await.expect(200)["ready"], true);
+    database.execute("ALTER TABLE requests NO FORCE ROW LEVEL SECURITY").await;
+    until("it is not ready", async || process.client.get("/readiness").await.status == 503).await;
+    database.execute("ALTER TABLE requests FORCE ROW LEVEL SECURITY").await;
     process.stop().await;
 
     database.execute("UPDATE conversations SET updated_at = now() - interval '100 days'").await;

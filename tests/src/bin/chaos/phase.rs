@@ -62,7 +62,8 @@ pub(crate) async fn outage(
     lasts: Duration,
 ) -> Result<Phase, Failure> {
     let name = mode.word();
-    let stage = stage(program, folder, name, Plan::processes(seed), mode).await?;
+    let plan = Plan { has_journals: mode == Mode::Journal, ..Plan::processes(seed) };
+    let stage = stage(program, folder, name, plan, mode).await?;
     let clients = stage.clients().await?;
     sleep(AROUND).await;
     stage.server.kill().await?;

@@ -305,7 +305,8 @@ async fn p1_what_the_primary_may_have_taken_stays_unknown_when_the_journal_is_fu
     let refused = stage.append(append(stored.conversation_id)).await.unwrap_err();
     assert!(matches!(refused, RepositoryError::OutcomeUnknown { .. }), "{refused}");
     // Nobody else is told the key of that call.
-    let other = stage.fallback.conversations().get(UserId::generate(), stored.conversation_id).await.unwrap_err();
+    let other =
+        stage.fallback.conversations().get(UserId::generate(), stored.conversation_id).await.unwrap_err();
     let RepositoryError::OutcomeUnknown { key } = outcome_unknown() else { unreachable!() };
     assert!(!other.to_string().contains(&key), "{other}");
 }
