@@ -230,9 +230,12 @@ impl Circuit {
         }
     }
 
-    /// A write that failed so is to be journaled: what is in the journal has to be replayed before the
-    /// circuit is closed, so it opens, however few failures there were.
+    /// A write that failed so is to be journaled, where there is a journal: what is in it has to be replayed
+    /// before the circuit is closed, so it opens, however few failures there were.
     pub(super) fn open_for_write(self: &Arc<Self>, error: &RepositoryError) {
+        if self.journal.is_none() {
+            return;
+        }
         let state = self.state();
         let outage = match &state.position {
             Position::Closed { .. } => self.begin_outage(reason(error)),

@@ -16,7 +16,7 @@ use lcs_domain::{
 use super::Fallback;
 use super::journal::Line;
 use super::outage::Outage;
-use super::route::{Route, StandIn, Subject, WriteRoute, still_unknown};
+use super::route::{Route, StandIn, Subject, WriteRoute, Written, still_unknown};
 
 #[async_trait]
 impl ConversationRepository for Fallback {
@@ -27,16 +27,10 @@ impl ConversationRepository for Fallback {
             Some(_) => Subject::User(user_id),
             None => Subject::Conversation(line),
         };
-        let (stand_in, failed) = match self.circuit.route_write(subject, line).await? {
-            WriteRoute::Primary(epoch) => {
-                let create = self.primary.conversations().create(user_id, new.clone());
-                let result = self.watched(epoch, create).await;
-                match self.circuit.route_failed(line, result.as_ref().err()) {
-                    Some(stand_in) => (stand_in, result.err()),
-                    None => return result,
-                }
-            }
-            WriteRoute::StandIn(stand_in) => (stand_in, None),
+        let write = || self.primary.conversations().create(user_id, new.clone());
+        let (stand_in, failed) = match self.written(subject, line, write).await? {
+            Written::Answered(made) => return Ok(made),
+            Written::ToTake { stand_in, failed } => (stand_in, failed),
         };
         match stand_in {
             StandIn::Journal(intake) => {

@@ -20,16 +20,13 @@ impl RequestRepository for Fallback {
                 let result = self.watched(epoch, self.primary.requests().begin(user_id, begin.clone())).await;
                 // As with a conversation: definitely not applied, so memory may take it. What follows is a
                 // write that the journal would take, and for that one the circuit opens as well.
-                if let Err(error @ RepositoryError::Unavailable { .. }) = &result
-                    && self.circuit.journal().is_some()
-                {
+                if let Err(error @ RepositoryError::Unavailable { .. }) = &result {
                     self.circuit.open_for_write(error);
-                }
-                if matches!(result, Err(RepositoryError::Unavailable { .. }))
-                    && let Some(outage) = self.circuit.outage()
-                    && outage.volatile().is_some()
-                {
-                    return memory(&outage)?.begin(user_id, begin).await;
+                    if let Some(outage) = self.circuit.outage()
+                        && outage.volatile().is_some()
+                    {
+                        return memory(&outage)?.begin(user_id, begin).await;
+                    }
                 }
                 result
             }

@@ -7,6 +7,7 @@ use lcs_domain::repository::RepositoryResult;
 use lcs_domain::{ConversationId, RepositoryError, UserId};
 use tokio::time::{Instant, timeout_at};
 
+use super::Fallback;
 use super::circuit::{Circuit, Epoch, Standing};
 use super::intake::Intake;
 use super::journal::{Journal, Line};
@@ -56,12 +57,49 @@ pub(super) enum WriteRoute {
     StandIn(StandIn),
 }
 
+/// What came of a write that goes to the primary where it can.
+pub(super) enum Written<T> {
+    /// What the primary answered.
+    Answered(T),
+    /// It is for this to take; `failed` is how the primary failed at it, where it was asked.
+    ToTake {
+        /// What takes it.
+        stand_in: StandIn,
+        /// How the primary failed.
+        failed: Option<RepositoryError>,
+    },
+}
+
 /// What takes a write while the primary is gone.
 pub(super) enum StandIn {
     /// The outage's memory, or its refusal.
     Outage(Arc<Outage>),
     /// The journal.
     Journal(Intake),
+}
+
+impl Fallback {
+    /// Has the primary do `write`, unless it is gone, or found to be gone by this.
+    pub(super) async fn written<T, F>(
+        &self,
+        subject: Subject,
+        line: Line,
+        write: impl FnOnce() -> F + Send,
+    ) -> RepositoryResult<Written<T>>
+    where
+        F: Future<Output = RepositoryResult<T>> + Send,
+    {
+        match self.circuit.route_write(subject, line).await? {
+            WriteRoute::Primary(epoch) => {
+                let result = self.watched(epoch, write()).await;
+                match self.circuit.route_failed(line, result.as_ref().err()) {
+                    Some(stand_in) => Ok(Written::ToTake { stand_in, failed: result.err() }),
+                    None => result.map(Written::Answered),
+                }
+            }
+            WriteRoute::StandIn(stand_in) => Ok(Written::ToTake { stand_in, failed: None }),
+        }
+    }
 }
 
 impl Circuit {
@@ -106,7 +144,7 @@ impl Circuit {
         let error = error?;
         let is_lost = matches!(error, RepositoryError::Unavailable { .. });
         let is_unknown = matches!(error, RepositoryError::OutcomeUnknown { .. });
-        if (is_lost || is_unknown) && self.journal().is_some() {
+        if is_lost || is_unknown {
             self.open_for_write(error);
         }
         self.standing(|standing| match standing {

@@ -11,22 +11,17 @@ use lcs_domain::{
 
 use super::Fallback;
 use super::journal::Line;
-use super::route::{Route, StandIn, Subject, WriteRoute, still_unknown};
+use super::route::{Route, StandIn, Subject, Written, still_unknown};
 
 #[async_trait]
 impl TurnRepository for Fallback {
     async fn append(&self, user_id: UserId, append: AppendTurn) -> RepositoryResult<Appended> {
         let id = append.conversation_id;
         let line = Line { user_id, conversation_id: id };
-        let (stand_in, failed) = match self.circuit.route_write(Subject::Conversation(line), line).await? {
-            WriteRoute::Primary(epoch) => {
-                let result = self.watched(epoch, self.primary.turns().append(user_id, append.clone())).await;
-                match self.circuit.route_failed(line, result.as_ref().err()) {
-                    Some(stand_in) => (stand_in, result.err()),
-                    None => return result,
-                }
-            }
-            WriteRoute::StandIn(stand_in) => (stand_in, None),
+        let write = || self.primary.turns().append(user_id, append.clone());
+        let (stand_in, failed) = match self.written(Subject::Conversation(line), line, write).await? {
+            Written::Answered(appended) => return Ok(appended),
+            Written::ToTake { stand_in, failed } => (stand_in, failed),
         };
         match stand_in {
             StandIn::Journal(intake) => {
