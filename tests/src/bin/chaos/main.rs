@@ -13,7 +13,6 @@ mod server;
 mod service;
 mod table;
 
-use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -26,6 +25,7 @@ use lcs_tests::chaos::dice::Dice;
 use lcs_tests::chaos::history::{self, History};
 use lcs_tests::chaos::replica::Failure;
 use lcs_tests::chaos::workload::{Plan, World};
+use lcs_tests::options::options;
 
 use self::campaign::Stage;
 use self::proxy::Proxy;
@@ -38,6 +38,9 @@ const REPLICAS: usize = 2;
 const PHASES: &str = "faults,failover,refuse,memory,journal";
 /// How long the database is away in each mode of the fallback.
 const OUTAGE: Duration = Duration::from_secs(30);
+
+/// The options of the command line.
+const OPTIONS: [&str; 5] = ["program", "folder", "seconds", "seed", "phases"];
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -52,7 +55,7 @@ async fn main() -> ExitCode {
 }
 
 async fn run() -> Result<bool, Failure> {
-    let options = options()?;
+    let options = options(&OPTIONS)?;
     let program = PathBuf::from(options.get("program").ok_or("write --program PATH")?).canonicalize()?;
     let seconds: u64 = options.get("seconds").map_or(Ok(120), |text| text.parse())?;
     let seed = options.get("seed").map_or_else(|| Ok(random()), |text| text.parse())?;
@@ -131,19 +134,4 @@ fn say(text: &str) -> Result<(), Failure> {
 fn random() -> u64 {
     use std::hash::{BuildHasher, Hasher, RandomState};
     Dice::new(RandomState::new().build_hasher().finish()).below(1_000_000)
-}
-
-/// The options of the command line: `--name value`, each of them.
-fn options() -> Result<HashMap<String, String>, Failure> {
-    const KNOWN: [&str; 5] = ["program", "folder", "seconds", "seed", "phases"];
-    let mut arguments = std::env::args().skip(1);
-    let mut options = HashMap::new();
-    while let Some(argument) = arguments.next() {
-        let name = argument.strip_prefix("--").filter(|name| KNOWN.contains(name));
-        let name =
-            name.ok_or_else(|| format!("{argument} is no option: write {KNOWN:?} with -- before it"))?;
-        let value = arguments.next().ok_or_else(|| format!("--{name} needs a value"))?;
-        options.insert(name.to_owned(), value);
-    }
-    Ok(options)
 }

@@ -11,12 +11,12 @@ mod liveness;
 mod memory;
 mod tally;
 
-use std::collections::HashMap;
 use std::error::Error;
 use std::io::Write as _;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use lcs_tests::options::options;
 use serde_json::json;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -31,9 +31,12 @@ const PATIENCE: Duration = Duration::from_mins(1);
 /// The longest that a sign of life may take.
 const LIVENESS_LIMIT_MS: f64 = 50.0;
 
+/// The options of the command line.
+const OPTIONS: [&str; 6] = ["url", "clients", "seconds", "pid", "database-url", "pool-size"];
+
 #[tokio::main]
 async fn main() -> Result<ExitCode, Failure> {
-    let options = options()?;
+    let options = options(&OPTIONS)?;
     let number = |name: &str, default: u32| options.get(name).map_or(Ok(default), |text| text.parse());
     let url = options.get("url").ok_or("write --url http://ADDRESS:PORT")?;
     let address: String = url.trim_start_matches("http://").trim_end_matches('/').to_owned();
@@ -87,19 +90,4 @@ async fn main() -> Result<ExitCode, Failure> {
     });
     writeln!(std::io::stdout(), "{report:#}")?;
     Ok(if broken.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-}
-
-/// The options of the command line: `--name value`, each of them.
-fn options() -> Result<HashMap<String, String>, Failure> {
-    const KNOWN: [&str; 6] = ["url", "clients", "seconds", "pid", "database-url", "pool-size"];
-    let mut arguments = std::env::args().skip(1);
-    let mut options = HashMap::new();
-    while let Some(argument) = arguments.next() {
-        let name = argument.strip_prefix("--").filter(|name| KNOWN.contains(name));
-        let name =
-            name.ok_or_else(|| format!("{argument} is no option: write {KNOWN:?} with -- before it"))?;
-        let value = arguments.next().ok_or_else(|| format!("--{name} needs a value"))?;
-        options.insert(name.to_owned(), value);
-    }
-    Ok(options)
 }
