@@ -196,6 +196,26 @@ impl RepositoryError {
         Self::Unavailable { reason: reason.into(), source: None }
     }
 
+    /// The same failure for another of those who shared a call, whose own key is `key`: the cause stays with
+    /// the first.
+    #[must_use]
+    pub fn shared(&self, key: impl fmt::Display) -> Self {
+        match self {
+            Self::OutcomeUnknown { .. } => Self::OutcomeUnknown { key: key.to_string() },
+            Self::Unavailable { reason, .. } => Self::unavailable(reason.clone()),
+            Self::Overloaded { reason } => Self::Overloaded { reason: reason.clone() },
+            Self::ReadOnly { reason } => Self::ReadOnly { reason: reason.clone() },
+            Self::StorageFull { reason } => Self::StorageFull { reason: reason.clone() },
+            Self::SchemaSkew { found, supported, remedy } => Self::SchemaSkew {
+                found: found.clone(),
+                supported: supported.clone(),
+                remedy: remedy.clone(),
+            },
+            Self::Backend { reason, .. } => Self::Backend { reason: reason.clone(), source: None },
+            other => Self::Backend { reason: other.to_string(), source: None },
+        }
+    }
+
     /// The same refusal seen from the request that the value stands in: `prefix` goes before the pointer.
     #[must_use]
     pub fn at(mut self, prefix: &str) -> Self {

@@ -87,6 +87,12 @@ impl Metadata {
         self.0.as_json()
     }
 
+    /// The object as a payload.
+    #[must_use]
+    pub const fn as_payload(&self) -> &Payload {
+        &self.0
+    }
+
     /// The object as a tree of values, marks included.
     pub fn to_object(&self) -> Result<Map<String, Value>, RepositoryError> {
         match self.0.to_value()? {

@@ -53,11 +53,14 @@ use self::operation::Effect;
 use self::pool::Pool;
 use self::retry::Operation;
 use self::statement::statement;
+use self::turn::Coalescer;
 
 /// A PostgreSQL store. Cheap to clone: clones share one pool.
 #[derive(Clone)]
 pub struct Postgres {
     pool: Arc<Pool>,
+    /// The appends that wait for each other; `None` where each goes by itself.
+    appends: Option<Arc<Coalescer>>,
     /// The one call that this value stands for, if it does.
     operation: Option<Arc<Operation>>,
 }
@@ -79,7 +82,8 @@ impl Postgres {
         reason = "the pool's tasks need the runtime that only an async caller has"
     )]
     pub async fn connect(config: PostgresConfig) -> RepositoryResult<Self> {
-        Ok(Self { pool: Arc::new(Pool::new(Connector::new(config)?)), operation: None })
+        let appends = config.coalesce_appends.then(|| Arc::new(Coalescer::new(config.row_level_security)));
+        Ok(Self { pool: Arc::new(Pool::new(Connector::new(config)?)), appends, operation: None })
     }
 
     fn pool(&self) -> &Pool {

@@ -15,6 +15,21 @@ const FORMAT: u8 = 1;
 const CODEC_JSON: u8 = 0;
 const NO_KEY: u8 = 0;
 
+/// The sealed form of a payload.
+pub(crate) struct Sealed(pub(crate) Vec<u8>);
+
+impl Sealed {
+    /// The form in which `payload` has to be sealed; `None` where it is kept plain.
+    pub(crate) fn of(payload: &Payload) -> Result<Option<Self>, RepositoryError> {
+        if !payload.needs_sealing()? {
+            return Ok(None);
+        }
+        let mut sealed = vec![FORMAT, CODEC_JSON, NO_KEY];
+        sealed.extend_from_slice(payload.as_json().as_bytes());
+        Ok(Some(Self(sealed)))
+    }
+}
+
 /// A payload as it stands in its two columns: exactly one of them is set.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Columns {
@@ -30,13 +45,10 @@ impl Columns {
 
     /// The columns in which `payload` is stored.
     pub(crate) fn of(payload: &Payload) -> Result<Self, RepositoryError> {
-        if payload.needs_sealing()? {
-            let mut sealed = vec![FORMAT, CODEC_JSON, NO_KEY];
-            sealed.extend_from_slice(payload.as_json().as_bytes());
-            Ok(Self { plain: None, sealed: Some(sealed) })
-        } else {
-            Ok(Self { plain: Some(payload.as_json().to_owned()), sealed: None })
-        }
+        Ok(match Sealed::of(payload)? {
+            Some(Sealed(sealed)) => Self { plain: None, sealed: Some(sealed) },
+            None => Self { plain: Some(payload.as_json().to_owned()), sealed: None },
+        })
     }
 
     /// The columns in which `payload` is stored, or none of them.

@@ -49,6 +49,9 @@ pub struct PostgresConfig {
     /// that user's rows alone: a second lock beside the statements' own conditions. It is switched on in
     /// the database by [`Migrations::secure`](crate::migration::Migrations::secure).
     pub row_level_security: bool,
+    /// Whether appends to different conversations that arrive while others are under way go together in one
+    /// statement and one commit. Each keeps its own outcome.
+    pub coalesce_appends: bool,
     /// How many connections the pool keeps. With [`max_overflow`](Self::max_overflow) as in `SQLAlchemy`:
     /// their sum is how many there may ever be. Connections are made when they are needed, and let go
     /// when they have been idle for ten minutes.
@@ -92,6 +95,7 @@ impl Default for PostgresConfig {
             ca_cert_path: None,
             namespace: "public".into(),
             row_level_security: false,
+            coalesce_appends: true,
             pool_size: 20,
             max_overflow: 30,
             pool_timeout: Duration::from_secs(30),

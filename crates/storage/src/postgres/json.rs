@@ -9,7 +9,7 @@ use diesel::serialize::{self, IsNull, Output, ToSql};
 use diesel::sql_types::Jsonb;
 
 /// The version of jsonb's binary form: one byte, then the text.
-const VERSION: u8 = 1;
+pub(super) const VERSION: u8 = 1;
 
 /// The JSON text of a `jsonb` value.
 #[derive(Debug, Clone, PartialEq, Eq, AsExpression, FromSqlRow)]

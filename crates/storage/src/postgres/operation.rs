@@ -45,6 +45,11 @@ impl Postgres {
         Self { operation: Some(self.operation_for(Purpose::Service)), ..self.clone() }
     }
 
+    /// This store for several calls at once, which all end by `deadline`.
+    pub(super) fn operation_until(&self, deadline: Instant) -> Self {
+        Self { operation: Some(Arc::new(Operation::until(deadline))), ..self.clone() }
+    }
+
     fn operation_for(&self, purpose: Purpose) -> Arc<Operation> {
         let config = self.pool().connector().config();
         match (&self.operation, purpose) {

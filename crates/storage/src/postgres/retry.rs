@@ -24,7 +24,11 @@ pub(super) struct Operation {
 
 impl Operation {
     pub(super) fn new(time: Duration) -> Self {
-        Self { deadline: Instant::now() + time, lost: OnceLock::new() }
+        Self::until(Instant::now() + time)
+    }
+
+    pub(super) const fn until(deadline: Instant) -> Self {
+        Self { deadline, lost: OnceLock::new() }
     }
 
     pub(super) const fn deadline(&self) -> Instant {
@@ -34,6 +38,11 @@ impl Operation {
     /// Notes that the answer to a write under `key` did not come.
     pub(super) fn lose(&self, key: Uuid) {
         self.lost.get_or_init(|| key);
+    }
+
+    /// Whether the answer to a write did not come.
+    pub(super) fn has_lost(&self) -> bool {
+        self.lost.get().is_some()
     }
 
     /// What `error`, the end of this call, is to the caller: it says nothing of what a lost write did.

@@ -6,6 +6,7 @@
 
 use std::any::TypeId;
 use std::collections::HashSet;
+use std::sync::OnceLock;
 
 use diesel::deserialize::FromSqlRow;
 use diesel::pg::Pg;
@@ -106,6 +107,9 @@ where
 }
 
 /// Declares a statement: its text, the row it gives, and its binds, in their order.
+///
+/// The binds are the statement's own fields, or, where it is declared `of` another type, that type's: so that
+/// several statements can be run with the same binds.
 macro_rules! statement {
     (
         $(#[$doc:meta])*
@@ -124,51 +128,102 @@ macro_rules! statement {
             type SqlType = $row;
         }
 
+        $crate::postgres::statement::walk!($name, $text, self, self, { $($field as $bind),* });
+    };
+    (
+        $(#[$doc:meta])*
+        $name:ident($text:expr) of $binds:ty => $row:ty { $($field:ident as $bind:ty),* $(,)? }
+    ) => {
+        $(#[$doc])*
+        pub(super) struct $name<'b>(pub(super) &'b $binds);
+
+        impl diesel::query_builder::QueryId for $name<'_> {
+            type QueryId = $name<'static>;
+        }
+
+        impl diesel::query_builder::Query for $name<'_> {
+            type SqlType = $row;
+        }
+
+        $crate::postgres::statement::walk!($name<'_>, $text, self, self.0, { $($field as $bind),* });
+    };
+}
+pub(super) use statement;
+
+/// How a statement is written: its text, with the binds where they are first named.
+macro_rules! walk {
+    ($name:ty, $text:expr, $self:ident, $binds:expr, { $($field:ident as $bind:ty),* }) => {
         impl diesel::query_builder::QueryFragment<diesel::pg::Pg> for $name {
             fn walk_ast<'b>(
-                &'b self,
+                &'b $self,
                 mut out: diesel::query_builder::AstPass<'_, 'b, diesel::pg::Pg>,
             ) -> diesel::QueryResult<()> {
-                let text = $crate::postgres::statement::Text::new($text);
-                $(let text = text.bind::<$bind, _>(&mut out, &self.$field)?;)*
+                static PIECES: std::sync::OnceLock<Option<Vec<&'static str>>> = std::sync::OnceLock::new();
+                let count = <[&str]>::len(&[$(stringify!($field)),*]);
+                let text = $crate::postgres::statement::Text::new(&PIECES, $text, count)?;
+                $(let text = text.bind::<$bind, _>(&mut out, &$binds.$field)?;)*
                 text.end(&mut out);
                 Ok(())
             }
         }
     };
 }
-pub(super) use statement;
+pub(super) use walk;
 
 /// A statement's text while its binds are put in.
-pub(super) struct Text {
-    rest: &'static str,
-    number: u32,
-}
+pub(super) struct Text(std::slice::Iter<'static, &'static str>);
 
 impl Text {
-    pub(super) fn new(text: &'static str) -> Self {
-        Self { rest: text, number: 0 }
+    /// The text of a statement with so many binds, cut where each of them is first named: once, into `pieces`.
+    pub(super) fn new(
+        pieces: &'static OnceLock<Option<Vec<&'static str>>>,
+        text: &'static str,
+        binds: usize,
+    ) -> QueryResult<Self> {
+        let pieces = pieces.get_or_init(|| cut(text, binds)).as_ref().ok_or_else(|| {
+            Error::QueryBuilderError("the statement does not name its binds in their order".into())
+        })?;
+        Ok(Self(pieces.iter()))
     }
 
     /// Writes the text up to where the next bind is first named, and binds `value` there.
-    pub(super) fn bind<'b, ST, T>(self, out: &mut AstPass<'_, 'b, Pg>, value: &'b T) -> QueryResult<Self>
+    pub(super) fn bind<'b, ST, T>(mut self, out: &mut AstPass<'_, 'b, Pg>, value: &'b T) -> QueryResult<Self>
     where
         Pg: HasSqlType<ST>,
         T: ToSql<ST, Pg>,
     {
-        let number = self.number + 1;
-        let name = format!("${number}");
-        let (before, after) = self
-            .rest
-            .split_once(&name)
-            .ok_or_else(|| Error::QueryBuilderError(format!("the statement does not name {name}").into()))?;
-        out.push_sql(before);
+        out.push_sql(self.0.next().copied().unwrap_or_default());
         out.push_bind_param::<ST, T>(value)?;
-        Ok(Self { rest: after, number })
+        Ok(self)
     }
 
     /// Writes what is left of the text.
-    pub(super) fn end(self, out: &mut AstPass<'_, '_, Pg>) {
-        out.push_sql(self.rest);
+    pub(super) fn end(mut self, out: &mut AstPass<'_, '_, Pg>) {
+        out.push_sql(self.0.next().copied().unwrap_or_default());
+    }
+}
+
+/// The parts of `text` between the places where its binds are first named; `None` where one is not.
+fn cut(text: &'static str, binds: usize) -> Option<Vec<&'static str>> {
+    let mut pieces = Vec::with_capacity(binds + 1);
+    let mut rest = text;
+    for number in 1..=binds {
+        let (before, after) = rest.split_once(&format!("${number}"))?;
+        pieces.push(before);
+        rest = after;
+    }
+    pieces.push(rest);
+    Some(pieces)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_is_cut_where_each_bind_is_first_named() {
+        assert_eq!(cut("-- $1 a $2 b\nSELECT $2, $1", 2).unwrap(), ["-- ", " a ", " b\nSELECT $2, $1"]);
+        assert_eq!(cut("SELECT 1", 0).unwrap(), ["SELECT 1"]);
+        assert_eq!(cut("-- $1", 2), None);
     }
 }

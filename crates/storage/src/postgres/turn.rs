@@ -12,8 +12,8 @@ use lcs_domain::{
 };
 use uuid::Uuid;
 
+pub(super) use self::append::Coalescer;
 use super::Postgres;
-use super::operation::detached;
 use super::row::TurnRow;
 use super::schema::{conversation_turns, conversations};
 use crate::row::TurnRecord;
@@ -26,8 +26,7 @@ impl TurnRepository for Postgres {
         fields(%user_id, conversation_id = %append.conversation_id, turn_id = %append.turn.turn_id())
     )]
     async fn append(&self, user_id: UserId, append: AppendTurn) -> RepositoryResult<Appended> {
-        let store = self.operation();
-        detached(append.turn.turn_id().into(), async move { store.append_turn(user_id, &append).await }).await
+        self.append_turn(user_id, append).await
     }
 
     #[tracing::instrument(name = "db.turn.get", skip_all, fields(%user_id, %conversation_id, %turn_id))]

@@ -1,91 +1,131 @@
 //! Appending a turn: one statement, one round trip, exactly once.
+//!
+//! An append goes out by itself when no other is under way, and together with those that wait otherwise: see
+//! [`coalescer`]. Either way a statement goes first that appends where nothing stands against it. Where
+//! something does, [`Postgres::decide`] runs the statement that says what.
+
+mod batch;
+mod binds;
+mod coalescer;
+mod statement;
 
 use std::mem::discriminant;
 
-use chrono::{DateTime, Utc};
 use diesel::prelude::*;
-use diesel::sql_types::{
-    BigInt, Bool, Bytea, Integer, Jsonb, Nullable, Text as SqlText, Timestamptz, Uuid as SqlUuid,
-};
 use lcs_domain::repository::RepositoryResult;
 use lcs_domain::{AppendTurn, Appended, ConversationStatus, Durability, Entity, RepositoryError, UserId};
 use uuid::Uuid;
 
+use self::binds::Binds;
+pub(in crate::postgres) use self::coalescer::Coalescer;
+use self::coalescer::Waiting;
+use self::statement::{Alone, AloneWithState, Decide};
 use crate::postgres::Postgres;
 use crate::postgres::error::Fault;
-use crate::postgres::json::Json;
-use crate::postgres::row::{binds, count_bind, no_row, revision_bind};
-use crate::postgres::statement::statement;
+use crate::postgres::operation::detached;
+use crate::postgres::row::no_row;
 use crate::row::Row;
 
 /// How often the statement is run at most until a refusal is taken as final.
 const RUNS: u32 = 8;
 
-statement! {
-    /// Locks, decides, writes, and reports in exactly one row.
-    Append(include_str!("append.sql")) -> (
-        Nullable<Integer>,
-        Nullable<BigInt>,
-        Nullable<Integer>,
-        Nullable<Bool>,
-        Nullable<SqlText>,
-        Nullable<Integer>,
-        Nullable<BigInt>,
-        Nullable<SqlUuid>,
-    ) {
-        user_id: Uuid as SqlUuid,
-        conversation_id: Uuid as SqlUuid,
-        turn_id: Uuid as SqlUuid,
-        content_hash: Vec<u8> as Bytea,
-        input_messages: Option<Json> as Nullable<Jsonb>,
-        input_messages_sealed: Option<Vec<u8>> as Nullable<Bytea>,
-        output_message: Option<Json> as Nullable<Jsonb>,
-        output_message_sealed: Option<Vec<u8>> as Nullable<Bytea>,
-        started_at: DateTime<Utc> as Timestamptz,
-        completed_at: DateTime<Utc> as Timestamptz,
-        metadata: Json as Jsonb,
-        expected_turn_count: Option<i32> as Nullable<Integer>,
-        agent_id: Option<Uuid> as Nullable<SqlUuid>,
-        expected_revision: Option<i64> as Nullable<BigInt>,
-        agent_config: Option<Json> as Nullable<Jsonb>,
-        agent_config_sealed: Option<Vec<u8>> as Nullable<Bytea>,
-        current_state: Option<Json> as Nullable<Jsonb>,
-        current_state_sealed: Option<Vec<u8>> as Nullable<Bytea>,
-    }
+/// An append, and what its statements are given.
+pub(super) struct Append {
+    user_id: UserId,
+    command: AppendTurn,
+    binds: Binds,
 }
 
+/// What running a statement once came to. The outer error is a failure, the inner one a refusal.
+type Verdict = RepositoryResult<RepositoryResult<Appended>>;
+
 impl Append {
-    fn of(user_id: UserId, append: &AppendTurn) -> RepositoryResult<Self> {
-        let turn = &append.turn;
-        let state = append.agent_state.as_ref();
-        let (input_messages, input_messages_sealed) = binds(Some(turn.input_messages()))?;
-        let (output_message, output_message_sealed) = binds(turn.output_message())?;
-        let (agent_config, agent_config_sealed) = binds(state.and_then(|state| state.agent_config.as_ref()))?;
-        let (current_state, current_state_sealed) = binds(state.map(|state| &state.current_state))?;
-        Ok(Self {
-            user_id: user_id.into(),
-            conversation_id: append.conversation_id.into(),
-            turn_id: turn.turn_id().into(),
-            content_hash: turn.content_hash().to_vec(),
-            input_messages,
-            input_messages_sealed,
-            output_message,
-            output_message_sealed,
-            started_at: turn.started_at(),
-            completed_at: turn.completed_at(),
-            metadata: Json(turn.metadata().as_json().to_owned()),
-            expected_turn_count: append.expected_turn_count.map(count_bind),
-            agent_id: state.map(|state| state.agent_id.into()),
-            expected_revision: state.map(|state| revision_bind(state.expected_revision)),
-            agent_config,
-            agent_config_sealed,
-            current_state,
-            current_state_sealed,
+    fn row(&self) -> Row {
+        Row { table: "conversations", key: self.command.conversation_id.into() }
+    }
+
+    fn appended(&self, number: i32, state_revision: i64) -> RepositoryResult<Appended> {
+        let row = self.row();
+        Ok(Appended {
+            turn_number: Some(row.count("turn_count", number)?),
+            state_revision: row.revision("state_revision", state_revision)?,
+            replayed: false,
+            durability: Durability::Durable,
         })
     }
 }
 
-/// The one row that an append gives.
+impl Postgres {
+    /// Appends, by itself or with others.
+    pub(super) async fn append_turn(
+        &self,
+        user_id: UserId,
+        command: AppendTurn,
+    ) -> RepositoryResult<Appended> {
+        let binds = Binds::of(user_id, &command)?;
+        let append = Append { user_id, command, binds };
+        let store = self.operation();
+        match &self.appends {
+            Some(appends) => Waiting::join(store, append, appends).await,
+            None => {
+                let key = append.binds.turn_id;
+                detached(key, async move { store.append_alone(&append).await }).await
+            }
+        }
+    }
+
+    async fn append_alone(&self, append: &Append) -> RepositoryResult<Appended> {
+        match self.try_alone(append).await? {
+            Some(appended) => Ok(appended),
+            None => self.decide(append).await,
+        }
+    }
+
+    /// Appends where nothing stands against it; `None`: something does, and nothing was done.
+    async fn try_alone(&self, append: &Append) -> RepositoryResult<Option<Appended>> {
+        let Append { user_id, binds, .. } = append;
+        let answer = match &binds.agent_id {
+            Some(_) => self.write(*user_id, binds.turn_id, &AloneWithState(binds)).await,
+            None => self.write(*user_id, binds.turn_id, &Alone(binds)).await,
+        };
+        match answer {
+            Ok(answer) => {
+                answer.one().map(|(number, revision)| append.appended(number, revision)).transpose()
+            }
+            // A turn of this id is there already.
+            Err(Fault::Constraint(name)) if name == "conversation_turns_pkey" => Ok(None),
+            Err(fault) => Err(fault.into_error()),
+        }
+    }
+
+    /// Decides, and runs the statement again until a refusal says the same twice: a first one may come from
+    /// the snapshot before a lock wait, in which this very turn was not yet to be seen.
+    async fn decide(&self, append: &Append) -> RepositoryResult<Appended> {
+        let mut verdict = self.decide_once(append).await?;
+        for _ in 1..RUNS {
+            let Err(refusal) = verdict else { break };
+            verdict = self.decide_once(append).await?;
+            if verdict.as_ref().is_err_and(|again| discriminant(again) == discriminant(&refusal)) {
+                break;
+            }
+        }
+        verdict
+    }
+
+    async fn decide_once(&self, append: &Append) -> Verdict {
+        match self.write(append.user_id, append.binds.turn_id, &Decide(&append.binds)).await {
+            Ok(answer) => answer.one().ok_or_else(no_row).and_then(|report| verdict(report, append)),
+            // Another transaction stored a turn of this id meanwhile: run again, it is a replay; unless
+            // the turn stands in another conversation, then it comes to this every time.
+            Err(Fault::Constraint(name)) if name == "conversation_turns_pkey" => {
+                Ok(Err(RepositoryError::IdempotencyMismatch { turn_id: append.command.turn.turn_id() }))
+            }
+            Err(fault) => Err(fault.into_error()),
+        }
+    }
+}
+
+/// The one row that [`Decide`] gives.
 #[derive(Queryable)]
 struct Report {
     /// The number of the turn that was appended.
@@ -103,75 +143,29 @@ struct Report {
     agent_id: Option<Uuid>,
 }
 
-impl Postgres {
-    /// Appends, and runs the statement again until a refusal says the same twice: a first one may come
-    /// from the snapshot before a lock wait, in which this very turn was not yet to be seen.
-    pub(super) async fn append_turn(
-        &self,
-        user_id: UserId,
-        append: &AppendTurn,
-    ) -> RepositoryResult<Appended> {
-        let query = Append::of(user_id, append)?;
-        let mut verdict = self.append_once(user_id, &query, append).await?;
-        for _ in 1..RUNS {
-            let Err(refusal) = verdict else { break };
-            verdict = self.append_once(user_id, &query, append).await?;
-            if verdict.as_ref().is_err_and(|again| discriminant(again) == discriminant(&refusal)) {
-                break;
-            }
-        }
-        verdict
-    }
-
-    /// Runs the statement once. The outer error is a failure, the inner one a refusal.
-    async fn append_once(
-        &self,
-        user_id: UserId,
-        query: &Append,
-        append: &AppendTurn,
-    ) -> RepositoryResult<RepositoryResult<Appended>> {
-        match self.write(user_id, query.turn_id, query).await {
-            Ok(answer) => answer.one().ok_or_else(no_row).and_then(|report| verdict(report, append)),
-            // Another transaction stored a turn of this id meanwhile: run again, it is a replay; unless
-            // the turn stands in another conversation, then it comes to this every time.
-            Err(Fault::Constraint(name)) if name == "conversation_turns_pkey" => {
-                Ok(Err(RepositoryError::IdempotencyMismatch { turn_id: append.turn.turn_id() }))
-            }
-            Err(fault) => Err(fault.into_error()),
-        }
-    }
-}
-
 /// What the statement's report means; refusals in the order that the port gives them.
-fn verdict(report: Report, append: &AppendTurn) -> RepositoryResult<RepositoryResult<Appended>> {
-    let row = Row { table: "conversations", key: append.conversation_id.into() };
+fn verdict(report: Report, append: &Append) -> Verdict {
+    let row = append.row();
+    let command = &append.command;
     let (Some(status), Some(turn_count), Some(state_revision)) =
         (report.status, report.turn_count, report.state_revision)
     else {
         return Ok(Err(RepositoryError::not_found(Entity::Conversation)));
     };
-    let turn_count = row.count("turn_count", turn_count)?;
-    let state_revision = row.revision("state_revision", state_revision)?;
-    let stored = |number, state_revision, replayed| {
-        row.count("turn_count", number).map(|number| Appended {
-            turn_number: Some(number),
-            state_revision,
-            replayed,
-            durability: Durability::Durable,
-        })
-    };
     if let Some(number) = report.appended {
-        let revision = row.revision("state_revision", report.revision.unwrap_or(-1))?;
-        return stored(number, revision, false).map(Ok);
+        return append.appended(number, report.revision.unwrap_or(-1)).map(Ok);
     }
+    let turn_count = row.count("turn_count", turn_count)?;
+    let revision = row.revision("state_revision", state_revision)?;
     let status: ConversationStatus =
         status.parse().map_err(|_| row.inconsistent("status", "not a known status"))?;
-    Ok(Err(match (status, report.replayed, &append.agent_state, append.expected_turn_count) {
+    Ok(Err(match (status, report.replayed, &command.agent_state, command.expected_turn_count) {
         (ConversationStatus::Deleted, ..) => RepositoryError::not_found(Entity::Conversation),
         (_, Some(number), ..) if report.same_content == Some(true) => {
-            return stored(number, state_revision, true).map(Ok);
+            let appended = append.appended(number, state_revision)?;
+            return Ok(Ok(Appended { replayed: true, ..appended }));
         }
-        (_, Some(_), ..) => RepositoryError::IdempotencyMismatch { turn_id: append.turn.turn_id() },
+        (_, Some(_), ..) => RepositoryError::IdempotencyMismatch { turn_id: command.turn.turn_id() },
         (ConversationStatus::Archived, ..) => RepositoryError::Closed { entity: Entity::Conversation },
         (_, _, Some(state), _) if report.agent_id != Some(state.agent_id.into()) => {
             RepositoryError::not_found(Entity::AgentState)
@@ -181,10 +175,10 @@ fn verdict(report: Report, append: &AppendTurn) -> RepositoryResult<RepositoryRe
             expected: expected.into(),
             observed: turn_count.into(),
         },
-        (_, _, Some(state), _) if state.expected_revision != state_revision => RepositoryError::Conflict {
+        (_, _, Some(state), _) if state.expected_revision != revision => RepositoryError::Conflict {
             entity: Entity::AgentState,
             expected: state.expected_revision,
-            observed: state_revision,
+            observed: revision,
         },
         // Nothing stands against it: what did was there only before the wait.
         _ => RepositoryError::Overloaded { reason: "the append was overtaken too often: try again".into() },

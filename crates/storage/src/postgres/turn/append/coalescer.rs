@@ -1,0 +1,248 @@
+//! Appends that arrive while others are under way go together in the next statement.
+//!
+//! Who finds nothing under way goes at once, alone. Everybody else waits in a queue, from which a batch is taken
+//! as soon as a statement has been answered: at most one append of a conversation, within bounds of count
+//! and bytes, and of one user where row-level security is configured. So nobody waits when there is nothing
+//! to wait for, and the more there is to do, the more is done in one commit.
+//!
+//! A statement that takes long, because a conversation is locked elsewhere, holds up that conversation alone:
+//! whoever has waited for [`PATIENCE`] has another statement begun.
+
+use std::collections::{HashSet, VecDeque};
+use std::panic::AssertUnwindSafe;
+use std::pin::pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use lcs_domain::repository::RepositoryResult;
+use lcs_domain::{Appended, RepositoryError, UserId};
+use tokio::sync::oneshot;
+use tokio::task::yield_now;
+use tokio::time::{Instant, timeout};
+use tracing::{Instrument as _, Span};
+use uuid::Uuid;
+
+use super::{Append, batch};
+use crate::postgres::Postgres;
+use crate::postgres::connect::Purpose;
+use crate::postgres::retry::outcome_unknown;
+
+/// Statements that are under way at once, as long as none of them takes long.
+const STATEMENTS: usize = 2;
+/// How many have to wait before a second statement is begun beside the first: fewer are better off in the
+/// commit that follows.
+const WORTH_A_STATEMENT: usize = 16;
+/// Statements under way at once where some of them take long: what the pool is left with serves all else.
+const MOST_STATEMENTS: usize = 8;
+/// How long one waits until another statement is begun.
+const PATIENCE: Duration = Duration::from_millis(25);
+/// Appends in one statement at most.
+const MOST_TURNS: usize = 64;
+/// Bytes of payload in one statement at most, unless one append alone has more.
+const MOST_BYTES: usize = 1024 * 1024;
+
+/// The appends of one store that wait for each other.
+pub(in crate::postgres) struct Coalescer {
+    /// Whether a batch is of one user.
+    by_user: bool,
+    queue: Mutex<Queue>,
+}
+
+#[derive(Default)]
+struct Queue {
+    waiting: VecDeque<Waiting>,
+    /// The conversations of which an append is under way.
+    busy: HashSet<Uuid>,
+    /// The tasks that run statements, and how many of them are about to take a batch.
+    runners: usize,
+    gathering: usize,
+}
+
+/// An append, and who waits for it.
+pub(super) struct Waiting {
+    /// The store for this call.
+    pub(super) store: Postgres,
+    pub(super) append: Append,
+    deadline: Instant,
+    span: Span,
+    answer: oneshot::Sender<RepositoryResult<Appended>>,
+}
+
+impl Waiting {
+    /// Has `append` done, by itself or with others. It is done whether its caller waits for it or not.
+    pub(super) async fn join(
+        store: Postgres,
+        append: Append,
+        appends: &Arc<Coalescer>,
+    ) -> RepositoryResult<Appended> {
+        let key = append.binds.turn_id;
+        let (answer, answered) = oneshot::channel();
+        let deadline = store.tries(Purpose::Service).deadline();
+        let waiting = Self { store, append, deadline, span: Span::current(), answer };
+        if let Some(batch) = appends.queue().arrive(waiting, appends.by_user) {
+            tokio::spawn(Arc::clone(appends).run(batch));
+        }
+        let mut answered = pin!(answered);
+        let answer = loop {
+            match timeout(PATIENCE, &mut answered).await {
+                Ok(answer) => break answer,
+                Err(_) => appends.start(MOST_STATEMENTS),
+            }
+        };
+        // Without an answer its task has ended in the middle, or the runtime has.
+        answer.unwrap_or_else(|_| Err(outcome_unknown(key)))
+    }
+
+    /// Tells the caller; who does not wait any more is not told.
+    pub(super) fn answer(self, answer: RepositoryResult<Appended>) {
+        let _gone = self.answer.send(answer);
+    }
+
+    /// By when its caller is to be answered.
+    pub(super) const fn deadline(&self) -> Instant {
+        self.deadline
+    }
+
+    /// Notes that a statement was lost that may have appended it.
+    pub(super) fn lose(&self) {
+        if let Some(operation) = &self.store.operation {
+            operation.lose(self.append.binds.turn_id);
+        }
+    }
+
+    fn lane(&self) -> Uuid {
+        self.append.binds.conversation_id
+    }
+}
+
+impl Queue {
+    /// Takes in one more; gives it back as a batch of its own where nothing is under way.
+    fn arrive(&mut self, waiting: Waiting, by_user: bool) -> Option<Vec<Waiting>> {
+        self.waiting.push_back(waiting);
+        let limit = if self.waiting.len() < WORTH_A_STATEMENT { 1 } else { STATEMENTS };
+        self.begin(limit, by_user)
+    }
+
+    /// A batch for one more statement, if fewer than `limit` are under way and there is something to do.
+    fn begin(&mut self, limit: usize, by_user: bool) -> Option<Vec<Waiting>> {
+        if self.runners >= limit || self.gathering > 0 {
+            return None;
+        }
+        let batch = self.take(by_user)?;
+        self.runners += 1;
+        Some(batch)
+    }
+
+    /// The next batch, of those whose conversations nothing is under way for.
+    fn take(&mut self, by_user: bool) -> Option<Vec<Waiting>> {
+        let (mut batch, mut bytes, mut user) = (Vec::new(), 0, None::<UserId>);
+        let mut index = 0;
+        while let Some(waiting) = self.waiting.get(index).filter(|_| batch.len() < MOST_TURNS) {
+            let Append { user_id, binds, .. } = &waiting.append;
+            let size = binds.bytes();
+            let fits = batch.is_empty() || bytes + size <= MOST_BYTES;
+            let is_of_user = !by_user || user.is_none_or(|user| user == *user_id);
+            if !fits || !is_of_user || self.busy.contains(&binds.conversation_id) {
+                index += 1;
+                continue;
+            }
+            bytes += size;
+            user = Some(*user_id);
+            self.busy.insert(binds.conversation_id);
+            batch.extend(self.waiting.remove(index));
+        }
+        (!batch.is_empty()).then_some(batch)
+    }
+}
+
+impl Coalescer {
+    pub(in crate::postgres) fn new(by_user: bool) -> Self {
+        Self { by_user, queue: Mutex::default() }
+    }
+
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Begins a statement for those who wait, if fewer than `limit` are under way.
+    fn start(self: &Arc<Self>, limit: usize) {
+        if let Some(batch) = self.queue().begin(limit, self.by_user) {
+            tokio::spawn(Arc::clone(self).run(batch));
+        }
+    }
+
+    /// Runs one statement after the other, until nobody waits.
+    async fn run(self: Arc<Self>, mut batch: Vec<Waiting>) {
+        loop {
+            let mut lanes: HashSet<Uuid> = batch.iter().map(Waiting::lane).collect();
+            // A bug must not leave conversations busy for ever.
+            let undecided = AssertUnwindSafe(tried(batch)).catch_unwind().await.unwrap_or_default();
+            for waiting in undecided {
+                lanes.remove(&waiting.lane());
+                tokio::spawn(Arc::clone(&self).decide(waiting));
+            }
+            match self.next(&lanes).await {
+                Some(next) => batch = next,
+                None => return,
+            }
+        }
+    }
+
+    /// The next batch, now that `lanes` are free; `None`: this was the last.
+    async fn next(&self, lanes: &HashSet<Uuid>) -> Option<Vec<Waiting>> {
+        let mut waiting = {
+            let mut queue = self.queue();
+            queue.busy.retain(|lane| !lanes.contains(lane));
+            queue.gathering += 1;
+            queue.waiting.len()
+        };
+        // Who was answered just now may be back in a moment: as long as somebody comes, it is waited for the next.
+        loop {
+            yield_now().await;
+            let more = self.queue().waiting.len();
+            if more <= waiting || more >= MOST_TURNS {
+                break;
+            }
+            waiting = more;
+        }
+        let mut queue = self.queue();
+        queue.gathering -= 1;
+        let next = queue.take(self.by_user);
+        queue.runners -= usize::from(next.is_none());
+        next
+    }
+
+    /// Decides one append by itself, and lets its conversation's next one go.
+    async fn decide(self: Arc<Self>, waiting: Waiting) {
+        let lane = waiting.lane();
+        let deciding = waiting.store.decide(&waiting.append).instrument(waiting.span.clone());
+        let decided = AssertUnwindSafe(deciding).catch_unwind().await;
+        self.queue().busy.remove(&lane);
+        self.start(1);
+        if let Ok(decided) = decided {
+            waiting.answer(decided);
+        }
+    }
+}
+
+/// Tries to append each of `batch`, and gives those that are still to be decided.
+async fn tried(batch: Vec<Waiting>) -> Vec<Waiting> {
+    let now = Instant::now();
+    let (late, batch): (Vec<_>, Vec<_>) = batch.into_iter().partition(|waiting| waiting.deadline <= now);
+    for waiting in late {
+        let reason = "it did not answer the appends before this one in time";
+        waiting.answer(Err(RepositoryError::unavailable(reason)));
+    }
+    if batch.len() > 1 {
+        let span = tracing::info_span!(parent: None, "db.turn.append_batch", turns = batch.len());
+        return batch::append(batch).instrument(span).await;
+    }
+    let Some(waiting) = batch.into_iter().next() else { return Vec::new() };
+    match waiting.store.try_alone(&waiting.append).instrument(waiting.span.clone()).await {
+        Ok(Some(appended)) => waiting.answer(Ok(appended)),
+        Ok(None) => return vec![waiting],
+        Err(error) => waiting.answer(Err(error)),
+    }
+    Vec::new()
+}
