@@ -5,7 +5,7 @@
 //! | [`payload`], [`choice`] | what is stored, and which conversation a client takes next: the same in every language |
 //! | [`dataset`] | how many rows there are, their ids, and how they are loaded |
 //! | [`workload`] | W1 to W7 over the services of [`lcs_app::PersistenceManager`] |
-//! | [`load`] | closed loops of clients, and what was measured of them |
+//! | [`load`], [`processor`] | closed loops of clients, and what was measured of them |
 //! | [`protocol`] | what a harness asks of a worker, one line of JSON each |
 //! | [`worker`] | the worker that answers |
 
@@ -13,6 +13,7 @@ pub mod choice;
 pub mod dataset;
 pub mod load;
 pub mod payload;
+pub mod processor;
 pub mod protocol;
 pub mod worker;
 pub mod workload;

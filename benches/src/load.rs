@@ -1,7 +1,6 @@
 //! Closed loops: a number of clients, each of which begins its next operation when the last is over.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
@@ -9,16 +8,14 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use crate::Result;
 use crate::choice::Client;
 use crate::dataset::Sizes;
 use crate::protocol::{Measurement, Run};
 use crate::workload::{Host, Workload};
+use crate::{Result, processor};
 
 /// After this many failures a client gives up: the workload does not work.
 const MOST_FAILURES: u64 = 1_000;
-/// Linux counts a process's time in hundredths of a second, on every architecture that this runs on.
-const TICKS_PER_SECOND: f64 = 100.0;
 
 /// What one client saw.
 #[derive(Debug, Default)]
@@ -38,7 +35,7 @@ pub async fn run(host: &Arc<Host>, workload: Workload, run: &Run, sizes: Sizes) 
     let left = Arc::new(AtomicI64::new(
         run.max_ops.map_or(i64::MAX, |most| i64::try_from(most).unwrap_or(i64::MAX)),
     ));
-    let cpu_before = processor_seconds()?;
+    let cpu_before = processor::own_seconds()?;
     let begun = Instant::now();
     let end = begun + Duration::from_secs_f64(run.seconds.unwrap_or(3_600.0));
     let mut clients = JoinSet::new();
@@ -56,7 +53,7 @@ pub async fn run(host: &Arc<Host>, workload: Workload, run: &Run, sizes: Sizes) 
         }
     }
     let seconds = begun.elapsed().as_secs_f64();
-    Ok(summary(all, seconds, processor_seconds()? - cpu_before))
+    Ok(summary(all, seconds, processor::own_seconds()? - cpu_before))
 }
 
 async fn go(
@@ -109,22 +106,6 @@ fn summary(mut seen: Seen, seconds: f64, cpu_seconds: f64) -> Measurement {
     }
 }
 
-/// The processor time that this process has had, in user and in system mode.
-fn processor_seconds() -> Result<f64> {
-    ticks(&fs::read_to_string("/proc/self/stat")?)
-        .map(|ticks| ticks / TICKS_PER_SECOND)
-        .ok_or_else(|| "/proc/self/stat is not as this program knows it".into())
-}
-
-/// `utime` and `stime` of a line of `/proc/PID/stat`: its 14th and 15th field. The second one is the program's
-/// name in parentheses, which may hold anything.
-fn ticks(stat: &str) -> Option<f64> {
-    let (_, fields) = stat.rsplit_once(')')?;
-    let mut fields = fields.split_ascii_whitespace().skip(11);
-    let mut next = || fields.next()?.parse::<f64>().ok();
-    Some(next()? + next()?)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -149,12 +130,5 @@ mod tests {
     fn of_no_operation_there_is_no_percentile() {
         let measured = summary(Seen::default(), 1.0, 0.0);
         assert_eq!((measured.p50_us, measured.client_cpu_us_per_op), (None, None));
-    }
-
-    #[test]
-    fn the_processors_time_is_found_behind_any_name() {
-        let line = "7 (a ) b) S 1 2 3 4 5 6 7 8 9 10 250 50 0 0 20 0 1";
-        assert_eq!(ticks(line), Some(300.0));
-        assert!(processor_seconds().unwrap() >= 0.0);
     }
 }

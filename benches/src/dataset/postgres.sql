@@ -16,8 +16,9 @@ SELECT gen_random_uuid(), md5('conv-' || n)::uuid,
        md5('user-' || (n - 1) / {conversations_per_user} + 1)::uuid, k, p.input_messages, p.output_message,
        now(), now(), p.metadata, sha256(int8send(n * 100 + k))
   FROM generate_series(1, {hot} + {history}) AS n,
-       generate_series(1, CASE WHEN n <= {hot} THEN 10 ELSE 50 END) AS k
-  JOIN payloads p ON p.variant = (n + k) % 64;
+       generate_series(1, CASE WHEN n <= {hot} THEN 10 ELSE 50 END) AS k,
+       payloads p
+ WHERE p.variant = (n + k) % 64;
 
 INSERT INTO agent_states (agent_id, conversation_id, user_id, agent_config, current_state, revision, through_turn)
 SELECT md5('agent-' || n)::uuid, md5('conv-' || n)::uuid,
