@@ -1,0 +1,2 @@
+\set n 1 + :client_id + :concurrency * random(0, :hot / :concurrency - 1)
+WITH head AS (UPDATE conversations SET turn_count = turn_count + 1, updated_at = now() WHERE conversation_id = md5('conv-' || CAST(:n AS text))::uuid RETURNING conversation_id, turn_count) INSERT INTO conversation_turns (turn_id, conversation_id, turn_number, input_messages, output_message, started_at, completed_at, metadata) SELECT gen_random_uuid(), conversation_id, turn_count, CAST(:input AS jsonb), CAST(:output AS jsonb), now(), now(), CAST(:metadata AS jsonb) FROM head RETURNING turn_number;

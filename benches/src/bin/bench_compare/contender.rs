@@ -1,0 +1,86 @@
+//! The worker's process, asked one line at a time.
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+
+use lcs_benches::Result;
+use lcs_benches::dataset::Sizes;
+use lcs_benches::protocol::{self, Answer, Measurement, Run};
+use lcs_storage::testing::TestPostgres;
+
+use crate::options::Options;
+
+/// A worker over one database. It ends with its input.
+#[derive(Debug)]
+pub(crate) struct Contender {
+    process: Child,
+    input: ChildStdin,
+    output: BufReader<ChildStdout>,
+}
+
+impl Contender {
+    pub(crate) fn start(options: &Options, database: &TestPostgres) -> Result<Self> {
+        let Sizes { users, conversations_per_user, hot, history } = options.sizes;
+        let mut process = Command::new(&options.worker)
+            .arg("pg")
+            .env("BENCH_PG_HOST", database.host())
+            .env("BENCH_PG_PORT", database.port().to_string())
+            .env("BENCH_PG_USER", database.user())
+            .env("BENCH_PG_PASSWORD", database.password())
+            .env("BENCH_PG_DB", database.database())
+            .env("BENCH_USERS", users.to_string())
+            .env("BENCH_CONV_PER_USER", conversations_per_user.to_string())
+            .env("BENCH_HOT", hot.to_string())
+            .env("BENCH_HIST", history.to_string())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .map_err(|error| format!("{} cannot be run: {error}", options.worker.display()))?;
+        let (Some(input), Some(output)) = (process.stdin.take(), process.stdout.take()) else {
+            return Err("the worker has no input or no output".into());
+        };
+        Ok(Self { process, input, output: BufReader::new(output) })
+    }
+
+    /// Sends a line, and reads the answer.
+    fn ask(&mut self, line: &str) -> Result<Answer> {
+        writeln!(self.input, "{line}")?;
+        let mut answer = String::new();
+        if self.output.read_line(&mut answer)? == 0 {
+            return Err("the worker has ended by itself".into());
+        }
+        match serde_json::from_str(&answer)? {
+            Answer::Failed { error } => Err(error.into()),
+            answer => Ok(answer),
+        }
+    }
+
+    /// Sends a command that is done or fails.
+    pub(crate) fn ask_done(&mut self, line: &str) -> Result<()> {
+        self.ask(line).map(|_done| ())
+    }
+
+    /// Runs a slice. That an operation failed is a failure of the whole: its figures would be of something else.
+    pub(crate) fn run(&mut self, run: Run) -> Result<Measurement> {
+        let workload = run.workload.clone();
+        match self.ask(&serde_json::to_string(&protocol::Command::Run(run))?)? {
+            Answer::Measured(measured) if measured.errors.is_empty() => Ok(measured),
+            Answer::Measured(measured) => Err(format!("{workload} failed: {:?}", measured.errors).into()),
+            answer => Err(format!("no measurement of {workload} but {answer:?}").into()),
+        }
+    }
+
+    pub(crate) fn quit(mut self) -> Result<()> {
+        self.ask(r#"{"cmd":"quit"}"#)?;
+        self.process.wait()?;
+        Ok(())
+    }
+}
+
+impl Drop for Contender {
+    fn drop(&mut self) {
+        // One that has ended cannot be killed, and need not be.
+        let _killed = self.process.kill();
+        let _waited = self.process.wait();
+    }
+}

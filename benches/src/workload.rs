@@ -1,0 +1,284 @@
+//! W1 to W7, each one operation as a host runs it: through the services, with what it holds as values.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::str::FromStr;
+use std::sync::{Mutex, PoisonError};
+
+use lcs_app::PersistenceManager;
+use lcs_domain::{
+    AgentStateUpdate, AppendTurn, Clock as _, ListConversations, Metadata, NewConversation, NewTurn,
+    PageLimit, Payload, RepositoryError, SystemClock, Text, TurnId, TurnPage, TurnRange,
+};
+
+use crate::choice::Client;
+use crate::dataset::{HOT_TURNS, MODEL, SYSTEM_PROMPT, Sizes, agent_id, conversation_id, user_id};
+use crate::payload::Payloads;
+
+/// How many conversations W4 lists, and how many turns W3:newest reads.
+const NEWEST: u32 = 20;
+/// What goes with each conversation that W7 removes: itself, its turns, its state.
+const ROWS_OF_A_CONVERSATION: u64 = HOT_TURNS + 2;
+
+/// What is measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Workload {
+    /// Append a turn.
+    Append,
+    /// Append a turn with the agent's new state.
+    AppendWithState,
+    /// All turns of a conversation, in order.
+    History,
+    /// The newest 20 turns of a conversation.
+    NewestTurns,
+    /// A user's 20 newest conversations.
+    List,
+    /// An agent's state.
+    State,
+    /// Make a conversation.
+    Create,
+    /// Remove the conversations that have been idle too long; operations are the rows that went.
+    Purge,
+}
+
+impl Workload {
+    /// All of them.
+    pub const ALL: [Self; 8] = [
+        Self::Append,
+        Self::AppendWithState,
+        Self::History,
+        Self::NewestTurns,
+        Self::List,
+        Self::State,
+        Self::Create,
+        Self::Purge,
+    ];
+
+    /// What the harness calls it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Append => "W1",
+            Self::AppendWithState => "W2",
+            Self::History => "W3",
+            Self::NewestTurns => "W3:newest",
+            Self::List => "W4",
+            Self::State => "W5",
+            Self::Create => "W6",
+            Self::Purge => "W7",
+        }
+    }
+}
+
+impl fmt::Display for Workload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl FromStr for Workload {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let found = Self::ALL.into_iter().find(|workload| workload.as_str() == text);
+        found.ok_or_else(|| format!("there is no workload {text:?}: write one of W1 to W7"))
+    }
+}
+
+/// Why an operation does not count.
+#[derive(Debug)]
+pub enum Failure {
+    /// The store refused it, or could not do it.
+    Refused(Box<RepositoryError>),
+    /// It gave something else than what is there.
+    Wrong(&'static str),
+}
+
+impl From<RepositoryError> for Failure {
+    fn from(error: RepositoryError) -> Self {
+        Self::Refused(Box::new(error))
+    }
+}
+
+impl fmt::Display for Failure {
+    /// The kind of error alone, so that failures can be counted by it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Refused(error) => {
+                let shown = format!("{error:?}");
+                f.write_str(shown.split(|c: char| !c.is_alphanumeric()).next().unwrap_or_default())
+            }
+            Self::Wrong(what) => f.write_str(what),
+        }
+    }
+}
+
+/// A host over one store: the services, what it has to store, and what its agents remember.
+#[derive(Debug)]
+pub struct Host {
+    manager: PersistenceManager,
+    payloads: Vec<Payloads>,
+    sizes: Sizes,
+    /// The revision of each agent's state that its agent stands at, where it has moved on from the first one.
+    revisions: Mutex<HashMap<u64, u64>>,
+}
+
+impl Host {
+    /// A host over `manager`'s store, which holds the rows of `sizes`.
+    #[must_use]
+    pub fn new(manager: PersistenceManager, sizes: Sizes) -> Self {
+        Self { manager, payloads: Payloads::all(), sizes, revisions: Mutex::default() }
+    }
+
+    /// The services.
+    #[must_use]
+    pub const fn manager(&self) -> &PersistenceManager {
+        &self.manager
+    }
+
+    /// Runs one operation, and says how many it counts for.
+    ///
+    /// # Errors
+    /// What the store says, or that it gave something else than what is there.
+    pub async fn operate(&self, workload: Workload, client: &mut Client) -> Result<u64, Failure> {
+        match workload {
+            Workload::Append => self.append(client).await?,
+            Workload::AppendWithState => self.append_with_state(client).await?,
+            Workload::History => self.history(client).await?,
+            Workload::NewestTurns => self.newest_turns(client).await?,
+            Workload::List => self.list(client).await?,
+            Workload::State => self.state(client).await?,
+            Workload::Create => self.create(client).await?,
+            Workload::Purge => return self.purge().await,
+        }
+        Ok(1)
+    }
+
+    fn payloads(&self, client: &Client) -> Result<&Payloads, Failure> {
+        self.payloads.get(client.variant()).ok_or(Failure::Wrong("there is no such variant"))
+    }
+
+    async fn append(&self, client: &mut Client) -> Result<(), Failure> {
+        let number = client.hot();
+        let append = AppendTurn {
+            conversation_id: conversation_id(number),
+            turn: turn(self.payloads(client)?)?,
+            expected_turn_count: None,
+            agent_state: None,
+        };
+        self.manager.conversation_service().append_turn(self.sizes.owner(number), append).await?;
+        Ok(())
+    }
+
+    async fn append_with_state(&self, client: &mut Client) -> Result<(), Failure> {
+        let number = client.hot();
+        let payloads = self.payloads(client)?;
+        let first = u64::from(number <= self.sizes.hot);
+        let revision = self.revisions().get(&number).copied().unwrap_or(first);
+        let append = AppendTurn {
+            conversation_id: conversation_id(number),
+            turn: turn(payloads)?,
+            expected_turn_count: None,
+            agent_state: Some(AgentStateUpdate {
+                agent_id: agent_id(number),
+                agent_config: Some(Payload::from_value(&payloads.agent_config)?),
+                current_state: Payload::from_value(&payloads.current_state)?,
+                expected_revision: revision,
+            }),
+        };
+        let service = self.manager.conversation_service();
+        let appended = service.append_turn(self.sizes.owner(number), append).await?;
+        self.revisions().insert(number, appended.state_revision);
+        Ok(())
+    }
+
+    fn revisions(&self) -> std::sync::MutexGuard<'_, HashMap<u64, u64>> {
+        self.revisions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn history(&self, client: &mut Client) -> Result<(), Failure> {
+        let number = client.history();
+        let mut last = 0;
+        loop {
+            let page = self.page(number, TurnRange::After(last), PageLimit::MAX).await?;
+            if page.turns.first().is_none_or(|turn| turn.turn_number != last + 1) {
+                return Err(Failure::Wrong("turns are missing"));
+            }
+            last = page.turns.last().map_or(last, |turn| turn.turn_number);
+            if !page.has_later() {
+                return Ok(());
+            }
+        }
+    }
+
+    async fn newest_turns(&self, client: &mut Client) -> Result<(), Failure> {
+        let page = self.page(client.history(), TurnRange::Newest, PageLimit::new(NEWEST)?).await?;
+        if page.turns.is_empty() { Err(Failure::Wrong("turns are missing")) } else { Ok(()) }
+    }
+
+    async fn page(&self, number: u64, range: TurnRange, limit: PageLimit) -> Result<TurnPage, Failure> {
+        let service = self.manager.conversation_service();
+        let page = service.get_turns(self.sizes.owner(number), conversation_id(number), range, limit).await?;
+        page.ok_or(Failure::Wrong("the conversation is missing"))
+    }
+
+    async fn list(&self, client: &mut Client) -> Result<(), Failure> {
+        let list = ListConversations { limit: PageLimit::new(NEWEST)?, ..ListConversations::default() };
+        let user = user_id(client.user());
+        let page = self.manager.conversation_service().list_conversations(user, list).await?;
+        if page.conversations.is_empty() { Err(Failure::Wrong("conversations are missing")) } else { Ok(()) }
+    }
+
+    async fn state(&self, client: &mut Client) -> Result<(), Failure> {
+        let number = client.any_hot();
+        let service = self.manager.agent_state_service();
+        let state = service.get_agent_state(self.sizes.owner(number), agent_id(number)).await?;
+        if state.is_none() { Err(Failure::Wrong("the state is missing")) } else { Ok(()) }
+    }
+
+    async fn create(&self, client: &mut Client) -> Result<(), Failure> {
+        let mut new = NewConversation::begin(Text::name(MODEL, "/model_id")?);
+        new.system_prompt = Some(Text::prompt(SYSTEM_PROMPT, "/system_prompt")?);
+        new.metadata = Metadata::from_value(&self.payloads(client)?.metadata)?;
+        let user = user_id(client.user());
+        self.manager.conversation_service().create_conversation(user, new).await?;
+        Ok(())
+    }
+
+    async fn purge(&self) -> Result<u64, Failure> {
+        let report = self.manager.retention().cleanup_old_conversations(|_| ()).await?;
+        Ok(report.total() * ROWS_OF_A_CONVERSATION)
+    }
+}
+
+/// A new turn of what a host holds.
+fn turn(payloads: &Payloads) -> Result<NewTurn, RepositoryError> {
+    let now = SystemClock.now();
+    NewTurn::new(
+        TurnId::generate(),
+        Payload::from_value(&payloads.input_messages)?,
+        Some(Payload::from_value(&payloads.output_message)?),
+        now,
+        now,
+        Metadata::from_value(&payloads.metadata)?,
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_workload_is_known_by_its_name() {
+        for workload in Workload::ALL {
+            assert_eq!(workload.as_str().parse(), Ok(workload));
+        }
+        assert!("W8".parse::<Workload>().is_err());
+    }
+
+    #[test]
+    fn failures_are_counted_by_their_kind() {
+        let failure = Failure::from(RepositoryError::unavailable("host 1 did not answer"));
+        assert_eq!(failure.to_string(), "Unavailable");
+    }
+}
