@@ -85,33 +85,22 @@ pub(crate) const TABLES: &[(&str, Columns)] = &[
 pub(crate) const CONSTRAINTS: &[(&str, &str, &str)] = &[
     (
         "agent_states",
-        "agent_states_agent_config_check",
-        "CHECK ((num_nonnulls(agent_config, agent_config_sealed) = 1))",
-    ),
-    (
-        "agent_states",
         "agent_states_conversation_id_fkey",
         "FOREIGN KEY (conversation_id) REFERENCES conversations(conversation_id) ON DELETE CASCADE",
     ),
     ("agent_states", "agent_states_conversation_id_key", "UNIQUE (conversation_id)"),
     (
         "agent_states",
-        "agent_states_current_state_check",
-        "CHECK ((num_nonnulls(current_state, current_state_sealed) <= 1))",
+        "agent_states_payload_check",
+        "CHECK ((((agent_config IS NULL) <> (agent_config_sealed IS NULL)) AND ((current_state IS NULL) OR \
+         (current_state_sealed IS NULL))))",
     ),
     ("agent_states", "agent_states_pkey", "PRIMARY KEY (agent_id)"),
-    ("agent_states", "agent_states_revision_check", "CHECK ((revision >= 1))"),
-    ("agent_states", "agent_states_through_turn_check", "CHECK ((through_turn >= 0))"),
     ("conversation_tombstones", "conversation_tombstones_pkey", "PRIMARY KEY (conversation_id)"),
     (
         "conversation_tombstones",
         "conversation_tombstones_reason_check",
         "CHECK ((reason = ANY (ARRAY['expired'::text, 'deleted'::text, 'erased'::text])))",
-    ),
-    (
-        "conversation_turns",
-        "conversation_turns_content_hash_check",
-        "CHECK ((octet_length(content_hash) = 32))",
     ),
     (
         "conversation_turns",
@@ -125,25 +114,14 @@ pub(crate) const CONSTRAINTS: &[(&str, &str, &str)] = &[
     ),
     (
         "conversation_turns",
-        "conversation_turns_input_messages_check",
-        "CHECK ((num_nonnulls(input_messages, input_messages_sealed) = 1))",
-    ),
-    (
-        "conversation_turns",
-        "conversation_turns_output_message_check",
-        "CHECK ((num_nonnulls(output_message, output_message_sealed) <= 1))",
+        "conversation_turns_payload_check",
+        "CHECK ((((input_messages IS NULL) <> (input_messages_sealed IS NULL)) AND ((output_message IS NULL) OR \
+         (output_message_sealed IS NULL))))",
     ),
     ("conversation_turns", "conversation_turns_pkey", "PRIMARY KEY (turn_id)"),
-    ("conversation_turns", "conversation_turns_turn_number_check", "CHECK ((turn_number >= 1))"),
     ("conversations", "conversations_agent_id_key", "UNIQUE (agent_id)"),
     ("conversations", "conversations_pkey", "PRIMARY KEY (conversation_id)"),
-    ("conversations", "conversations_state_revision_check", "CHECK ((state_revision >= 0))"),
-    (
-        "conversations",
-        "conversations_status_check",
-        "CHECK ((status = ANY (ARRAY['active'::text, 'archived'::text, 'deleted'::text])))",
-    ),
-    ("conversations", "conversations_turn_count_check", "CHECK ((turn_count >= 0))"),
+    ("conversations", "conversations_status_check", "CHECK ((status ~ '^(active|archived|deleted)$'::text))"),
     ("conversations", "conversations_user_id_external_id_key", "UNIQUE (user_id, external_id)"),
     (
         "requests",

@@ -89,6 +89,18 @@ pub enum StoreConfiguration {
     Memory,
 }
 
+impl StoreConfiguration {
+    /// The same store, whose appends share a commit or do not. In memory there is none.
+    fn coalescing_appends(mut self, coalesces: bool) -> Self {
+        match &mut self {
+            Self::Postgresql(config) => config.coalesce_appends = coalesces,
+            Self::Sqlite(config) => config.coalesce_appends = coalesces,
+            Self::Memory => {}
+        }
+        self
+    }
+}
+
 impl Configuration {
     /// The defaults, with `store`.
     #[must_use]
@@ -182,6 +194,8 @@ impl Configuration {
         if reader.flag(ARCHIVAL, &persistence.enable_archival, false) {
             reader.problem(ARCHIVAL, "there is no archive yet: write false");
         }
+        let coalesces = reader.flag("persistence.coalesce_appends", &persistence.coalesce_appends, true);
+        let store = store.coalescing_appends(coalesces);
         let section = persistence.fallback.as_ref();
         let (fallback, journal) = fallback::read(reader, section.unwrap_or(&Fallback::default()), &store);
         Self {

@@ -34,6 +34,7 @@ use lcs_domain::{
 pub use self::journal::{ConflictLine, JournalContent, JournalLine, JournalLook, JournalSlot, SqliteJournal};
 
 use self::database::Database;
+use self::turn::Appends;
 
 /// Where the database stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,6 +52,8 @@ pub struct SqliteConfig {
     pub file: SqliteFile,
     /// How many connections read at once, at least 1. One more writes.
     pub readers: u32,
+    /// Whether appends that arrive while another is being committed go together in the next commit.
+    pub coalesce_appends: bool,
     /// How long an operation waits for another process that holds the write lock.
     pub busy_timeout: Duration,
     /// How long an operation waits for a connection of its own process.
@@ -69,6 +72,7 @@ impl SqliteConfig {
         Self {
             file: SqliteFile::Memory,
             readers: 4,
+            coalesce_appends: true,
             busy_timeout: Duration::from_secs(5),
             pool_timeout: Duration::from_secs(30),
         }
@@ -79,6 +83,8 @@ impl SqliteConfig {
 #[derive(Debug, Clone)]
 pub struct Sqlite {
     database: Database,
+    /// The appends that go together in one commit; `None` where each has its own.
+    appends: Option<Appends>,
 }
 
 impl Sqlite {
@@ -88,7 +94,8 @@ impl Sqlite {
     /// `Unavailable` where the file cannot be opened or made; `ReadOnly` where it would have to be made
     /// where nothing may be written; `Backend` where it is no SQLite database, or another program's.
     pub async fn open(config: SqliteConfig, clock: Arc<dyn Clock>) -> RepositoryResult<Self> {
-        Ok(Self { database: Database::open(config, clock).await? })
+        let appends = config.coalesce_appends.then(Appends::default);
+        Ok(Self { database: Database::open(config, clock).await?, appends })
     }
 }
 

@@ -39,6 +39,7 @@ section!(Persistence {
     fallback: Option<Fallback> = "fallback",
     require_database_at_start: Value = "require_database_at_start",
     max_document_bytes: Value = "max_document_bytes",
+    coalesce_appends: Value = "coalesce_appends",
     recent_turns: Value = "recent_turns",
     service: Option<Service> = "service",
     authentication: Option<Authentication> = "authentication",

@@ -24,6 +24,7 @@ const WRONG: &[&str] = &[
     "max_document_bytes",
     "recent_turns",
     "enable_archival",
+    "coalesce_appends",
     "fallback.mode",
     "fallback.failures_to_open",
     "fallback.probe_interval_seconds",
@@ -83,6 +84,7 @@ persistence:
   require_database_at_start: perhaps
   max_document_bytes: 1
   recent_turns: 201
+  coalesce_appends: sometimes
   service:
     host: http://0.0.0.0
     port: 65536

@@ -22,6 +22,7 @@ use crate::row::AgentStateRecord;
 use crate::sealed::Columns;
 
 /// A state on its way into its row.
+#[derive(Clone)]
 pub(super) struct StoreState {
     agent_id: BlobUuid,
     conversation_id: BlobUuid,

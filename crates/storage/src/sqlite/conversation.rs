@@ -199,7 +199,7 @@ impl ConversationRepository for Sqlite {
                         adopted.conversation_id,
                         adopted.turn_count,
                         turn,
-                        payloads,
+                        &payloads,
                     )?;
                 }
                 AdvanceHead {

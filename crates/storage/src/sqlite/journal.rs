@@ -78,7 +78,7 @@ impl SqliteJournal {
         let folder = folder.as_ref().to_owned();
         let claim = super::database::blocking(move || Claim::take(&folder)).await?;
         let database = Database::open(config(claim.file()), clock).await?;
-        Sqlite { database: database.clone() }.run_pending().await?;
+        Sqlite { database: database.clone(), appends: None }.run_pending().await?;
         database.write(AGAIN, |connection, _| table::write_something(connection)).await?;
         let tally = Mutex::default();
         let journal = Self(Arc::new(Inner { database, claim, limits, tally, queue: Mutex::default() }));

@@ -1,6 +1,9 @@
 //! Turns in SQLite.
 
+mod group;
+
 use async_trait::async_trait;
+use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel::query_builder::{AstPass, QueryFragment, QueryId};
 use diesel::sql_types::BigInt;
@@ -11,6 +14,7 @@ use lcs_domain::{
     RepositoryError, Turn, TurnId, TurnPage, TurnRange, TurnRepository, UserId,
 };
 
+pub(super) use self::group::Appends;
 use super::Sqlite;
 use super::agent_state::{self, StoreState};
 use super::conversation::{DELETED, Place, find_place};
@@ -33,10 +37,10 @@ struct NewRow<'a> {
     conversation_id: BlobUuid,
     user_id: BlobUuid,
     turn_number: i64,
-    input_messages: Option<String>,
-    input_messages_sealed: Option<Vec<u8>>,
-    output_message: Option<String>,
-    output_message_sealed: Option<Vec<u8>>,
+    input_messages: Option<&'a str>,
+    input_messages_sealed: Option<&'a [u8]>,
+    output_message: Option<&'a str>,
+    output_message_sealed: Option<&'a [u8]>,
     started_at: Micros,
     completed_at: Micros,
     metadata: &'a str,
@@ -121,17 +125,17 @@ pub(super) fn insert(
     conversation_id: ConversationId,
     turn_number: u32,
     turn: &NewTurn,
-    Payloads { input, output }: Payloads,
+    Payloads { input, output }: &Payloads,
 ) -> Result<(), Failure> {
     let row = NewRow {
         turn_id: turn.turn_id().into(),
         conversation_id: conversation_id.into(),
         user_id: user_id.into(),
         turn_number: turn_number.into(),
-        input_messages: input.plain,
-        input_messages_sealed: input.sealed,
-        output_message: output.plain,
-        output_message_sealed: output.sealed,
+        input_messages: input.plain.as_deref(),
+        input_messages_sealed: input.sealed.as_deref(),
+        output_message: output.plain.as_deref(),
+        output_message_sealed: output.sealed.as_deref(),
         started_at: turn.started_at().into(),
         completed_at: turn.completed_at().into(),
         metadata: turn.metadata().as_json(),
@@ -175,53 +179,88 @@ fn decide(place: &Place, known: Option<&Known>, append: &AppendTurn) -> Reposito
     if known.is_some() { Err(mismatch()) } else { Ok(None) }
 }
 
+/// An append, ready for its transaction.
+struct Append {
+    user_id: UserId,
+    command: AppendTurn,
+    payloads: Payloads,
+    state: Option<StoreState>,
+}
+
+impl Append {
+    fn new(user_id: UserId, command: AppendTurn) -> RepositoryResult<Self> {
+        let payloads = Payloads::of(&command.turn)?;
+        let state = command.agent_state.as_ref().map(|state| {
+            StoreState::new(
+                user_id,
+                command.conversation_id,
+                state.agent_id,
+                state.agent_config.as_ref(),
+                Some(&state.current_state),
+            )
+        });
+        Ok(Self { user_id, payloads, state: state.transpose()?, command })
+    }
+
+    /// Appends, or refuses and writes nothing. The outer error is a failure, after which the transaction has to
+    /// be rolled back.
+    fn apply(
+        &self,
+        connection: &mut SqliteConnection,
+        now: DateTime<Utc>,
+    ) -> Result<RepositoryResult<Appended>, Failure> {
+        let (place, replayed) = match self.decide(connection) {
+            Err(Failure::Refused(refusal)) => return Ok(Err(refusal)),
+            decided => decided?,
+        };
+        if let Some(replayed) = replayed {
+            return Ok(Ok(replayed));
+        }
+        let Self { user_id, command: AppendTurn { conversation_id, turn, .. }, payloads, state } = self;
+        let turn_number = place.turn_count + 1;
+        let state_revision = place.state_revision + u64::from(state.is_some());
+        insert(connection, *user_id, *conversation_id, turn_number, turn, payloads)?;
+        AdvanceHead {
+            conversation_id: (*conversation_id).into(),
+            turns: 1,
+            revisions: i64::from(state.is_some()),
+            now: now.into(),
+        }
+        .execute(connection)?;
+        if let Some(state) = state {
+            state.clone().store(connection, state_revision, turn_number, now)?;
+        }
+        Ok(Ok(Appended {
+            turn_number: Some(turn_number),
+            state_revision,
+            replayed: false,
+            durability: Durability::Durable,
+        }))
+    }
+
+    /// Where the turn goes; `Some` beside it is a replay.
+    fn decide(&self, connection: &mut SqliteConnection) -> Result<(Place, Option<Appended>), Failure> {
+        let AppendTurn { conversation_id, turn, .. } = &self.command;
+        let place = find_place(connection, self.user_id, *conversation_id)?
+            .ok_or(RepositoryError::not_found(Entity::Conversation))?;
+        let known = find_known(connection, *conversation_id, turn)?;
+        let replayed = decide(&place, known.as_ref(), &self.command)?;
+        Ok((place, replayed))
+    }
+}
+
 #[async_trait]
 impl TurnRepository for Sqlite {
     #[tracing::instrument(name = "db.turn.append", skip_all, fields(%user_id, conversation_id = %append.conversation_id, turn_id = %append.turn.turn_id()))]
     async fn append(&self, user_id: UserId, append: AppendTurn) -> RepositoryResult<Appended> {
-        let payloads = Payloads::of(&append.turn)?;
-        let state = append
-            .agent_state
-            .as_ref()
-            .map(|state| {
-                StoreState::new(
-                    user_id,
-                    append.conversation_id,
-                    state.agent_id,
-                    state.agent_config.as_ref(),
-                    Some(&state.current_state),
-                )
-            })
-            .transpose()?;
-        self.database
-            .write(append.turn.turn_id(), move |connection, now| {
-                let place = find_place(connection, user_id, append.conversation_id)?
-                    .ok_or(RepositoryError::not_found(Entity::Conversation))?;
-                let known = find_known(connection, append.conversation_id, &append.turn)?;
-                if let Some(replayed) = decide(&place, known.as_ref(), &append)? {
-                    return Ok(replayed);
-                }
-                let turn_number = place.turn_count + 1;
-                let state_revision = place.state_revision + u64::from(state.is_some());
-                insert(connection, user_id, append.conversation_id, turn_number, &append.turn, payloads)?;
-                AdvanceHead {
-                    conversation_id: append.conversation_id.into(),
-                    turns: 1,
-                    revisions: i64::from(state.is_some()),
-                    now: now.into(),
-                }
-                .execute(connection)?;
-                if let Some(state) = state {
-                    state.store(connection, state_revision, turn_number, now)?;
-                }
-                Ok(Appended {
-                    turn_number: Some(turn_number),
-                    state_revision,
-                    replayed: false,
-                    durability: Durability::Durable,
-                })
-            })
-            .await
+        let append = Append::new(user_id, append)?;
+        match &self.appends {
+            Some(appends) => appends.join(&self.database, append).await,
+            None => {
+                let key = append.command.turn.turn_id();
+                self.database.write(key, move |connection, now| Ok(append.apply(connection, now)?)).await?
+            }
+        }
     }
 
     #[tracing::instrument(name = "db.turn.get", skip_all, fields(%user_id, %conversation_id, %turn_id))]

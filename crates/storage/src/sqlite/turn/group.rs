@@ -1,0 +1,140 @@
+//! Group commit: appends that arrive while a commit runs go together in the next one.
+//!
+//! The first to come starts the one task that commits. It takes who waits, a bounded group, applies them one
+//! after the other in one transaction, answers each when that is committed, and goes on until nobody waits.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::panic::AssertUnwindSafe;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use futures_util::FutureExt;
+use lcs_domain::repository::RepositoryResult;
+use lcs_domain::{Appended, RepositoryError};
+use tokio::sync::oneshot;
+use tokio::task::yield_now;
+
+use super::Append;
+use crate::sqlite::database::Database;
+
+/// Appends in one commit at most: other writers wait for as long.
+const MOST: usize = 64;
+
+/// The appends of one store that wait for each other.
+#[derive(Clone, Default)]
+pub(in crate::sqlite) struct Appends(Arc<Mutex<Queue>>);
+
+#[derive(Default)]
+struct Queue {
+    waiting: VecDeque<Waiting>,
+    /// Whether the task that commits is running.
+    committing: bool,
+}
+
+struct Waiting {
+    append: Arc<Append>,
+    answer: oneshot::Sender<RepositoryResult<Appended>>,
+}
+
+impl Waiting {
+    /// Tells the caller; who does not wait any more is not told.
+    fn answer(self, answer: RepositoryResult<Appended>) {
+        let _gone = self.answer.send(answer);
+    }
+}
+
+impl fmt::Debug for Appends {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Appends").finish_non_exhaustive()
+    }
+}
+
+impl Appends {
+    /// Has `append` done, by itself or with others. It is done whether its caller waits for it or not.
+    pub(super) async fn join(&self, database: &Database, append: Append) -> RepositoryResult<Appended> {
+        let key = append.command.turn.turn_id();
+        let (answer, answered) = oneshot::channel();
+        let is_first = {
+            let mut queue = self.queue();
+            queue.waiting.push_back(Waiting { append: Arc::new(append), answer });
+            !std::mem::replace(&mut queue.committing, true)
+        };
+        if is_first {
+            tokio::spawn(self.clone().commit_groups(database.clone()));
+        }
+        // Without an answer its task has ended in the middle, or the runtime has.
+        answered.await.unwrap_or_else(|_| Err(RepositoryError::OutcomeUnknown { key: key.to_string() }))
+    }
+
+    async fn commit_groups(self, database: Database) {
+        while let Some(group) = self.next().await {
+            // A bug must not leave the others waiting for ever.
+            let _panicked = AssertUnwindSafe(commit(&database, group)).catch_unwind().await;
+        }
+    }
+
+    /// The group for the next commit; `None` where nobody waits, and then nobody commits any more.
+    async fn next(&self) -> Option<Vec<Waiting>> {
+        // Who was answered just now may be back in a moment: as long as somebody comes, it is waited for the next.
+        let mut waiting = self.queue().waiting.len();
+        loop {
+            yield_now().await;
+            let more = self.queue().waiting.len();
+            if more <= waiting || more >= MOST {
+                break;
+            }
+            waiting = more;
+        }
+        let mut queue = self.queue();
+        let group = queue.waiting.len().min(MOST);
+        queue.committing = group > 0;
+        (group > 0).then(|| queue.waiting.drain(..group).collect())
+    }
+
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Commits `group` together; where that fails and nothing was applied, each by itself, so that none fails for
+/// its neighbour.
+async fn commit(database: &Database, group: Vec<Waiting>) {
+    let error = match commit_once(database, &group).await {
+        Ok(outcomes) => {
+            group.into_iter().zip(outcomes).for_each(|(waiting, outcome)| waiting.answer(outcome));
+            return;
+        }
+        Err(error) => error,
+    };
+    if matches!(error, RepositoryError::OutcomeUnknown { .. }) {
+        for waiting in group {
+            let key = waiting.append.command.turn.turn_id();
+            waiting.answer(Err(error.shared(key)));
+        }
+    } else if group.len() == 1 {
+        group.into_iter().zip([error]).for_each(|(waiting, error)| waiting.answer(Err(error)));
+    } else {
+        for waiting in group {
+            let outcomes = commit_once(database, std::slice::from_ref(&waiting)).await;
+            match outcomes.map(|outcomes| outcomes.into_iter().next()) {
+                Ok(Some(outcome)) => waiting.answer(outcome),
+                // One append has one outcome.
+                Ok(None) => drop(waiting),
+                Err(error) => waiting.answer(Err(error)),
+            }
+        }
+    }
+}
+
+async fn commit_once(
+    database: &Database,
+    group: &[Waiting],
+) -> RepositoryResult<Vec<RepositoryResult<Appended>>> {
+    let key = group.first().map(|waiting| waiting.append.command.turn.turn_id().to_string());
+    let appends: Vec<_> = group.iter().map(|waiting| Arc::clone(&waiting.append)).collect();
+    database
+        .write(key.unwrap_or_default(), move |connection, now| {
+            appends.iter().map(|append| append.apply(connection, now)).collect()
+        })
+        .await
+}
