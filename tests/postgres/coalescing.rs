@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use futures_util::future::join_all;
+use lcs_domain::conversation::OpenStatus;
 use lcs_domain::{
-    AppendTurn, Appended, Conversation, ConversationRepository, ConversationUpdate, PageLimit,
-    OpenStatus, RepositoryError, TurnRange, TurnRepository, UserId,
+    AppendTurn, Appended, Conversation, ConversationRepository, ConversationUpdate, PageLimit, Repositories,
+    RepositoryError, TurnRange, TurnRepository, UserId,
 };
-use lcs_storage::migration::Migrations;
 use lcs_storage::postgres::{Postgres, PostgresConfig};
 use lcs_storage::testing::{PrivateCluster, Role, TestPostgres};
 
@@ -31,8 +31,11 @@ async fn forty_appends_at_once_are_a_few_statements_and_without_coalescing_forty
     let store = single(database.url()).await;
     let conversations = begin_all(&store, 40).await;
     for (coalesce_appends, number, statements) in [(true, 1, 2..=5), (false, 2, 40..=40)] {
-        let config = PostgresConfig { coalesce_appends, pool_size: 1, max_overflow: 0, ..config(database.url()) };
+        let config =
+            PostgresConfig { coalesce_appends, pool_size: 1, max_overflow: 0, ..config(database.url()) };
         let store = Postgres::connect(config).await.unwrap();
+        // What a new connection says first is not counted.
+        store.ping().await.unwrap();
         let begun = cluster.log().len();
         let appends = conversations.iter().map(|one| append(&store, one, saying(one, "x")));
         for appended in join_all(appends).await {
@@ -78,7 +81,9 @@ async fn each_of_a_batch_keeps_its_own_outcome() {
         Some(lcs_domain::Payload::parse(r#"{"tools":["a"]}"#).unwrap());
     append(&store, keeps, configured).await.unwrap();
     let archive = ConversationUpdate { status: Some(OpenStatus::Archived), ..ConversationUpdate::default() };
-    ConversationRepository::update(&store, archived.user_id, archived.conversation_id, archive).await.unwrap();
+    ConversationRepository::update(&store, archived.user_id, archived.conversation_id, archive)
+        .await
+        .unwrap();
     assert!(ConversationRepository::delete(&store, absent.user_id, absent.conversation_id).await.unwrap());
 
     let (lock, held) = held_up(&store, &database).await;
@@ -106,7 +111,8 @@ async fn each_of_a_batch_keeps_its_own_outcome() {
         (elsewhere, elsewhere.user_id, in_elsewhere),
         (keeps, keeps.user_id, saying_with_state(keeps, "two", 1)),
     ];
-    let outcomes = join_all(commands.into_iter().map(|(one, user, command)| as_user(one, user, command))).await;
+    let outcomes =
+        join_all(commands.into_iter().map(|(one, user, command)| as_user(one, user, command))).await;
     let told: Vec<String> = outcomes.iter().map(told).collect();
     assert_eq!(
         told,
@@ -238,7 +244,8 @@ async fn p1_a_batch_whose_callers_gave_up_is_stored_all_the_same() {
     }
     lock.batch_execute("COMMIT").await.unwrap();
     // Each that had begun to wait is done; one that had not is not: none of them in part.
-    until(&database, "SELECT count(*) FROM pg_stat_activity WHERE state LIKE 'idle in transaction%'", "0").await;
+    until(&database, "SELECT count(*) FROM pg_stat_activity WHERE state LIKE 'idle in transaction%'", "0")
+        .await;
     for one in &conversations {
         let again = append(&store, one, saying(one, "y")).await.unwrap().turn_number.unwrap();
         let page = store.page(one.user_id, one.conversation_id, TurnRange::Newest, PageLimit::MAX).await;
