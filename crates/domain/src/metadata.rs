@@ -49,7 +49,7 @@ pub struct Metadata(Payload);
 
 impl Default for Metadata {
     fn default() -> Self {
-        Self(Payload::from_stored("{}".to_owned()))
+        Self(Payload::from_stored("{}"))
     }
 }
 
@@ -83,7 +83,7 @@ impl Metadata {
 
     /// The metadata that a store gives back: it was a [`Metadata`] once, and is not checked again.
     #[must_use]
-    pub fn from_stored(json: String) -> Self {
+    pub fn from_stored(json: impl Into<Arc<str>>) -> Self {
         Self(Payload::from_stored(json))
     }
 

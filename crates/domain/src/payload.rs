@@ -136,7 +136,7 @@ impl Payload {
 
     /// The document that a store gives back: `json` was a payload once, and is not validated again.
     #[must_use]
-    pub fn from_stored(json: String) -> Self {
+    pub fn from_stored(json: impl Into<Arc<str>>) -> Self {
         Self { json: json.into(), form: Form::Stored }
     }
 

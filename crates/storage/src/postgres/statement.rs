@@ -157,11 +157,14 @@ impl Text {
         T: ToSql<ST, Pg>,
     {
         let number = self.number + 1;
-        let name = format!("${number}");
-        let (before, after) = self
-            .rest
-            .split_once(&name)
-            .ok_or_else(|| Error::QueryBuilderError(format!("the statement does not name {name}").into()))?;
+        // The first line names the binds in their order, so that the next one stands where the next `$` is.
+        let (before, after) = self.rest.split_once('$').unwrap_or((self.rest, ""));
+        let length = after.bytes().take_while(u8::is_ascii_digit).count();
+        let (named, after) = after.split_at_checked(length).unwrap_or(("", after));
+        if named.parse() != Ok(number) {
+            let problem = format!("the statement does not name ${number} where it should");
+            return Err(Error::QueryBuilderError(problem.into()));
+        }
         out.push_sql(before);
         out.push_bind_param::<ST, T>(value)?;
         Ok(Self { rest: after, number })
