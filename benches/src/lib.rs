@@ -8,9 +8,11 @@
 //! | [`load`], [`processor`] | closed loops of clients, and what was measured of them |
 //! | [`protocol`] | what a harness asks of a worker, one line of JSON each |
 //! | [`worker`] | the worker that answers |
+//! | [`fixture`] | a small store with the same rows, for criterion |
 
 pub mod choice;
 pub mod dataset;
+pub mod fixture;
 pub mod load;
 pub mod payload;
 pub mod processor;

@@ -7,8 +7,9 @@ use std::sync::{Mutex, PoisonError};
 
 use lcs_app::PersistenceManager;
 use lcs_domain::{
-    AgentStateUpdate, AppendTurn, Clock as _, ListConversations, Metadata, NewConversation, NewTurn,
-    PageLimit, Payload, RepositoryError, SystemClock, Text, TurnId, TurnPage, TurnRange,
+    AgentId, AgentStateUpdate, AppendTurn, Clock as _, ConversationId, ListConversations, Metadata,
+    NewConversation, NewTurn, PageLimit, Payload, RepositoryError, SystemClock, Text, TurnId, TurnPage,
+    TurnRange, UserId,
 };
 
 use crate::choice::Client;
@@ -113,12 +114,30 @@ impl fmt::Display for Failure {
     }
 }
 
+/// What a host knows of a conversation. The ids are hashes of numbers: to make them is no part of an operation.
+#[derive(Debug, Clone, Copy)]
+struct Known {
+    user: UserId,
+    conversation: ConversationId,
+    agent: AgentId,
+}
+
+impl Known {
+    fn of(number: u64, sizes: Sizes) -> Self {
+        Self { user: sizes.owner(number), conversation: conversation_id(number), agent: agent_id(number) }
+    }
+}
+
 /// A host over one store: the services, what it has to store, and what its agents remember.
 #[derive(Debug)]
 pub struct Host {
     manager: PersistenceManager,
     payloads: Vec<Payloads>,
     sizes: Sizes,
+    /// The conversations that are appended to and read, by their number less one.
+    known: Vec<Known>,
+    /// The users, by their number less one.
+    users: Vec<UserId>,
     /// The revision of each agent's state that its agent stands at, where it has moved on from the first one.
     revisions: Mutex<HashMap<u64, u64>>,
 }
@@ -127,7 +146,14 @@ impl Host {
     /// A host over `manager`'s store, which holds the rows of `sizes`.
     #[must_use]
     pub fn new(manager: PersistenceManager, sizes: Sizes) -> Self {
-        Self { manager, payloads: Payloads::all(), sizes, revisions: Mutex::default() }
+        Self {
+            manager,
+            payloads: Payloads::all(),
+            sizes,
+            known: (1..=sizes.hot + sizes.history).map(|number| Known::of(number, sizes)).collect(),
+            users: (1..=sizes.users).map(user_id).collect(),
+            revisions: Mutex::default(),
+        }
     }
 
     /// The services.
@@ -154,40 +180,52 @@ impl Host {
         Ok(1)
     }
 
+    fn known(&self, number: u64) -> Known {
+        let place = usize::try_from(number - 1).unwrap_or(usize::MAX);
+        self.known.get(place).copied().unwrap_or_else(|| Known::of(number, self.sizes))
+    }
+
+    fn user(&self, client: &mut Client) -> UserId {
+        let number = client.user();
+        let place = usize::try_from(number - 1).unwrap_or(usize::MAX);
+        self.users.get(place).copied().unwrap_or_else(|| user_id(number))
+    }
+
     fn payloads(&self, client: &Client) -> Result<&Payloads, Failure> {
         self.payloads.get(client.variant()).ok_or(Failure::Wrong("there is no such variant"))
     }
 
     async fn append(&self, client: &mut Client) -> Result<(), Failure> {
-        let number = client.hot();
+        let known = self.known(client.hot());
         let append = AppendTurn {
-            conversation_id: conversation_id(number),
+            conversation_id: known.conversation,
             turn: turn(self.payloads(client)?)?,
             expected_turn_count: None,
             agent_state: None,
         };
-        self.manager.conversation_service().append_turn(self.sizes.owner(number), append).await?;
+        self.manager.conversation_service().append_turn(known.user, append).await?;
         Ok(())
     }
 
     async fn append_with_state(&self, client: &mut Client) -> Result<(), Failure> {
         let number = client.hot();
+        let known = self.known(number);
         let payloads = self.payloads(client)?;
         let first = u64::from(number <= self.sizes.hot);
         let revision = self.revisions().get(&number).copied().unwrap_or(first);
         let append = AppendTurn {
-            conversation_id: conversation_id(number),
+            conversation_id: known.conversation,
             turn: turn(payloads)?,
             expected_turn_count: None,
             agent_state: Some(AgentStateUpdate {
-                agent_id: agent_id(number),
+                agent_id: known.agent,
                 agent_config: Some(Payload::from_value(&payloads.agent_config)?),
                 current_state: Payload::from_value(&payloads.current_state)?,
                 expected_revision: revision,
             }),
         };
         let service = self.manager.conversation_service();
-        let appended = service.append_turn(self.sizes.owner(number), append).await?;
+        let appended = service.append_turn(known.user, append).await?;
         self.revisions().insert(number, appended.state_revision);
         Ok(())
     }
@@ -217,22 +255,23 @@ impl Host {
     }
 
     async fn page(&self, number: u64, range: TurnRange, limit: PageLimit) -> Result<TurnPage, Failure> {
+        let known = self.known(number);
         let service = self.manager.conversation_service();
-        let page = service.get_turns(self.sizes.owner(number), conversation_id(number), range, limit).await?;
+        let page = service.get_turns(known.user, known.conversation, range, limit).await?;
         page.ok_or(Failure::Wrong("the conversation is missing"))
     }
 
     async fn list(&self, client: &mut Client) -> Result<(), Failure> {
         let list = ListConversations { limit: PageLimit::new(NEWEST)?, ..ListConversations::default() };
-        let user = user_id(client.user());
+        let user = self.user(client);
         let page = self.manager.conversation_service().list_conversations(user, list).await?;
         if page.conversations.is_empty() { Err(Failure::Wrong("conversations are missing")) } else { Ok(()) }
     }
 
     async fn state(&self, client: &mut Client) -> Result<(), Failure> {
-        let number = client.any_hot();
+        let known = self.known(client.any_hot());
         let service = self.manager.agent_state_service();
-        let state = service.get_agent_state(self.sizes.owner(number), agent_id(number)).await?;
+        let state = service.get_agent_state(known.user, known.agent).await?;
         if state.is_none() { Err(Failure::Wrong("the state is missing")) } else { Ok(()) }
     }
 
@@ -240,7 +279,7 @@ impl Host {
         let mut new = NewConversation::begin(Text::name(MODEL, "/model_id")?);
         new.system_prompt = Some(Text::prompt(SYSTEM_PROMPT, "/system_prompt")?);
         new.metadata = Metadata::from_value(&self.payloads(client)?.metadata)?;
-        let user = user_id(client.user());
+        let user = self.user(client);
         self.manager.conversation_service().create_conversation(user, new).await?;
         Ok(())
     }

@@ -4,6 +4,8 @@
 //! cannot write them, and they take no part in a turn's content hash, so that a retry of a turn that
 //! was marked is still the same turn.
 
+use std::sync::Arc;
+
 use serde::Serialize;
 use serde_json::{Map, Value};
 
@@ -14,6 +16,8 @@ use crate::payload::{Payload, PayloadLimits};
 pub const RESERVED_PREFIX: &str = "lcs:";
 /// The largest metadata object, in bytes of JSON.
 pub const MAX_BYTES: usize = 64 * 1024;
+
+const LIMITS: PayloadLimits = PayloadLimits { max_bytes: MAX_BYTES };
 
 /// Something the system did to a turn, kept in its metadata.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,25 +49,27 @@ pub struct Metadata(Payload);
 
 impl Default for Metadata {
     fn default() -> Self {
-        Self(Payload::from_stored("{}".to_owned()))
+        Self(Payload::from_stored("{}"))
     }
 }
 
 impl Metadata {
     /// The metadata that `json` holds.
     pub fn parse(json: &str) -> Result<Self, RepositoryError> {
-        Self::from_payload(Payload::parse_within(json, PayloadLimits { max_bytes: MAX_BYTES })?)
+        Self::from_payload(Payload::parse_within(json, LIMITS)?)
     }
 
     /// The metadata that `value` is.
     pub fn from_value(value: &Value) -> Result<Self, RepositoryError> {
-        Self::parse(&value.to_string())
+        Self::from_payload(Payload::from_serialize_within(value, LIMITS)?)
     }
 
     fn from_payload(payload: Payload) -> Result<Self, RepositoryError> {
-        let Value::Object(object) = payload.to_value()? else {
+        // A payload that was parsed is canonical: nothing stands before the brace.
+        if !payload.as_json().starts_with('{') {
             return Err(RepositoryError::invalid("", "metadata must be a JSON object"));
-        };
+        }
+        let object = if may_be_reserved(payload.as_json()) { object(&payload)? } else { Map::new() };
         if let Some(key) = object.keys().find(|key| key.starts_with(RESERVED_PREFIX)) {
             let reason = format!("keys that begin with {RESERVED_PREFIX:?} are reserved: choose another");
             return Err(RepositoryError::invalid(format!("/{key}"), reason));
@@ -77,7 +83,7 @@ impl Metadata {
 
     /// The metadata that a store gives back: it was a [`Metadata`] once, and is not checked again.
     #[must_use]
-    pub fn from_stored(json: String) -> Self {
+    pub fn from_stored(json: impl Into<Arc<str>>) -> Self {
         Self(Payload::from_stored(json))
     }
 
@@ -95,10 +101,7 @@ impl Metadata {
 
     /// The object as a tree of values, marks included.
     pub fn to_object(&self) -> Result<Map<String, Value>, RepositoryError> {
-        match self.0.to_value()? {
-            Value::Object(object) => Ok(object),
-            _ => Err(RepositoryError::invalid("", "metadata must be a JSON object")),
-        }
+        object(&self.0)
     }
 
     /// This metadata with `mark` set.
@@ -123,14 +126,31 @@ impl Metadata {
     /// Whether `mark` is set. Of metadata that cannot be read: no.
     #[must_use]
     pub fn has_mark(&self, mark: Mark) -> bool {
-        self.to_object().is_ok_and(|object| object.contains_key(mark.key()))
+        may_be_reserved(self.as_json())
+            && self.to_object().is_ok_and(|object| object.contains_key(mark.key()))
     }
 
     /// The canonical text of what the caller wrote, without marks: what a content hash covers.
-    pub fn caller_json(&self) -> Result<String, RepositoryError> {
+    pub fn caller_json(&self) -> Result<Arc<str>, RepositoryError> {
+        if !may_be_reserved(self.as_json()) {
+            return self.0.canonical_json();
+        }
         let mut object = self.to_object()?;
         object.retain(|key, _| !key.starts_with(RESERVED_PREFIX));
-        Ok(Value::Object(object).to_string())
+        Ok(Value::Object(object).to_string().into())
+    }
+}
+
+/// Whether any key of this JSON text may begin with [`RESERVED_PREFIX`]: where not, no tree need be built to see it.
+fn may_be_reserved(json: &str) -> bool {
+    // Its characters are their own canonical form; somebody else may have written them as codes.
+    json.contains("\"lcs:") || json.contains("\\u")
+}
+
+fn object(payload: &Payload) -> Result<Map<String, Value>, RepositoryError> {
+    match payload.to_value()? {
+        Value::Object(object) => Ok(object),
+        _ => Err(RepositoryError::invalid("", "metadata must be a JSON object")),
     }
 }
 
@@ -156,6 +176,26 @@ mod tests {
         assert!(marked.has_mark(Mark::Interleaved) && !plain.has_mark(Mark::Interleaved));
         assert_eq!(marked.caller_json().unwrap(), plain.caller_json().unwrap());
         assert_ne!(marked, plain);
+    }
+
+    #[test]
+    fn a_reserved_key_is_one_however_it_is_written() {
+        for json in [r#"{"\u006ccs:x":1}"#, r#"{ "a": 1, "lcs:": 2 }"#] {
+            let error = Metadata::parse(json).unwrap_err().to_string();
+            assert!(error.contains("are reserved: choose another"), "{json}: {error}");
+        }
+        // Further down, or as a value, it is the caller's.
+        for json in [r#"{"a":{"lcs:x":1}}"#, r#"{"a":"lcs:x"}"#, r#"{"lcs":1}"#] {
+            let metadata = Metadata::parse(json).unwrap();
+            assert_eq!(&*metadata.caller_json().unwrap(), json);
+        }
+        let stored = Metadata::from_stored(r#"{"b": 2, "\u006ccs:late": true, "a": 1}"#.to_owned());
+        assert!(stored.has_mark(Mark::Late));
+        assert_eq!(&*stored.caller_json().unwrap(), r#"{"a":1,"b":2}"#);
+        assert_eq!(
+            &*Metadata::from_stored(r#"{"b": 2, "a": 1}"#.to_owned()).caller_json().unwrap(),
+            r#"{"a":1,"b":2}"#
+        );
     }
 
     #[test]

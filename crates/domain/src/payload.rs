@@ -10,6 +10,7 @@
 //! - **Depth** is at most [`MAX_DEPTH`]; of **duplicate keys** the last wins.
 //! - **Size** is the length of the JSON text in bytes, at most [`PayloadLimits::max_bytes`].
 
+mod canonical;
 mod document;
 mod number;
 
@@ -20,6 +21,7 @@ use serde::{Serialize, Serializer};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+use self::canonical::Canonical;
 use crate::RepositoryError;
 
 /// How deep arrays and objects may nest: `[]` is 1 deep, `1` is 0 deep.
@@ -88,6 +90,9 @@ impl Payload {
     /// The document that `json` holds, within `limits`.
     pub fn parse_within(json: &str, limits: PayloadLimits) -> Result<Self, RepositoryError> {
         within(json.len(), limits)?;
+        if let Some(Canonical { sealed }) = canonical::look(json) {
+            return Ok(Self { json: json.into(), form: Form::Canonical { sealed } });
+        }
         let document = document::parse(json)?;
         let json = document.value.to_string();
         // A number may grow when it is written in one form: 1e18 is 4 bytes long, and 19.
@@ -111,19 +116,27 @@ impl Payload {
     ///
     /// A `NaN` or infinity is already `null` in a [`Value`] and cannot be told from one here.
     pub fn from_value(value: &Value) -> Result<Self, RepositoryError> {
-        Self::parse(&value.to_string())
+        Self::from_serialize(value)
     }
 
     /// The document that `value` serialises to, within the default limits.
     pub fn from_serialize<T: Serialize + ?Sized>(value: &T) -> Result<Self, RepositoryError> {
+        Self::from_serialize_within(value, PayloadLimits::default())
+    }
+
+    /// The document that `value` serialises to, within `limits`.
+    pub fn from_serialize_within<T: Serialize + ?Sized>(
+        value: &T,
+        limits: PayloadLimits,
+    ) -> Result<Self, RepositoryError> {
         let json = serde_json::to_string(value)
             .map_err(|error| RepositoryError::invalid("", format!("not a JSON document: {error}")))?;
-        Self::parse(&json)
+        Self::parse_within(&json, limits)
     }
 
     /// The document that a store gives back: `json` was a payload once, and is not validated again.
     #[must_use]
-    pub fn from_stored(json: String) -> Self {
+    pub fn from_stored(json: impl Into<Arc<str>>) -> Self {
         Self { json: json.into(), form: Form::Stored }
     }
 
@@ -137,6 +150,7 @@ impl Payload {
     pub fn canonical_json(&self) -> Result<Arc<str>, RepositoryError> {
         match self.form {
             Form::Canonical { .. } => Ok(Arc::clone(&self.json)),
+            Form::Stored if canonical::look(&self.json).is_some() => Ok(Arc::clone(&self.json)),
             Form::Stored => Ok(document::parse(&self.json)?.value.to_string().into()),
         }
     }
@@ -146,7 +160,10 @@ impl Payload {
     pub fn needs_sealing(&self) -> Result<bool, RepositoryError> {
         match self.form {
             Form::Canonical { sealed } => Ok(sealed),
-            Form::Stored => Ok(document::parse(&self.json)?.sealed),
+            Form::Stored => match canonical::look(&self.json) {
+                Some(Canonical { sealed }) => Ok(sealed),
+                None => Ok(document::parse(&self.json)?.sealed),
+            },
         }
     }
 

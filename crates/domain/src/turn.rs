@@ -162,9 +162,9 @@ fn content_hash(
         hash.update(length.to_be_bytes());
         hash.update(text.unwrap_or_default());
     };
-    part(Some(&input.canonical_json()?));
+    part(Some(&*input.canonical_json()?));
     part(output.map(Payload::canonical_json).transpose()?.as_deref());
-    part(Some(&metadata.caller_json()?));
+    part(Some(&*metadata.caller_json()?));
     Ok(hash.finalize().into())
 }
 

@@ -10,7 +10,7 @@ use lcs_domain::{
 };
 use uuid::Uuid;
 
-use crate::sealed::Columns;
+use crate::sealed::Stored;
 
 /// A row of `conversations`.
 #[derive(Debug)]
@@ -93,8 +93,8 @@ pub(crate) struct TurnRecord {
     pub(crate) turn_id: Uuid,
     pub(crate) conversation_id: Uuid,
     pub(crate) turn_number: i32,
-    pub(crate) input_messages: Columns,
-    pub(crate) output_message: Columns,
+    pub(crate) input_messages: Stored,
+    pub(crate) output_message: Stored,
     pub(crate) started_at: DateTime<Utc>,
     pub(crate) completed_at: DateTime<Utc>,
     pub(crate) metadata: String,
@@ -124,8 +124,8 @@ pub(crate) struct AgentStateRecord {
     pub(crate) agent_id: Uuid,
     pub(crate) conversation_id: Uuid,
     pub(crate) user_id: Uuid,
-    pub(crate) agent_config: Columns,
-    pub(crate) current_state: Columns,
+    pub(crate) agent_config: Stored,
+    pub(crate) current_state: Stored,
     pub(crate) created_at: DateTime<Utc>,
     pub(crate) updated_at: DateTime<Utc>,
     pub(crate) revision: i64,
@@ -179,7 +179,7 @@ impl Row {
     fn optional(
         &self,
         column: &'static str,
-        columns: Columns,
+        columns: Stored,
     ) -> Result<Option<lcs_domain::Payload>, RepositoryError> {
         columns.into_payload().map_err(|reason| self.inconsistent(column, reason))
     }
@@ -187,7 +187,7 @@ impl Row {
     fn required(
         &self,
         column: &'static str,
-        columns: Columns,
+        columns: Stored,
     ) -> Result<lcs_domain::Payload, RepositoryError> {
         self.optional(column, columns)?
             .ok_or_else(|| self.inconsistent(column, "no payload in either column"))

@@ -55,13 +55,24 @@ impl Columns {
     pub(crate) fn of_option(payload: Option<&Payload>) -> Result<Self, RepositoryError> {
         payload.map_or(Ok(Self::NONE), Self::of)
     }
+}
 
+/// A payload as it is read from its two columns.
+#[derive(Debug)]
+pub(crate) struct Stored {
+    /// What the plain column holds.
+    pub(crate) plain: Option<Payload>,
+    /// What its companion holds.
+    pub(crate) sealed: Option<Vec<u8>>,
+}
+
+impl Stored {
     /// The payload that these columns hold; `None` where neither is set.
     ///
     /// The error says what is wrong, without any content.
     pub(crate) fn into_payload(self) -> Result<Option<Payload>, &'static str> {
         match (self.plain, self.sealed) {
-            (Some(json), None) => Ok(Some(Payload::from_stored(json))),
+            (Some(payload), None) => Ok(Some(payload)),
             (None, Some(sealed)) => open(&sealed).map(Some),
             (None, None) => Ok(None),
             (Some(_), Some(_)) => Err("both the plain and the sealed column are set"),
@@ -85,15 +96,19 @@ fn open(sealed: &[u8]) -> Result<Payload, &'static str> {
 mod tests {
     use super::*;
 
+    fn read(columns: Columns) -> Result<Option<Payload>, &'static str> {
+        Stored { plain: columns.plain.map(Payload::from_stored), sealed: columns.sealed }.into_payload()
+    }
+
     #[test]
     fn ordinary_documents_are_plain_and_the_others_sealed() {
         for (json, sealed) in [(r#"{"a":1}"#, false), (r#"["\u0000"]"#, true), ("1e300", true)] {
             let payload = Payload::parse(json).unwrap();
             let columns = Columns::of(&payload).unwrap();
             assert_eq!((columns.plain.is_some(), columns.sealed.is_some()), (!sealed, sealed), "{json}");
-            assert_eq!(columns.into_payload().unwrap(), Some(payload));
+            assert_eq!(read(columns).unwrap(), Some(payload));
         }
-        assert_eq!(Columns::of_option(None).unwrap().into_payload().unwrap(), None);
+        assert_eq!(read(Columns::of_option(None).unwrap()).unwrap(), None);
     }
 
     #[test]
@@ -102,9 +117,9 @@ mod tests {
             [&b""[..], b"\x01", b"\x02\x00\x00{}", b"\x01\x07\x00{}", b"\x01\x00\x00{", b"\x01\x00\x00\xff"]
         {
             let columns = Columns { plain: None, sealed: Some(sealed.to_vec()) };
-            assert!(columns.into_payload().is_err(), "{sealed:?}");
+            assert!(read(columns).is_err(), "{sealed:?}");
         }
         let columns = Columns { plain: Some("1".into()), sealed: Some(vec![1, 0, 0, b'1']) };
-        assert!(columns.into_payload().is_err());
+        assert!(read(columns).is_err());
     }
 }

@@ -14,10 +14,25 @@ use super::Postgres;
 use super::error::Fault;
 use super::json::Json;
 use super::operation::detached;
-use super::row::{AgentStateRow, binds, no_row, revision_bind};
-use super::schema::{agent_states, conversations};
+use super::row::{AgentStateRow, ColumnsOf, binds, no_row, revision_bind};
 use super::statement::statement;
 use crate::row::{AgentStateRecord, Row};
+
+statement! {
+    /// The state of this agent.
+    Get(include_str!("agent_state/get.sql")) -> ColumnsOf<AgentStateRow> {
+        user_id: Uuid as SqlUuid,
+        agent_id: Uuid as SqlUuid,
+    }
+}
+
+statement! {
+    /// The state of the agent that speaks in this conversation.
+    GetByConversation(include_str!("agent_state/get_by_conversation.sql")) -> ColumnsOf<AgentStateRow> {
+        user_id: Uuid as SqlUuid,
+        conversation_id: Uuid as SqlUuid,
+    }
+}
 
 statement! {
     /// Locks the conversation, compares, stores, and reports in one row.
@@ -64,9 +79,7 @@ struct Report {
 impl AgentStateRepository for Postgres {
     #[tracing::instrument(name = "db.agent_state.get", skip_all, fields(%user_id, %agent_id))]
     async fn get(&self, user_id: UserId, agent_id: AgentId) -> RepositoryResult<Option<AgentState>> {
-        let query = open_states(user_id)
-            .filter(agent_states::agent_id.eq(*agent_id.as_uuid()))
-            .select(AgentStateRow::as_select());
+        let query = Get { user_id: user_id.into(), agent_id: agent_id.into() };
         state(self.read(user_id, &query).await?)
     }
 
@@ -80,9 +93,7 @@ impl AgentStateRepository for Postgres {
         user_id: UserId,
         conversation_id: ConversationId,
     ) -> RepositoryResult<Option<AgentState>> {
-        let query = open_states(user_id)
-            .filter(agent_states::conversation_id.eq(*conversation_id.as_uuid()))
-            .select(AgentStateRow::as_select());
+        let query = GetByConversation { user_id: user_id.into(), conversation_id: conversation_id.into() };
         state(self.read(user_id, &query).await?)
     }
 
@@ -196,18 +207,6 @@ fn verdict(report: Report, save: &SaveAgentState) -> RepositoryResult<Repository
 
 fn conflict(save: &SaveAgentState, observed: u64) -> RepositoryError {
     RepositoryError::Conflict { entity: Entity::AgentState, expected: save.expected_revision, observed }
-}
-
-/// The user's states whose conversations are not deleted.
-#[diesel::dsl::auto_type(no_type_alias)]
-fn open_states(user_id: UserId) -> _ {
-    let user_id: Uuid = *user_id.as_uuid();
-    let deleted: &'static str = ConversationStatus::Deleted.as_str();
-    agent_states::table
-        .inner_join(conversations::table)
-        .filter(agent_states::user_id.eq(user_id))
-        .filter(conversations::user_id.eq(user_id))
-        .filter(conversations::status.ne(deleted))
 }
 
 /// The only state among `rows`.

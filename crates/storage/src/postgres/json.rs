@@ -7,6 +7,7 @@ use diesel::expression::AsExpression;
 use diesel::pg::{Pg, PgValue};
 use diesel::serialize::{self, IsNull, Output, ToSql};
 use diesel::sql_types::Jsonb;
+use lcs_domain::Payload;
 
 /// The version of jsonb's binary form: one byte, then the text.
 pub(super) const VERSION: u8 = 1;
@@ -26,9 +27,23 @@ impl ToSql<Jsonb, Pg> for Json {
 
 impl FromSql<Jsonb, Pg> for Json {
     fn from_sql(value: PgValue<'_>) -> deserialize::Result<Self> {
-        match value.as_bytes() {
-            [VERSION, text @ ..] => Ok(Self(std::str::from_utf8(text)?.to_owned())),
-            _ => Err("a jsonb value of a version that this program does not know".into()),
-        }
+        text(&value).map(|text| Self(text.to_owned()))
+    }
+}
+
+/// A payload out of a `jsonb` value: copied once, from the connection's buffer to where it stays.
+#[derive(Debug, FromSqlRow)]
+pub(super) struct Read(pub(super) Payload);
+
+impl FromSql<Jsonb, Pg> for Read {
+    fn from_sql(value: PgValue<'_>) -> deserialize::Result<Self> {
+        text(&value).map(|text| Self(Payload::from_stored(text)))
+    }
+}
+
+fn text<'a>(value: &'a PgValue<'_>) -> deserialize::Result<&'a str> {
+    match value.as_bytes() {
+        [VERSION, text @ ..] => Ok(std::str::from_utf8(text)?),
+        _ => Err("a jsonb value of a version that this program does not know".into()),
     }
 }

@@ -7,10 +7,10 @@ use lcs_domain::repository::RepositoryResult;
 use lcs_domain::{Payload, RepositoryError};
 use uuid::Uuid;
 
-use super::json::Json;
+use super::json::{Json, Read};
 use super::schema::{agent_states, conversation_turns, conversations};
 use crate::row::{AgentStateRecord, ConversationRecord, TurnRecord};
-use crate::sealed::Columns;
+use crate::sealed::{Columns, Stored};
 
 /// The SQL types of the columns that `T` is read from.
 pub(super) type ColumnsOf<T> = diesel::dsl::SqlTypeOf<<T as Selectable<Pg>>::SelectExpression>;
@@ -61,9 +61,9 @@ pub(super) struct TurnRow {
     turn_id: Uuid,
     conversation_id: Uuid,
     turn_number: i32,
-    input_messages: Option<Json>,
+    input_messages: Option<Read>,
     input_messages_sealed: Option<Vec<u8>>,
-    output_message: Option<Json>,
+    output_message: Option<Read>,
     output_message_sealed: Option<Vec<u8>>,
     started_at: DateTime<Utc>,
     completed_at: DateTime<Utc>,
@@ -92,9 +92,9 @@ pub(super) struct AgentStateRow {
     agent_id: Uuid,
     conversation_id: Uuid,
     user_id: Uuid,
-    agent_config: Option<Json>,
+    agent_config: Option<Read>,
     agent_config_sealed: Option<Vec<u8>>,
-    current_state: Option<Json>,
+    current_state: Option<Read>,
     current_state_sealed: Option<Vec<u8>>,
     created_at: DateTime<Utc>,
     updated_at: DateTime<Utc>,
@@ -118,8 +118,8 @@ impl From<AgentStateRow> for AgentStateRecord {
     }
 }
 
-fn columns(plain: Option<Json>, sealed: Option<Vec<u8>>) -> Columns {
-    Columns { plain: plain.map(|json| json.0), sealed }
+fn columns(plain: Option<Read>, sealed: Option<Vec<u8>>) -> Stored {
+    Stored { plain: plain.map(|read| read.0), sealed }
 }
 
 /// A payload as the binds of its two columns.

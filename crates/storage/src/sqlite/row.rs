@@ -12,13 +12,13 @@ use diesel::prelude::*;
 use diesel::serialize::{self, IsNull, Output, ToSql};
 use diesel::sql_types::{BigInt, Binary, Text};
 use diesel::sqlite::{Sqlite, SqliteType, SqliteValue};
-use lcs_domain::RepositoryError;
+use lcs_domain::{Payload, RepositoryError};
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use super::schema::{agent_states, conversation_turns, conversations};
 use crate::row::{AgentStateRecord, ConversationRecord, Row, TurnRecord};
-use crate::sealed::Columns;
+use crate::sealed::Stored;
 
 /// A UUID as its 16 bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, AsExpression)]
@@ -214,11 +214,11 @@ impl Reader {
         column: &'static str,
         plain: Option<Cell<String>>,
         sealed: Option<Cell<Vec<u8>>>,
-    ) -> Result<Columns, RepositoryError> {
+    ) -> Result<Stored, RepositoryError> {
         let checked =
             |json: String| if document(&json).is_some() { Ok(json) } else { Err("not a JSON document") };
-        Ok(Columns {
-            plain: plain.map(|cell| self.take(column, cell, checked)).transpose()?,
+        Ok(Stored {
+            plain: plain.map(|cell| self.take(column, cell, checked)).transpose()?.map(Payload::from_stored),
             sealed: sealed.map(|cell| self.bytes(column, cell)).transpose()?,
         })
     }
