@@ -29,6 +29,9 @@ struct Queue {
     waiting: VecDeque<Waiting>,
     /// Whether the task that commits is running.
     committing: bool,
+    /// Groups since the store was opened.
+    #[cfg(test)]
+    groups: u64,
 }
 
 struct Waiting {
@@ -88,6 +91,10 @@ impl Appends {
         let mut queue = self.queue();
         let group = queue.waiting.len().min(MOST);
         queue.committing = group > 0;
+        #[cfg(test)]
+        {
+            queue.groups += u64::from(group > 0);
+        }
         (group > 0).then(|| queue.waiting.drain(..group).collect())
     }
 
@@ -137,4 +144,108 @@ async fn commit_once(
             appends.iter().map(|append| append.apply(connection, now)).collect()
         })
         .await
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use futures_util::future::join_all;
+    use lcs_domain::{
+        Clock, Conversation, ConversationId, ConversationRepository, Metadata, NewConversation, NewTurn,
+        Payload, SystemClock, Text, TurnId, TurnRepository, UserId,
+    };
+
+    use super::*;
+    use crate::migration::Migrations;
+    use crate::sqlite::{Sqlite, SqliteConfig};
+
+    async fn store(folder: &tempfile::TempDir, coalesce_appends: bool) -> Sqlite {
+        let config = SqliteConfig { coalesce_appends, ..SqliteConfig::file(folder.path().join("a.db")) };
+        let store = Sqlite::open(config, Arc::new(SystemClock)).await.unwrap();
+        store.run_pending().await.unwrap();
+        store
+    }
+
+    async fn begin(store: &Sqlite) -> Conversation {
+        let new = NewConversation::begin(Text::name("m", "/model_id").unwrap());
+        store.create(UserId::from_text("u"), new).await.unwrap()
+    }
+
+    fn saying(conversation_id: ConversationId) -> lcs_domain::AppendTurn {
+        let now = SystemClock.now();
+        let said = Payload::parse("1").unwrap();
+        let turn = NewTurn::new(TurnId::generate(), said, None, now, now, Metadata::default()).unwrap();
+        lcs_domain::AppendTurn { conversation_id, turn, expected_turn_count: None, agent_state: None }
+    }
+
+    #[tokio::test]
+    async fn appends_that_wait_share_a_commit_and_each_keeps_its_own_outcome() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = store(&folder, true).await;
+        let user = UserId::from_text("u");
+        let (one, other) = (begin(&store).await, begin(&store).await);
+        // Three to one conversation, one that expects other turns, one to none, and one sent twice.
+        let again = saying(other.conversation_id);
+        let mut appends: Vec<_> = (0..3).map(|_| saying(one.conversation_id)).collect();
+        appends
+            .push(lcs_domain::AppendTurn { expected_turn_count: Some(9), ..saying(other.conversation_id) });
+        appends.push(saying(ConversationId::generate()));
+        appends.extend([again.clone(), again]);
+        let count = appends.len();
+        let outcomes = join_all(appends.into_iter().map(|append| store.append(user, append))).await;
+        let mut told: BTreeMap<String, usize> = BTreeMap::new();
+        for outcome in outcomes {
+            let told_as = match outcome {
+                Ok(appended) => format!("{:?} {}", appended.turn_number, appended.replayed),
+                Err(error) => error.to_string(),
+            };
+            *told.entry(told_as).or_default() += 1;
+        }
+        let expected = [
+            ("Some(1) false", 2),
+            ("Some(1) true", 1),
+            ("Some(2) false", 1),
+            ("Some(3) false", 1),
+            ("conversation not found", 1),
+            ("the conversation has changed: expected 9, found 0", 1),
+        ];
+        assert_eq!(told, expected.map(|(told, count)| (told.to_owned(), count)).into());
+        let groups = store.appends.as_ref().unwrap().queue().groups;
+        assert!(groups < count as u64, "{groups} commits for {count}");
+    }
+
+    #[tokio::test]
+    async fn what_one_fails_at_is_not_the_others_failure() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = store(&folder, true).await;
+        let user = UserId::from_text("u");
+        let conversations = join_all((0..8).map(|_| begin(&store))).await;
+        let poisoned = conversations[3].conversation_id;
+        let trigger = format!(
+            "CREATE TRIGGER refuse BEFORE INSERT ON conversation_turns WHEN hex(NEW.conversation_id) = '{}'
+             BEGIN SELECT RAISE(FAIL, 'no'); END",
+            poisoned.as_uuid().simple().to_string().to_uppercase()
+        );
+        let made = store.database.write("test", move |connection, _| {
+            use diesel::connection::SimpleConnection;
+            Ok(connection.batch_execute(&trigger)?)
+        });
+        made.await.unwrap();
+        let appends = conversations.iter().map(|one| store.append(user, saying(one.conversation_id)));
+        for (one, outcome) in conversations.iter().zip(join_all(appends).await) {
+            let is_poisoned = one.conversation_id == poisoned;
+            assert_eq!(outcome.is_err(), is_poisoned, "{outcome:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn without_it_each_append_has_its_own_commit() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = store(&folder, false).await;
+        assert!(store.appends.is_none());
+        let one = begin(&store).await;
+        let appended = store.append(UserId::from_text("u"), saying(one.conversation_id)).await.unwrap();
+        assert_eq!(appended.turn_number, Some(1));
+    }
 }
