@@ -83,7 +83,10 @@ impl Stage {
 
     /// The replicas, each reached on a connection of its own.
     pub(crate) fn replicas(&self) -> Vec<Arc<dyn Replica>> {
-        self.services.iter().map(|service| Arc::new(Http::new(service.process.address.clone())) as _).collect()
+        self.services
+            .iter()
+            .map(|service| Arc::new(Http::new(service.process.address.clone())) as _)
+            .collect()
     }
 
     pub(crate) fn client(&self, number: u32) -> Client {

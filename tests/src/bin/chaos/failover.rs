@@ -99,9 +99,10 @@ pub(crate) async fn asynchronous(run: &Run) -> Result<Part, Failure> {
         "RPO > 0: {} turns lost that were acknowledged in the last {} ms; before that {found}; {}",
         lost.len(),
         promoted_ns.saturating_sub(received_ns) / 1_000_000,
-        warned.as_ref().map_or_else(|missing| format!("no warning {missing}"), |()| {
-            "each start and doctor warned".to_owned()
-        }),
+        warned.as_ref().map_or_else(
+            |missing| format!("no warning {missing}"),
+            |()| { "each start and doctor warned".to_owned() }
+        ),
     );
     let what = "failover to an asynchronous standby: told before, and only what it had not received is lost";
     let requirements = vec![Requirement::new("R9", what, found, is_sound && warned.is_ok())];

@@ -135,7 +135,10 @@ mod tests {
     #[test]
     fn a_percentile_is_a_value_that_was_measured() {
         let values: Vec<u64> = (1..=200).rev().collect();
-        assert_eq!((percentile(&values, 50), percentile(&values, 99), percentile(&values, 100)), (100, 198, 200));
+        assert_eq!(
+            (percentile(&values, 50), percentile(&values, 99), percentile(&values, 100)),
+            (100, 198, 200)
+        );
         assert_eq!((percentile(&[7], 99), percentile(&[], 99)), (7, 0));
     }
 

@@ -87,7 +87,9 @@ impl Process {
     }
 
     async fn output(&self, form: &[&str], arguments: &[&str]) -> Result<String, Failure> {
-        let output = timeout(PATIENCE, self.command(form, arguments)?.output()).await??;
+        // Not `output`, which takes what goes to the log for its own.
+        let child = self.command(form, arguments)?.spawn()?;
+        let output = timeout(PATIENCE, child.wait_with_output()).await??;
         let said = String::from_utf8(output.stdout)?;
         self.search.answer(&said);
         if !output.status.success() {
@@ -180,10 +182,6 @@ impl Process {
 
     fn taken(&self) -> Option<Child> {
         self.child.lock().unwrap_or_else(PoisonError::into_inner).take()
-    }
-
-    pub(crate) fn home(&self) -> &Path {
-        &self.home
     }
 
     fn log(&self) -> PathBuf {

@@ -20,8 +20,8 @@ struct Suite {
     what: &'static str,
     /// Which tests, as nextest's filters have it.
     filter: &'static str,
-    /// What else counts in what they print.
-    count: fn(&str) -> String,
+    /// What else counts in what they print, and whether that is enough.
+    count: fn(&str) -> (String, bool),
 }
 
 const SUITES: [Suite; 5] = [
@@ -93,52 +93,60 @@ fn of_suite(suite: &Suite, succeeded: bool, said: &str) -> Requirement {
         Some(passed) => format!("{passed} tests passed"),
         None => "no test ran".to_owned(),
     };
-    let counted = (suite.count)(said);
+    let (counted, is_enough) = (suite.count)(said);
     if !counted.is_empty() {
         found = format!("{found}: {counted}");
     }
     if !succeeded {
         found += "; the run failed";
     }
-    Requirement::new(suite.id, suite.what, found, succeeded && passed.is_some_and(|passed| passed > 0))
+    let holds = succeeded && is_enough && passed.is_some_and(|passed| passed > 0);
+    Requirement::new(suite.id, suite.what, found, holds)
 }
 
 /// How many tests passed, where a summary says so.
 fn passed(said: &str) -> Option<usize> {
     let summary = said.lines().rfind(|line| line.trim_start().starts_with("Summary ["))?;
     let (_, counts) = summary.split_once("run: ")?;
-    counts.split(',').find_map(|count| count.trim().strip_suffix(" passed")?.split_whitespace().next()?.parse().ok())
+    // Such as `7 passed (1 slow)`.
+    counts.split(',').find_map(|count| {
+        let (count, of) = count.trim().split_once(' ')?;
+        of.starts_with("passed").then(|| count.parse().ok())?
+    })
 }
 
-fn nothing_else(_: &str) -> String {
-    String::new()
+fn nothing_else(_: &str) -> (String, bool) {
+    (String::new(), true)
 }
 
-/// The lines `Bug, seed N: [...]`.
-fn bugs(said: &str) -> String {
+/// The lines `Bug, seed N: {...}`.
+fn bugs(said: &str) -> (String, bool) {
     let found = said.lines().filter_map(|line| line.trim().split_once(", seed "));
-    let found: Vec<&str> = found.filter(|(_, rest)| rest.contains(": [")).map(|(bug, _)| bug).collect();
-    let bugs: BTreeSet<&str> = found.iter().copied().collect();
-    format!("{} bugs found, {} times", bugs.len(), found.len())
+    let found: Vec<&str> = found.filter(|(_, rest)| rest.contains(": {")).map(|(bug, _)| bug).collect();
+    let bugs = found.iter().copied().collect::<BTreeSet<_>>().len();
+    (format!("{bugs} bugs found, {} times", found.len()), bugs >= 10 && found.len() >= bugs * 3)
 }
 
 /// The lines `write: N messages` and `N x how it failed`.
-fn messages(said: &str) -> String {
+fn messages(said: &str) -> (String, bool) {
     let lines = || said.lines().map(str::trim);
     let writes = lines().filter_map(|line| line.strip_suffix(" messages")?.split_once(": "));
     let messages: Vec<usize> = writes.filter_map(|(_, count)| count.parse().ok()).collect();
-    let cases = lines().filter_map(|line| line.split_once(" x ")?.0.parse::<usize>().ok());
-    format!("{} writes, {} messages, {} cases", messages.len(), messages.iter().sum::<usize>(), cases.sum::<usize>())
+    let cases = lines().filter_map(|line| line.split_once(" x ")?.0.parse::<usize>().ok()).sum::<usize>();
+    let (writes, messages) = (messages.len(), messages.iter().sum::<usize>());
+    (format!("{writes} writes, {messages} messages, {cases} cases"), messages > 0 && cases >= messages)
 }
 
-fn documents(_: &str) -> String {
-    format!("{} documents", cases().len())
+fn documents(_: &str) -> (String, bool) {
+    let documents = cases().len();
+    (format!("{documents} documents"), documents >= 150)
 }
 
 /// The line `N messages: killed before anything was done ...`.
-fn migrations(said: &str) -> String {
+fn migrations(said: &str) -> (String, bool) {
     let killed = said.lines().find_map(|line| line.trim().split_once(" messages: killed before"));
-    killed.map_or_else(String::new, |(messages, _)| format!("killed at each of {messages} messages"))
+    let told = killed.map(|(messages, _)| format!("killed at each of {messages} messages"));
+    (told.clone().unwrap_or_default(), told.is_some())
 }
 
 #[cfg(test)]
@@ -150,9 +158,9 @@ mod tests {
       12 x Before, gone after: false: ok, done: true
        8 x Refused, gone after: false: Unavailable, done: false
     append: 5 messages
-    NoDeduplication, seed 1: [Duplicate]
-    NoDeduplication, seed 2: [Duplicate]
-    WallClock, seed 1: [Reorder]
+    NoDeduplication, seed 1: {Duplicate}
+    NoDeduplication, seed 2: {Duplicate}
+    WallClock, seed 1: {Reorder}
     78 messages: killed before anything was done 20, between migrations 40
      Summary [   2.512s] 14 tests run: 13 passed (1 slow), 1 failed, 320 skipped
 ";
@@ -160,18 +168,22 @@ mod tests {
     #[test]
     fn what_tests_print_is_counted() {
         assert_eq!(passed(SAID), Some(13));
-        assert_eq!(messages(SAID), "2 writes, 9 messages, 20 cases");
-        assert_eq!(bugs(SAID), "2 bugs found, 3 times");
-        assert_eq!(migrations(SAID), "killed at each of 78 messages");
+        assert_eq!(messages(SAID), ("2 writes, 9 messages, 20 cases".into(), true));
+        assert_eq!(bugs(SAID), ("2 bugs found, 3 times".into(), false));
+        assert_eq!(migrations(SAID), ("killed at each of 78 messages".into(), true));
+        assert!(!messages("").1 && !migrations("").1);
     }
 
     #[test]
     fn a_suite_of_which_nothing_ran_or_something_failed_is_no_pass() {
-        let [suite, ..] = &SUITES;
-        assert!(of_suite(suite, true, SAID).holds);
-        assert!(!of_suite(suite, false, SAID).holds);
-        assert!(!of_suite(suite, true, "error: no tests to run").holds);
+        let suite = Suite { id: "R8", what: "what", filter: "", count: messages };
+        assert!(of_suite(&suite, true, SAID).holds);
+        assert!(!of_suite(&suite, false, SAID).holds);
+        assert!(!of_suite(&suite, true, "error: no tests to run").holds);
+        let nothing = Suite { count: nothing_else, ..suite };
         let none = "     Summary [   0.000s] 0 tests run: 0 passed, 334 skipped";
-        assert!(!of_suite(suite, true, none).holds);
+        assert!(!of_suite(&nothing, true, none).holds);
+        let few = Suite { count: bugs, ..nothing };
+        assert!(!of_suite(&few, true, SAID).holds);
     }
 }

@@ -87,7 +87,8 @@ impl Table {
         let mut searched = Searched::default();
         self.parts.iter().for_each(|part| searched += part.searched);
         if searched != Searched::default() {
-            let what = "no password, and nothing that was said, in a log or in an answer that holds no conversation";
+            let what =
+                "no password, and nothing that was said, in a log or in an answer that holds no conversation";
             all.push(Requirement::new("R14", what, searched.to_string(), searched.is_clean()));
         }
         all.sort_by_key(|requirement| {

@@ -144,7 +144,8 @@ impl<'a> Caller<'a> {
         let mut stored = Vec::new();
         loop {
             let page = self.page(stored.len()).await;
-            let turns = page.body.get("turns").and_then(Value::as_array).filter(|_| page.is(200, Some("durable")));
+            let turns =
+                page.body.get("turns").and_then(Value::as_array).filter(|_| page.is(200, Some("durable")));
             let turns = turns.ok_or_else(|| format!("the conversation cannot be read: {page}"))?;
             if turns.is_empty() {
                 break;
@@ -200,7 +201,8 @@ impl<'a> Caller<'a> {
 fn seen(answered: Answered, took: Duration) -> Saw {
     let text = |at: &str| answered.body.pointer(at).and_then(Value::as_str).unwrap_or_default();
     let (response, cause) = (text("/detail/response"), text("/detail/cause"));
-    let sentence = if response.is_empty() { String::new() } else { sentence(&format!("{response}: {cause}")) };
+    let sentence =
+        if response.is_empty() { String::new() } else { sentence(&format!("{response}: {cause}")) };
     let durability = answered.headers.get(DURABILITY).and_then(|value| value.to_str().ok());
     Saw {
         status: Some(answered.status),

@@ -26,7 +26,8 @@ pub(super) async fn postgresql(run: &Run) -> Result<Story, Failure> {
     let disk = Disk::in_memory(SERVER_MIB).await?;
     let within = disk.path().to_owned();
     let server = Server::start_as(move || {
-        let options = PrivateOptions { settings: &SETTINGS, within: Some(&within), ..PrivateOptions::default() };
+        let options =
+            PrivateOptions { settings: &SETTINGS, within: Some(&within), ..PrivateOptions::default() };
         PrivateCluster::start_with(options)
     })
     .await?;

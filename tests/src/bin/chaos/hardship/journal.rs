@@ -1,6 +1,9 @@
 //! A journal on a disk that can only be read: at the start, and from some moment of an outage on.
 
+use std::time::Duration;
+
 use lcs_tests::chaos::replica::Failure;
+use tokio::time::sleep;
 
 use super::caller::{Caller, sentence};
 use super::disk::Disk;
@@ -10,6 +13,8 @@ use crate::run::Run;
 use crate::server::Server;
 use crate::service::{Configuration, Mode};
 
+/// How long the database is back before the disk is: longer than the pause between two looks for it.
+const WITH_DATABASE: Duration = Duration::from_secs(3);
 /// How many turns are journaled before the disk fails.
 const JOURNALED: usize = 5;
 
@@ -70,7 +75,12 @@ pub(super) async fn read_only_in_an_outage(run: &Run) -> Result<Story, Failure> 
     story.promise(later.is_unavailable(), "and stays 503");
     server.start_again().await?;
     server.until_accepting().await?;
-    // Nobody can settle what it has stored: the replay waits until the disk is back.
+    sleep(WITH_DATABASE).await;
+    let (_, still) = caller.say(100).await;
+    story.tell(format!("database back, disk still read only: {still}"));
+    let is_honest = still.is_stored("durable") || still.is_unavailable();
+    story.promise(is_honest, "nothing is said to be journaled that is not");
+    // A disk that has failed is mounted anew, which asks that nobody has a file on it open.
     process.stop().await?;
     disk.repair().await?;
     process.start().await?;
