@@ -91,7 +91,8 @@ pub(crate) async fn cancellations(run: &Run) -> Result<Part, Failure> {
 /// Appends, goes away, and reads at once; in the end it looks for each of its turns.
 async fn goes_away(replica: Http, seed: u64, number: u32, times: u64) -> Result<Went, Failure> {
     let mut dice = Dice::part(seed, u64::from(number));
-    let (conversation, _) = replica.create(number, u64::from(number) + 1).await.map_err(refused)?;
+    let (conversation, _) =
+        replica.create(number, u64::from(number) + 1).await.map_err(|refusal| refused(&refusal))?;
     let mut went = Went::default();
     for _ in 0..UNDISTURBED {
         went.undisturbed_us.push(next(&replica, &conversation).await?);
@@ -101,7 +102,7 @@ async fn goes_away(replica: Http, seed: u64, number: u32, times: u64) -> Result<
         let append = Append::new(u64::from(number) * times + element, 10, None);
         let after = Duration::from_micros(dice.below(u64::try_from(WITHIN.as_micros())? + 1));
         if let Ok(answer) = timeout(after, replica.append(&conversation, &append)).await {
-            answer.map_err(refused)?;
+            answer.map_err(|refusal| refused(&refusal))?;
             went.answered += 1;
         }
         appends.push(append);
@@ -109,7 +110,7 @@ async fn goes_away(replica: Http, seed: u64, number: u32, times: u64) -> Result<
     }
     let mut turns = Vec::new();
     for append in &appends {
-        let (placed, _) = replica.append(&conversation, append).await.map_err(refused)?;
+        let (placed, _) = replica.append(&conversation, append).await.map_err(|refusal| refused(&refusal))?;
         turns.extend(placed.turn);
     }
     turns.sort_unstable();
@@ -121,10 +122,10 @@ async fn goes_away(replica: Http, seed: u64, number: u32, times: u64) -> Result<
 /// How long the next answer takes, in microseconds.
 async fn next(replica: &Http, conversation: &Conversation) -> Result<u64, Failure> {
     let began = Instant::now();
-    replica.read(conversation.user, conversation, None, 1).await.map_err(refused)?;
+    replica.read(conversation.user, conversation, None, 1).await.map_err(|refusal| refused(&refusal))?;
     Ok(u64::try_from(began.elapsed().as_micros())?)
 }
 
-fn refused(refusal: Refusal) -> Failure {
+fn refused(refusal: &Refusal) -> Failure {
     format!("an undisturbed service refused: {refusal:?}").into()
 }

@@ -9,6 +9,7 @@ mod journal;
 mod password;
 mod silence;
 
+use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use lcs_tests::chaos::replica::Failure;
@@ -98,9 +99,9 @@ pub(crate) async fn hardships(run: &Run) -> Result<Part, Failure> {
             is_excused: error.downcast_ref::<disk::NotMounted>().is_some_and(|not| not.is_excused),
             ..Story::default()
         });
-        part.text += &format!("{id} {what}, {} s\n", began.elapsed().as_secs());
+        writeln!(part.text, "{id} {what}, {} s", began.elapsed().as_secs())?;
         for saw in &story.saw {
-            part.text += &format!("     {saw}\n");
+            writeln!(part.text, "     {saw}")?;
         }
         part.requirements.push(story.requirement(id, what));
         part.searched += story.searched;

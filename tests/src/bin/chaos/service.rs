@@ -64,6 +64,11 @@ impl Configuration {
         }
     }
 
+    /// With this deadline for an operation.
+    pub(crate) fn with_deadline(self, seconds: u64) -> Self {
+        Self { more: format!("{}    operation_timeout: {seconds}\n", self.more), ..self }
+    }
+
     /// As the file has it.
     pub(crate) fn text(&self) -> Result<String, Failure> {
         let Self { host, port, mode, journal, more, requires_database, .. } = self;

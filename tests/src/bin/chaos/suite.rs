@@ -1,6 +1,7 @@
 //! The tests that show what the campaign does not: run, and counted.
 
 use std::collections::BTreeSet;
+use std::fmt::Write as _;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -65,7 +66,7 @@ pub(crate) async fn suites() -> Result<Part, Failure> {
         let began = Instant::now();
         let (succeeded, said) = run(suite).await?;
         let requirement = of_suite(suite, succeeded, &said);
-        part.text += &format!("{} in {} s: {}\n", suite.id, began.elapsed().as_secs(), suite.filter);
+        writeln!(part.text, "{} in {} s: {}", suite.id, began.elapsed().as_secs(), suite.filter)?;
         if !requirement.holds {
             // What failed is in the last lines.
             let lines: Vec<&str> = said.lines().collect();

@@ -18,8 +18,8 @@ use crate::process::{PATIENCE, Process};
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const DURABILITY: &str = "persistence-durability";
-/// How much of a sentence a line shows.
-const SHOWN: usize = 240;
+/// How many characters of a sentence a line shows.
+const SHOWN: usize = 150;
 
 /// What was answered to one request, and after how long.
 #[derive(Debug, Clone)]
@@ -58,7 +58,7 @@ impl fmt::Display for Saw {
         }
         write!(f, " {}", self.durability.as_deref().unwrap_or("(no durability)"))?;
         if !self.sentence.is_empty() {
-            write!(f, " \"{}\"", self.sentence)?;
+            write!(f, " \"{}\"", shown(&self.sentence))?;
         }
         write!(f, " after {:.1?}", self.took)
     }
@@ -68,7 +68,6 @@ impl fmt::Display for Saw {
 pub(super) struct Caller<'a> {
     process: &'a Process,
     conversation: String,
-    dice: Dice,
     said: u64,
     /// What was acknowledged: how durable, under the turn's element.
     acknowledged: BTreeMap<u64, String>,
@@ -77,12 +76,11 @@ pub(super) struct Caller<'a> {
 impl<'a> Caller<'a> {
     /// Begins a conversation.
     pub(super) async fn begin(process: &'a Process) -> Result<Self, Failure> {
-        let dice = Dice::new(0);
         let mut caller =
-            Self { process, conversation: String::new(), dice, said: 0, acknowledged: BTreeMap::new() };
+            Self { process, conversation: String::new(), said: 0, acknowledged: BTreeMap::new() };
         let saw = caller.ask(Method::POST, "/v1/conversations", None, Some(json!({ "model_id": "x" }))).await;
         let id = saw.body.get("conversation_id").and_then(Value::as_str);
-        caller.conversation = id.ok_or_else(|| format!("no conversation is begun: {saw}"))?.to_owned();
+        id.ok_or_else(|| format!("no conversation is begun: {saw}"))?.clone_into(&mut caller.conversation);
         Ok(caller)
     }
 
@@ -98,8 +96,9 @@ impl<'a> Caller<'a> {
     pub(super) async fn say_again(&mut self, element: u64, bytes: usize) -> Saw {
         let path = format!("/v1/conversations/{}/turns", self.conversation);
         // Compressed, it would take no room. The same again for the same element.
-        self.dice = Dice::new(element);
-        let text: String = (0..bytes / 16).map(|_| format!("{:016x}", self.dice.word())).collect();
+        let mut dice = Dice::new(element);
+        let words: Vec<String> = (0..bytes / 16).map(|_| format!("{:016x}", dice.word())).collect();
+        let text = words.concat();
         let turn = json!({ "input_messages": { MARKER: element, "text": text } });
         let saw = self.ask(Method::POST, &path, Some(format!("element-{element}")), Some(turn)).await;
         if let (Some(200 | 201), Some(durability)) = (saw.status, &saw.durability) {
@@ -214,10 +213,18 @@ fn seen(answered: Answered, took: Duration) -> Saw {
     }
 }
 
-/// The first sentence of a text, as far as a line shows it.
+/// The first sentence of a text.
 pub(super) fn sentence(text: &str) -> String {
-    let first = text.split(". ").next().unwrap_or_default().trim_end_matches('.');
-    first.chars().take(SHOWN).collect()
+    text.split(". ").next().unwrap_or_default().trim_end_matches('.').to_owned()
+}
+
+/// A sentence, as far as a line shows it.
+fn shown(sentence: &str) -> String {
+    let mut shown: String = sentence.chars().take(SHOWN).collect();
+    if shown.len() < sentence.len() {
+        shown += "...";
+    }
+    shown
 }
 
 /// Asks for liveness all the time.
@@ -269,7 +276,8 @@ mod tests {
     fn a_line_shows_the_first_sentence() {
         assert_eq!(sentence("one: two. Three."), "one: two");
         assert_eq!(sentence("at 127.0.0.1:5432."), "at 127.0.0.1:5432");
-        assert_eq!(sentence(&"x".repeat(1_000)).len(), SHOWN);
+        assert_eq!(shown("one: two"), "one: two");
+        assert_eq!(shown(&"x".repeat(1_000)).len(), SHOWN + 3);
     }
 
     #[test]

@@ -59,12 +59,12 @@ pub(super) async fn expired(run: &Run) -> Result<Story, Failure> {
     })
     .await?;
     let (home, database) = (home(run, "certificate"), server.database());
-    let mut configuration = Configuration {
+    let configuration = Configuration {
         host: HOST.to_owned(),
+        more: "    ssl_mode: verify-full\n    ca_cert_path: ca.pem\n".to_owned(),
         ..Configuration::new(&home, server.port(), &database, Mode::Refuse)
     };
-    configuration.more =
-        format!("    ssl_mode: verify-full\n    ca_cert_path: ca.pem\n    operation_timeout: {DEADLINE_S}\n");
+    let configuration = configuration.with_deadline(DEADLINE_S);
     let process = Process::new(&run.program, &home, &configuration.text()?, &[&database.password])?;
     std::fs::write(home.join("ca.pem"), authority.issuer.pem())?;
     process.start().await?;

@@ -49,8 +49,8 @@ pub(super) async fn read_only_at_start(run: &Run) -> Result<Story, Failure> {
 pub(super) async fn read_only_in_an_outage(run: &Run) -> Result<Story, Failure> {
     let server = Server::start().await?;
     let (home, database) = (home(run, "read-only-outage"), server.database());
-    let mut configuration = Configuration::new(&home, server.port(), &database, Mode::Journal);
-    configuration.more += "    operation_timeout: 2\n";
+    let mut configuration =
+        Configuration::new(&home, server.port(), &database, Mode::Journal).with_deadline(2);
     let process = Process::new(&run.program, &home, &configuration.text()?, &[&database.password])?;
     let disk = Disk::in_a_file(&home).await?;
     configuration.journal = disk.path().join("journal");

@@ -29,9 +29,7 @@ pub(super) async fn rotated(run: &Run) -> Result<Story, Failure> {
     let with = |password: &str| {
         let (user, password) = (ROLE.to_owned(), password.to_owned());
         let database = Database { name: name.clone(), user, password };
-        let mut configuration = Configuration::new(&home, server.port(), &database, Mode::Refuse);
-        configuration.more += &format!("    operation_timeout: {DEADLINE_S}\n");
-        configuration
+        Configuration::new(&home, server.port(), &database, Mode::Refuse).with_deadline(DEADLINE_S)
     };
     let process = Process::new(&run.program, &home, &with(OLD).text()?, &[OLD, NEW])?;
     process.start().await?;

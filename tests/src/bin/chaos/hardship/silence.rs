@@ -25,8 +25,8 @@ async fn served(run: &Run, name: &str) -> Result<(Server, Service), Failure> {
     let server = Server::start().await?;
     let proxy = Proxy::start(server.address()).await?;
     let (home, database) = (home(run, name), server.database());
-    let mut configuration = Configuration::new(&home, proxy.port, &database, Mode::Refuse);
-    configuration.more += &format!("    operation_timeout: {DEADLINE_S}\n");
+    let configuration =
+        Configuration::new(&home, proxy.port, &database, Mode::Refuse).with_deadline(DEADLINE_S);
     let process = Process::new(&run.program, &home, &configuration.text()?, &[&database.password])?;
     process.start().await?;
     Ok((server, Service { proxy, process }))
