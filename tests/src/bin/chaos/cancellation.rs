@@ -64,6 +64,7 @@ pub(crate) async fn cancellations(run: &Run) -> Result<Part, Failure> {
     let mut searched: Searched = service.process.searched()?;
     searched.take_log(service.process.search(), &server.log());
     let p99 = Duration::from_micros(percentile(&all.next_us, 99));
+    let undisturbed = Duration::from_micros(percentile(&all.undisturbed_us, 99));
     let cancelled = all.next_us.len().saturating_sub(all.answered);
     let text = format!(
         "{} requests given up within {WITHIN:?}, {} of them answered before; all calls together waited {waited_s:.3} s \
@@ -73,18 +74,24 @@ pub(crate) async fn cancellations(run: &Run) -> Result<Part, Failure> {
     );
     let found = format!(
         "{} ({cancelled} before their answer): {open} open transactions, {inconsistent} rows that do not fit, {} \
-         turns not once; the next answer, checkout included: p99 {p99:.1?}, at most {:.1?} (undisturbed p99 {:.1?})",
+         turns not once",
         all.next_us.len(),
         all.misplaced,
-        Duration::from_micros(percentile(&all.next_us, 100)),
-        Duration::from_micros(percentile(&all.undisturbed_us, 99)),
     );
     let holds = u64::try_from(all.next_us.len())? >= run.bar.cancellations
         && cancelled * 4 >= all.next_us.len()
-        && (open, inconsistent, all.misplaced) == (0, 0, 0)
-        && p99 <= LIMIT;
-    let what = format!("{} cancellations: nothing open, next checkout p99 {LIMIT:?}", run.bar.cancellations);
-    let requirements = vec![Requirement::new("R7", what, found, holds)];
+        && (open, inconsistent, all.misplaced) == (0, 0, 0);
+    let what = format!("{} cancellations: nothing stays open, each turn once", run.bar.cancellations);
+    let whole = Requirement::new("R7", what, found, holds);
+    let found = format!(
+        "p99 {p99:.1?}, at most {:.1?} (undisturbed p99 {undisturbed:.1?})",
+        Duration::from_micros(percentile(&all.next_us, 100)),
+    );
+    let what = format!("the next answer after a cancellation, checkout included: p99 {LIMIT:?}");
+    let next = Requirement::new("R7", what, found, !all.next_us.is_empty() && p99 <= LIMIT);
+    // A machine that is too slow for it without any cancellation shows nothing of them.
+    let next = if undisturbed > LIMIT { next.told() } else { next };
+    let requirements = vec![whole, next];
     Ok(Part { title: "cancellations".into(), text, requirements, searched })
 }
 

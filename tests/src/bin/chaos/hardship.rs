@@ -59,11 +59,9 @@ impl Story {
     }
 
     fn requirement(&self, id: &'static str, what: &str) -> Requirement {
-        let mut found = self.saw.join("; ");
-        for broken in &self.broken {
-            found += "; BROKEN: ";
-            found += broken;
-        }
+        let broken = self.broken.iter().map(|broken| format!("BROKEN: {broken}"));
+        let found: Vec<String> = self.saw.iter().cloned().chain(broken).collect();
+        let found = found.join("; ");
         let holds = self.broken.is_empty() && !self.saw.is_empty();
         let requirement = Requirement::new(id, what, found, holds);
         if self.is_excused { requirement.told() } else { requirement }
@@ -84,21 +82,21 @@ pub(crate) async fn hardships(run: &Run) -> Result<Part, Failure> {
         ("H8", "the server's certificate has expired"),
     ] {
         let began = Instant::now();
+        let mut story = Story::default();
         let told = match id {
-            "H1" => full::postgresql(run).await,
-            "H2" => full::sqlite(run).await,
-            "H3" => journal::read_only_at_start(run).await,
-            "H4" => journal::read_only_in_an_outage(run).await,
-            "H5" => silence::black_hole(run).await,
-            "H6" => silence::stopped(run).await,
-            "H7" => password::rotated(run).await,
-            _ => certificate::expired(run).await,
+            "H1" => full::postgresql(run, &mut story).await,
+            "H2" => full::sqlite(run, &mut story).await,
+            "H3" => journal::read_only_at_start(run, &mut story).await,
+            "H4" => journal::read_only_in_an_outage(run, &mut story).await,
+            "H5" => silence::black_hole(run, &mut story).await,
+            "H6" => silence::stopped(run, &mut story).await,
+            "H7" => password::rotated(run, &mut story).await,
+            _ => certificate::expired(run, &mut story).await,
         };
-        let story = told.unwrap_or_else(|error| Story {
-            broken: vec![format!("it could not be shown: {error}")],
-            is_excused: error.downcast_ref::<disk::NotMounted>().is_some_and(|not| not.is_excused),
-            ..Story::default()
-        });
+        if let Err(error) = told {
+            story.broken.push(format!("it could not be shown to its end: {error}"));
+            story.is_excused = error.downcast_ref::<disk::NotMounted>().is_some_and(|not| not.is_excused);
+        }
         writeln!(part.text, "{id} {what}, {} s", began.elapsed().as_secs())?;
         for saw in &story.saw {
             writeln!(part.text, "     {saw}")?;

@@ -22,7 +22,7 @@ const LASTS: Duration = Duration::from_secs(30);
 /// When, in an outage, a replica is killed.
 const KILLED_AFTER: Duration = Duration::from_secs(10);
 /// How slow the network is while a replay is to be caught in its middle.
-const LATENCY: Duration = Duration::from_millis(20);
+const LATENCY: Duration = Duration::from_millis(100);
 
 /// The server is away, and comes back.
 pub(crate) async fn outage(run: &Run, mode: Mode) -> Result<Part, Failure> {
@@ -93,9 +93,9 @@ async fn killed_in_replay(stage: &Stage, kills: usize) -> Result<Requirement, Fa
     stage.server.until_accepting().await?;
     let mut seen = Vec::new();
     for kill in 1..=kills {
-        // Each time at another point of what there was to replay.
-        let point = (whole * (kills + 1 - kill) / (kills + 1)).max(1);
-        until_entries(service, point).await?;
+        // Each time at another point: what is left is shared among the kills that are.
+        let to_come = kills + 1 - kill;
+        until_settled(service, before.len() / (to_come + 1)).await?;
         service.process.kill().await?;
         let waiting = service.process.waiting().await?;
         let left = before.intersection(&waiting).count();
@@ -107,11 +107,11 @@ async fn killed_in_replay(stage: &Stage, kills: usize) -> Result<Requirement, Fa
     Ok(of_kills(whole, kills, &seen))
 }
 
-/// Waits until no more than `point` entries wait.
-async fn until_entries(service: &Service, point: usize) -> Result<(), Failure> {
+/// Waits until so many entries have been replayed since the start, at least one.
+async fn until_settled(service: &Service, count: usize) -> Result<(), Failure> {
     let began = Instant::now();
-    let point = f64::from(u32::try_from(point)?);
-    while service.process.metric("lcs_journal_entries").await? > point {
+    let count = f64::from(u32::try_from(count.max(1))?);
+    while service.process.metric("lcs_journal_replayed_total").await? < count {
         if began.elapsed() > PATIENCE {
             return Err("the replay does not go on".into());
         }

@@ -22,7 +22,7 @@ const FILE_MIB: u32 = 8;
 
 /// PostgreSQL's data folder is on a small disk that fills up. The service is in the default mode: what the server
 /// refuses for want of room is refused, and not journaled.
-pub(super) async fn postgresql(run: &Run) -> Result<Story, Failure> {
+pub(super) async fn postgresql(run: &Run, story: &mut Story) -> Result<(), Failure> {
     let disk = Disk::in_memory(SERVER_MIB).await?;
     let within = disk.path().to_owned();
     let server = Server::start_as(move || {
@@ -37,32 +37,30 @@ pub(super) async fn postgresql(run: &Run) -> Result<Story, Failure> {
     process.start().await?;
     // The log has its room already: its being full ends the server, and that is another hardship.
     server.client().await?.batch_execute("SELECT pg_switch_wal(); CHECKPOINT").await?;
-    let mut story = Story::default();
     let mut caller = Caller::begin(&process).await?;
-    fills_up(&mut story, &mut caller, &disk).await?;
+    fills_up(story, &mut caller, &disk).await?;
     let (_, inconsistent) = server.left_over().await?;
     story.promise(inconsistent == 0, "nothing is half-written");
     process.stop().await?;
     story.search(&process, Some(&server))?;
     // The server before its disk.
     drop(server);
-    Ok(story)
+    Ok(())
 }
 
 /// SQLite's file is on a small disk that fills up.
-pub(super) async fn sqlite(run: &Run) -> Result<Story, Failure> {
+pub(super) async fn sqlite(run: &Run, story: &mut Story) -> Result<(), Failure> {
     let disk = Disk::in_memory(FILE_MIB).await?;
     let path = disk.path().join("conversations.sqlite");
     let configuration =
         format!("persistence:\n  type: sqlite\n  sqlite:\n    path: {}\n{SERVICE}", path.display());
     let process = Process::new(&run.program, &home(run, "full-sqlite"), &configuration, &[])?;
     process.start().await?;
-    let mut story = Story::default();
     let mut caller = Caller::begin(&process).await?;
-    fills_up(&mut story, &mut caller, &disk).await?;
+    fills_up(story, &mut caller, &disk).await?;
     process.stop().await?;
     story.search(&process, None)?;
-    Ok(story)
+    Ok(())
 }
 
 /// The disk fills up under a caller, and there is room again.

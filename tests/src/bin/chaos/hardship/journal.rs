@@ -19,7 +19,7 @@ const WITH_DATABASE: Duration = Duration::from_secs(3);
 const JOURNALED: usize = 5;
 
 /// The disk can only be read when the service starts: it does not start in a mode that it could not keep.
-pub(super) async fn read_only_at_start(run: &Run) -> Result<Story, Failure> {
+pub(super) async fn read_only_at_start(run: &Run, story: &mut Story) -> Result<(), Failure> {
     let disk = Disk::in_memory(8).await?;
     disk.remount("ro").await?;
     let server = Server::start().await?;
@@ -29,7 +29,6 @@ pub(super) async fn read_only_at_start(run: &Run) -> Result<Story, Failure> {
         ..Configuration::new(&home, server.port(), &database, Mode::Journal)
     };
     let process = Process::new(&run.program, &home, &configuration.text()?, &[&database.password])?;
-    let mut story = Story::default();
     let (code, said) = process.refusal().await?;
     story.tell(format!("read only: it does not start, exit code {code:?}, \"{}\"", sentence(&said)));
     story.promise(code == Some(1), "it does not start");
@@ -42,11 +41,11 @@ pub(super) async fn read_only_at_start(run: &Run) -> Result<Story, Failure> {
     story.tell(format!("writable again, started: {saw}"));
     process.stop().await?;
     story.search(&process, Some(&server))?;
-    Ok(story)
+    Ok(())
 }
 
 /// The disk fails in the middle of an outage: what was journaled is kept, and nothing more is said to be.
-pub(super) async fn read_only_in_an_outage(run: &Run) -> Result<Story, Failure> {
+pub(super) async fn read_only_in_an_outage(run: &Run, story: &mut Story) -> Result<(), Failure> {
     let server = Server::start().await?;
     let (home, database) = (home(run, "read-only-outage"), server.database());
     let mut configuration =
@@ -56,7 +55,6 @@ pub(super) async fn read_only_in_an_outage(run: &Run) -> Result<Story, Failure> 
     configuration.journal = disk.path().join("journal");
     process.configure(&configuration.text()?)?;
     process.start().await?;
-    let mut story = Story::default();
     let mut caller = Caller::begin(&process).await?;
     let (_, saw) = caller.say(100).await;
     story.promise(saw.is_stored("durable"), "with its database, a turn is stored");
@@ -96,5 +94,5 @@ pub(super) async fn read_only_in_an_outage(run: &Run) -> Result<Story, Failure> 
     story.promise(conflicts == 0, "nothing became a conflict");
     process.stop().await?;
     story.search(&process, Some(&server))?;
-    Ok(story)
+    Ok(())
 }

@@ -15,7 +15,7 @@ const NEW: &str = "new-password-3141592653";
 
 /// The role's password is rotated; then its connections are ended. It is set right, and rotated once more, and
 /// the service started with the new one.
-pub(super) async fn rotated(run: &Run) -> Result<Story, Failure> {
+pub(super) async fn rotated(run: &Run, story: &mut Story) -> Result<(), Failure> {
     let server = Server::start().await?;
     let home = home(run, "password");
     let name = server.database().name;
@@ -33,7 +33,6 @@ pub(super) async fn rotated(run: &Run) -> Result<Story, Failure> {
     };
     let process = Process::new(&run.program, &home, &with(OLD).text()?, &[OLD, NEW])?;
     process.start().await?;
-    let mut story = Story::default();
     let mut caller = Caller::begin(&process).await?;
     let rotate =
         async |password: &str| admin.batch_execute(&format!("ALTER ROLE {ROLE} PASSWORD '{password}'")).await;
@@ -75,5 +74,5 @@ pub(super) async fn rotated(run: &Run) -> Result<Story, Failure> {
     process.metric("lcs_journal_entries").await?;
     process.stop().await?;
     story.search(&process, Some(&server))?;
-    Ok(story)
+    Ok(())
 }

@@ -33,9 +33,8 @@ async fn served(run: &Run, name: &str) -> Result<(Server, Service), Failure> {
 }
 
 /// The way to the server takes connections and answers none.
-pub(super) async fn black_hole(run: &Run) -> Result<Story, Failure> {
+pub(super) async fn black_hole(run: &Run, story: &mut Story) -> Result<(), Failure> {
     let (server, service) = served(run, "black-hole").await?;
-    let mut story = Story::default();
     let mut caller = Caller::begin(&service.process).await?;
     let (_, saw) = caller.say(100).await;
     story.promise(saw.is_stored("durable"), "with its database, a turn is stored");
@@ -48,9 +47,8 @@ pub(super) async fn black_hole(run: &Run) -> Result<Story, Failure> {
 }
 
 /// All of the server's processes stand still.
-pub(super) async fn stopped(run: &Run) -> Result<Story, Failure> {
+pub(super) async fn stopped(run: &Run, story: &mut Story) -> Result<(), Failure> {
     let (server, service) = served(run, "stopped").await?;
-    let mut story = Story::default();
     let mut caller = Caller::begin(&service.process).await?;
     let (_, saw) = caller.say(100).await;
     story.promise(saw.is_stored("durable"), "with its database, a turn is stored");
@@ -68,13 +66,13 @@ pub(super) async fn stopped(run: &Run) -> Result<Story, Failure> {
 }
 
 async fn recovers(
-    mut story: Story,
+    story: &mut Story,
     caller: &mut Caller<'_>,
     element: u64,
     saw: [&Saw; 2],
     liveness: Liveness,
     (server, service): (&Server, &Service),
-) -> Result<Story, Failure> {
+) -> Result<(), Failure> {
     let next = caller.until_durable().await?;
     let again = caller.say_again(element, 100).await;
     let (silent, lived) = liveness.end().await?;
@@ -92,5 +90,5 @@ async fn recovers(
     story.promise((open, inconsistent) == (0, 0), "nothing is left open or half-written");
     service.process.stop().await?;
     story.search(&service.process, Some(server))?;
-    Ok(story)
+    Ok(())
 }
