@@ -11,6 +11,7 @@ use tokio::time::{Instant, sleep};
 use super::campaign::Stage;
 use super::judgement::{of_outage, shown};
 use super::process::PATIENCE;
+use super::proxy::Passage;
 use super::run::Run;
 use super::service::{Mode, Service};
 use super::table::{Part, Requirement};
@@ -95,13 +96,17 @@ async fn killed_in_replay(stage: &Stage, kills: usize) -> Result<Requirement, Fa
     for kill in 1..=kills {
         // Each time at another point: what is left is shared among the kills that are.
         let to_come = kills + 1 - kill;
-        until_settled(service, before.len() / (to_come + 1)).await?;
+        let settled = until_settled(service, before.len() / (to_come + 1)).await;
+        settled.map_err(|error| format!("kill {kill} of {kills}, behind {seen:?}: {error}"))?;
         service.process.kill().await?;
         let waiting = service.process.waiting().await?;
         let left = before.intersection(&waiting).count();
         seen.push(Killed { settled: before.len() - left, left });
         before = waiting;
+        // Nothing is replayed before it is looked at.
+        service.proxy.set(Passage::Refused);
         service.process.start().await?;
+        service.proxy.set(Passage::Open);
     }
     service.proxy.delay(Duration::ZERO);
     Ok(of_kills(whole, kills, &seen))
