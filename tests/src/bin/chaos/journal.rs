@@ -1,6 +1,6 @@
 //! The journals of a process, as an operator sees them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use lcs_tests::chaos::replica::Failure;
@@ -46,11 +46,11 @@ impl Process {
     }
 
     /// Does as an operator would: has every turn and conversation that the database refused tried once more.
-    /// Gives how many there were.
-    pub(crate) async fn retry_conflicts(&self) -> Result<usize, Failure> {
+    /// Gives how many there were, by kind and reason.
+    pub(crate) async fn retry_conflicts(&self) -> Result<BTreeMap<String, usize>, Failure> {
         let refused = self.said(&["journal", "conflicts"]).await?;
         let refused = refused.get("conflicts").and_then(Value::as_array).cloned().unwrap_or_default();
-        let mut count = 0;
+        let mut reasons = BTreeMap::new();
         for conflict in refused {
             // An agent's state that lost to another replica's loses again: it is made again from the turns.
             if conflict.get("kind").and_then(Value::as_str) == Some("save") {
@@ -58,9 +58,9 @@ impl Process {
             }
             let text = |name| conflict.get(name).map(Value::to_string).unwrap_or_default();
             self.said(&["journal", "retry", &text("number"), "--slot", &text("slot")]).await?;
-            count += 1;
+            *reasons.entry(format!("{}: {}", text("kind"), text("reason"))).or_default() += 1;
         }
-        Ok(count)
+        Ok(reasons)
     }
 }
 

@@ -1,5 +1,6 @@
 //! The database is away for half a minute, in each mode of the fallback.
 
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use lcs_tests::chaos::checker::check;
@@ -56,12 +57,15 @@ pub(crate) async fn outage(run: &Run, mode: Mode) -> Result<Part, Failure> {
     }
     accepting(&stage, "outage", from_ns)?;
     sleep(AROUND).await;
-    let mut retried = 0;
+    let (mut retried, mut reasons) = (0, String::new());
     if mode == Mode::Journal {
         for service in &stage.services {
             service.process.until_replayed().await?;
             service.process.show_journals().await?;
-            retried += service.process.retry_conflicts().await?;
+            for (reason, count) in service.process.retry_conflicts().await? {
+                writeln!(reasons, "{count:>9}  refused at first, and tried again: {reason}")?;
+                retried += count;
+            }
         }
         for service in &stage.services {
             service.process.until_replayed().await?;
@@ -72,7 +76,7 @@ pub(crate) async fn outage(run: &Run, mode: Mode) -> Result<Part, Failure> {
     let verdict = check(&stage.records()?);
     requirements.insert(0, of_outage(mode, &verdict, retried));
     let title = format!("the database away for {} s, mode {name}", LASTS.as_secs());
-    Ok(Part { title, text: shown(&verdict), requirements, searched })
+    Ok(Part { title, text: shown(&verdict) + &reasons, requirements, searched })
 }
 
 /// What a kill in the middle of a replay found.
