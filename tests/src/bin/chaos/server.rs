@@ -16,7 +16,7 @@ use super::process::signal;
 use super::service::Database;
 
 /// What is committed is on the disk, as in production; that nothing else disturbs it is the clusters' default.
-pub(crate) const SETTINGS: [&str; 8] = [
+pub(crate) const SETTINGS: [&str; 9] = [
     "fsync = on",
     "full_page_writes = on",
     "synchronous_commit = on",
@@ -25,6 +25,8 @@ pub(crate) const SETTINGS: [&str; 8] = [
     "max_connections = 100",
     "shared_buffers = 64MB",
     "checkpoint_timeout = 5min",
+    // In the data folder, so that a server that is killed for good leaves nothing behind.
+    "dynamic_shared_memory_type = mmap",
 ];
 /// How long a server may take to be there again.
 const PATIENCE: Duration = Duration::from_mins(1);
