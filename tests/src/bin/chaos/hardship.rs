@@ -94,8 +94,10 @@ pub(crate) async fn hardships(run: &Run) -> Result<Part, Failure> {
             _ => certificate::expired(run, &mut story).await,
         };
         if let Err(error) = told {
+            // What was broken before it broke off is no less broken.
+            story.is_excused = story.broken.is_empty()
+                && error.downcast_ref::<disk::NotMounted>().is_some_and(|not| not.is_excused);
             story.broken.push(format!("it could not be shown to its end: {error}"));
-            story.is_excused = error.downcast_ref::<disk::NotMounted>().is_some_and(|not| not.is_excused);
         }
         writeln!(part.text, "{id} {what}, {} s", began.elapsed().as_secs())?;
         for saw in &story.saw {
