@@ -40,6 +40,7 @@ async fn start(certificate: &str, key: &str, rules: &[&str]) -> PrivateCluster {
         ],
         access: &access,
         files: &[("server.crt", certificate), ("server.key", key)],
+        ..PrivateOptions::default()
     });
     cluster.database().await.execute("CREATE ROLE app LOGIN PASSWORD 'app'").await;
     cluster

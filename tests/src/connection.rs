@@ -30,6 +30,8 @@ pub struct Answered {
     pub headers: HeaderMap,
     /// Its body; null where it is no JSON.
     pub body: Value,
+    /// The same, as it came.
+    pub bytes: Bytes,
 }
 
 impl Answered {
@@ -111,7 +113,8 @@ impl Connection {
         let headers = response.headers().clone();
         let bytes = response.into_body().collect().await.map_err(Broken::sent)?.to_bytes();
         self.sender = Some(sender);
-        Ok(Answered { status, headers, body: serde_json::from_slice(&bytes).unwrap_or_default() })
+        let body = serde_json::from_slice(&bytes).unwrap_or_default();
+        Ok(Answered { status, headers, body, bytes })
     }
 
     async fn connect(&self) -> Result<SendRequest<Full<Bytes>>, Broken> {

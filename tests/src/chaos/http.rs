@@ -28,7 +28,9 @@ impl Address {
         address.clone_into(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
-    fn get(&self) -> String {
+    /// Where it listens.
+    #[must_use]
+    pub fn get(&self) -> String {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }

@@ -33,6 +33,8 @@ pub struct PrivateOptions<'a> {
     pub access: &'a [&'a str],
     /// Files for the data folder, by name, such as certificates: a relative path in a setting means that folder.
     pub files: &'a [(&'a str, &'a str)],
+    /// The folder that the cluster's lies in, such as a small disk; `None`: where all clusters lie.
+    pub within: Option<&'a Path>,
 }
 
 /// A cluster of one test. It ends when this is dropped, and also when the test is killed.
@@ -63,11 +65,12 @@ impl PrivateCluster {
     }
 
     fn make(options: &PrivateOptions<'_>) -> Result<Self> {
-        Self::within(|folder| Server::create(folder, options))
+        let root = options.within.map_or_else(place::root, Path::to_owned);
+        Self::within(&root, |folder| Server::create(folder, options))
     }
 
-    fn within(create: impl FnOnce(&Path) -> Result<Server>) -> Result<Self> {
-        let folder = tempfile::Builder::new().prefix(&prefix()?).tempdir_in(place::root())?;
+    fn within(root: &Path, create: impl FnOnce(&Path) -> Result<Server>) -> Result<Self> {
+        let folder = tempfile::Builder::new().prefix(&prefix()?).tempdir_in(root)?;
         let path = fs::canonicalize(folder.path())?;
         let user = lock::shared(&path, "users.lock")?;
         Server::watch(&path, 0)?;
@@ -84,7 +87,7 @@ impl PrivateCluster {
     /// Where it cannot be made or started: the sentence says why.
     #[must_use]
     pub fn standby(&self, name: &str) -> Self {
-        or_fail(Self::within(|folder| Server::replicate(folder, &self.server, name)))
+        or_fail(Self::within(&place::root(), |folder| Server::replicate(folder, &self.server, name)))
     }
 
     /// An empty database of its own in this cluster.

@@ -7,18 +7,21 @@ use std::time::Duration;
 use lcs_domain::{PageLimit, RetentionPolicy, RetentionRepository};
 use lcs_storage::postgres::{Postgres, PostgresConfig};
 use lcs_tests::chaos::client::Client;
-use lcs_tests::chaos::history::{Event, NO_REPLICA};
+use lcs_tests::chaos::history::{self, Event, History, NO_REPLICA, Record};
 use lcs_tests::chaos::http::Http;
 use lcs_tests::chaos::replica::{Failure, Replica};
-use lcs_tests::chaos::workload::World;
+use lcs_tests::chaos::workload::{Plan, World};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
 use super::fault::{Fault, Planned, schedule};
-use super::proxy::Passage;
+use super::proxy::{Passage, Proxy};
+use super::run::Run;
+use super::secret::Searched;
 use super::server::Server;
-use super::service::Service;
+use super::service::{Mode, Service};
 
+const REPLICAS: usize = 2;
 const CLIENTS: u32 = 32;
 /// How many appends or answers a fault cuts off.
 const CUTS: u32 = 3;
@@ -32,16 +35,58 @@ const CANCELLATIONS: usize = 5;
 
 /// Everything that a run needs.
 pub(crate) struct Stage {
-    pub(crate) program: PathBuf,
     pub(crate) server: Server,
     pub(crate) services: Vec<Service>,
     pub(crate) world: Arc<World>,
+    /// The history's file.
+    history: PathBuf,
 }
 
 impl Stage {
+    /// A server, replicas before it that serve, and an empty history.
+    pub(crate) async fn set(run: &Run, name: &str, plan: Plan, mode: Mode) -> Result<Self, Failure> {
+        let server = Server::start().await?;
+        let mut services = Vec::new();
+        for number in 0..REPLICAS {
+            let proxy = Proxy::start(server.address()).await?;
+            let home = run.home(name, number);
+            services.push(Service::new(&run.program, &home, proxy, &server.database(), mode)?);
+        }
+        Self::over(run, name, plan, server, services).await
+    }
+
+    /// The same over a server and replicas that do not serve yet.
+    pub(crate) async fn over(
+        run: &Run,
+        name: &str,
+        plan: Plan,
+        server: Server,
+        services: Vec<Service>,
+    ) -> Result<Self, Failure> {
+        for service in &services {
+            service.process.start().await?;
+        }
+        let history = run.folder.join(format!("history-{name}.jsonl"));
+        let world = Arc::new(World::new(plan, History::create(&history)?));
+        Ok(Self { server, services, world, history })
+    }
+
+    /// What the clients have seen so far.
+    pub(crate) fn records(&self) -> Result<Vec<Record>, Failure> {
+        history::read(&self.history)
+    }
+
+    /// The replica of this number.
+    pub(crate) fn service(&self, number: usize) -> Result<&Service, Failure> {
+        Ok(self.services.get(number).ok_or("there is no such replica")?)
+    }
+
     /// The replicas, each reached on a connection of its own.
     pub(crate) fn replicas(&self) -> Vec<Arc<dyn Replica>> {
-        self.services.iter().map(|service| Arc::new(Http::new(service.address.clone())) as _).collect()
+        self.services
+            .iter()
+            .map(|service| Arc::new(Http::new(service.process.address.clone())) as _)
+            .collect()
     }
 
     pub(crate) fn client(&self, number: u32) -> Client {
@@ -82,7 +127,7 @@ impl Stage {
     async fn inflict(&self, planned: Planned) -> Result<(), Failure> {
         let (history, server) = (&self.world.history, &self.server);
         let Planned { fault, lasts, .. } = planned;
-        let service = self.services.get(planned.replica).ok_or("there is no such replica")?;
+        let service = self.service(planned.replica)?;
         let from_ns = history.now_ns();
         match fault {
             Fault::TerminateOne => server.terminate(Some(1)).await?,
@@ -111,13 +156,13 @@ impl Stage {
                 service.proxy.delay(Duration::ZERO);
             }
             Fault::KillReplica => {
-                service.kill().await?;
+                service.process.kill().await?;
                 sleep(lasts).await;
-                service.start(&self.program).await?;
+                service.process.start().await?;
             }
             Fault::RestartReplica => {
-                service.stop().await?;
-                service.start(&self.program).await?;
+                service.process.stop().await?;
+                service.process.start().await?;
             }
             Fault::Retention => self.retention().await?,
             Fault::Cancellations => self.cancellations().await?,
@@ -215,14 +260,17 @@ impl Stage {
         Ok(())
     }
 
-    /// Stops the replicas: gives how many lines of their logs show what they must not.
-    pub(crate) async fn stop(&self) -> Result<usize, Failure> {
-        let mut secrets = 0;
+    /// Stops the replicas, and searches all that they and the server have said for what they must not.
+    pub(crate) async fn stop(&self) -> Result<Searched, Failure> {
+        let mut searched = Searched::default();
         for service in &self.services {
-            service.stop().await?;
-            secrets += service.secrets_in_log()?;
+            service.process.stop().await?;
+            searched += service.process.searched()?;
         }
-        Ok(secrets)
+        if let Some(service) = self.services.first() {
+            searched.take_log(service.process.search(), &self.server.log());
+        }
+        Ok(searched)
     }
 
     /// Has the clients end, and looks at everything that there is.

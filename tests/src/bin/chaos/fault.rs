@@ -85,6 +85,11 @@ impl Fault {
         )
     }
 
+    /// Whether it ends a process. Only the first replica's: what the other one holds is looked at all the time.
+    const fn ends_a_replica(self) -> bool {
+        matches!(self, Self::KillReplica | Self::RestartReplica)
+    }
+
     /// How long it lasts, from and to, in milliseconds.
     const fn lasts_ms(self) -> (u64, u64) {
         match self {
@@ -134,7 +139,7 @@ pub(crate) fn schedule(seed: u64) -> impl Iterator<Item = Planned> {
             Planned {
                 pause: dice.milliseconds(200, 700),
                 fault,
-                replica: usize::from(dice.wins(50)),
+                replica: if fault.ends_a_replica() { 0 } else { usize::from(dice.wins(50)) },
                 lasts: dice.milliseconds(from, to),
                 latency: dice.milliseconds(50, 500),
             }
@@ -155,5 +160,6 @@ mod tests {
             first.iter().take(Fault::ALL.len()).map(|planned| planned.fault).collect();
         round.sort_unstable();
         assert_eq!(round, Fault::ALL);
+        assert!(first.iter().all(|planned| !planned.fault.ends_a_replica() || planned.replica == 0));
     }
 }

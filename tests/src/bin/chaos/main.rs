@@ -1,50 +1,59 @@
 //! The fault campaign: `scripts/chaos`.
 //!
-//! `chaos --program PATH --folder PATH [--seconds 120] [--seed N] [--phases faults,failover,refuse,memory,journal]`
-//! has clients work on two replicas of the service, inflicts faults by the seed's schedule meanwhile, and judges what
-//! the clients saw. It prints a table, and keeps it in the folder with the histories and the schedule. The exit
-//! code is 1 where a promise was broken.
+//! `chaos --program PATH --folder PATH [--bar ci|soak] [--seconds N] [--seed N] [--phases NAME,...]` has clients work
+//! on two replicas of the service, inflicts faults by the seed's schedule meanwhile, and judges what the clients saw.
+//! It prints a table, and keeps it in the folder with the histories and the schedule. The exit code is 1 where a
+//! promise was broken.
 
+mod bar;
 mod campaign;
+mod cancellation;
+mod failover;
 mod fault;
-mod phase;
+mod hardship;
+mod journal;
+mod judgement;
+mod outage;
+mod process;
 mod proxy;
+mod resource;
+mod run;
+mod secret;
 mod server;
 mod service;
+mod suite;
 mod table;
 
 use std::fmt::Write as _;
 use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::time::Duration;
 
-use lcs_tests::chaos::checker::{Verdict, check};
+use lcs_tests::chaos::checker::check;
 use lcs_tests::chaos::dice::Dice;
-use lcs_tests::chaos::history::{self, History};
 use lcs_tests::chaos::replica::Failure;
-use lcs_tests::chaos::workload::{Plan, World};
+use lcs_tests::chaos::workload::Plan;
 use lcs_tests::options::options;
+use tokio::time::Instant;
 
+use self::bar::Bar;
 use self::campaign::Stage;
-use self::proxy::Proxy;
-use self::server::Server;
-use self::service::{Mode, Service};
-use self::table::Table;
+use self::judgement::{of_faults, shown};
+use self::resource::Sampler;
+use self::run::Run;
+use self::service::Mode;
+use self::table::{Part, Table};
 
-const REPLICAS: usize = 2;
 /// What a campaign is made of.
-const PHASES: &str = "faults,failover,refuse,memory,journal";
-/// How long the database is away in each mode of the fallback.
-const OUTAGE: Duration = Duration::from_secs(30);
+const PHASES: &str = "faults,failover,asynchronous,refuse,memory,journal,cancellations,hardships,suites";
 
 /// The options of the command line.
-const OPTIONS: [&str; 5] = ["program", "folder", "seconds", "seed", "phases"];
+const OPTIONS: [&str; 6] = ["program", "folder", "bar", "seconds", "seed", "phases"];
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    match run().await {
+    match campaign().await {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
@@ -54,74 +63,65 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn run() -> Result<bool, Failure> {
+async fn campaign() -> Result<bool, Failure> {
     let options = options(&OPTIONS)?;
     let program = PathBuf::from(options.get("program").ok_or("write --program PATH")?).canonicalize()?;
-    let seconds: u64 = options.get("seconds").map_or(Ok(120), |text| text.parse())?;
+    let bar = Bar::named(options.get("bar").map_or("ci", String::as_str)).ok_or("write --bar ci or soak")?;
+    let seconds: u64 = options.get("seconds").map_or(Ok(bar.seconds), |text| text.parse())?;
     let seed = options.get("seed").map_or_else(|| Ok(random()), |text| text.parse())?;
     let folder = PathBuf::from(options.get("folder").ok_or("write --folder PATH")?).join(seed.to_string());
     std::fs::create_dir_all(&folder)?;
     let folder = folder.canonicalize()?;
     say(&format!("seed {seed}; files in {}\n", folder.display()))?;
 
-    let phases = options.get("phases").map_or(PHASES, String::as_str);
-    let mut table = Table::new(seed);
-    for phase in phases.split(',') {
-        let outage = |mode| phase::outage(&program, &folder, seed, mode, OUTAGE);
-        match phase {
-            "faults" => {
-                let lasts = Duration::from_secs(seconds);
-                let (verdict, secrets) = campaign(&program, &folder, seed, lasts).await?;
-                table.faults(lasts, verdict, secrets);
-            }
-            "failover" => table.phase(phase::failover(&program, &folder, seed).await?),
-            "refuse" => table.phase(outage(Mode::Refuse).await?),
-            "memory" => table.phase(outage(Mode::Memory).await?),
-            "journal" => table.phase(outage(Mode::Journal).await?),
-            other => return Err(format!("{other} is no phase: write some of {PHASES}").into()),
-        }
+    let run = Run { program, folder, seed, seconds, bar };
+    let phases: Vec<&str> = options.get("phases").map_or(PHASES, String::as_str).split(',').collect();
+    if let Some(other) = phases.iter().find(|phase| !PHASES.split(',').any(|known| known == **phase)) {
+        return Err(format!("{other} is no phase: write some of {PHASES}").into());
+    }
+    let mut table = Table::new(seed, bar);
+    for phase in phases {
+        let began = Instant::now();
+        let part = match phase {
+            "faults" => faults(&run).await,
+            "failover" => failover::synchronous(&run).await,
+            "asynchronous" => failover::asynchronous(&run).await,
+            "refuse" => outage::outage(&run, Mode::Refuse).await,
+            "memory" => outage::outage(&run, Mode::Memory).await,
+            "journal" => outage::outage(&run, Mode::Journal).await,
+            "cancellations" => cancellation::cancellations(&run).await,
+            "hardships" => hardship::hardships(&run).await,
+            _ => suite::suites().await,
+        };
+        // The others are still worth their time.
+        table.add(part.unwrap_or_else(|error| Part::broken_off(phase, &error)));
+        say(&format!("{phase}: {} s\n", began.elapsed().as_secs()))?;
     }
     let text = table.text();
-    std::fs::write(folder.join("table.txt"), &text)?;
+    std::fs::write(run.folder.join("table.txt"), &text)?;
     say(&text)?;
     Ok(table.passed())
 }
 
 /// The faults of the schedule, one after the other.
-async fn campaign(
-    program: &Path,
-    folder: &Path,
-    seed: u64,
-    lasts: Duration,
-) -> Result<(Verdict, usize), Failure> {
-    let stage = stage(program, folder, "faults", Plan::processes(seed), Mode::Refuse).await?;
+async fn faults(run: &Run) -> Result<Part, Failure> {
+    let stage = Stage::set(run, "faults", Plan::processes(run.seed), Mode::Refuse).await?;
     let clients = stage.clients().await?;
-    let inflicted = stage.faults(lasts).await?;
+    // The second replica is never ended: what it holds in the end is what it has come to.
+    let id = stage.service(1)?.process.id().ok_or("the second replica does not serve")?;
+    let sampler = Sampler::start(id, stage.server.url());
+    let inflicted = stage.faults(Duration::from_secs(run.seconds)).await?;
+    let resources = sampler.end(stage.services.len()).await?;
     stage.last_look(clients).await?;
-    let secrets = stage.stop().await?;
+    let searched = stage.stop().await?;
     let mut schedule = String::new();
     for planned in &inflicted {
         writeln!(schedule, "{planned}")?;
     }
-    std::fs::write(folder.join("schedule.txt"), schedule)?;
-    let records = history::read(&folder.join("history-faults.jsonl"))?;
-    Ok((check(&records), secrets))
-}
-
-/// A server, replicas before it, and an empty history.
-async fn stage(program: &Path, folder: &Path, name: &str, plan: Plan, mode: Mode) -> Result<Stage, Failure> {
-    let server = Server::start().await?;
-    let mut services = Vec::new();
-    for number in 0..REPLICAS {
-        let proxy = Proxy::start(server.address()).await?;
-        let home = folder.join(format!("{name}-replica-{number}"));
-        let service = Service::new(&home, proxy, &server.database(), mode)?;
-        service.start(program).await?;
-        services.push(service);
-    }
-    let history = History::create(&folder.join(format!("history-{name}.jsonl")))?;
-    let world = Arc::new(World::new(plan, history));
-    Ok(Stage { program: program.to_owned(), server, services, world })
+    std::fs::write(run.folder.join("schedule.txt"), schedule)?;
+    let verdict = check(&stage.records()?);
+    let requirements = of_faults(&run.bar, run.seconds, &verdict, &resources);
+    Ok(Part { title: format!("{} s of faults", run.seconds), text: shown(&verdict), requirements, searched })
 }
 
 fn say(text: &str) -> Result<(), Failure> {

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,10 +12,11 @@ use lcs_tests::chaos::replica::Failure;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_postgres::{Client, NoTls};
 
-use super::service::{Database, signal};
+use super::process::signal;
+use super::service::Database;
 
 /// What is committed is on the disk, as in production; that nothing else disturbs it is the clusters' default.
-const SETTINGS: [&str; 8] = [
+pub(crate) const SETTINGS: [&str; 9] = [
     "fsync = on",
     "full_page_writes = on",
     "synchronous_commit = on",
@@ -23,12 +25,14 @@ const SETTINGS: [&str; 8] = [
     "max_connections = 100",
     "shared_buffers = 64MB",
     "checkpoint_timeout = 5min",
+    // In the data folder, so that a server that is killed for good leaves nothing behind.
+    "dynamic_shared_memory_type = mmap",
 ];
 /// How long a server may take to be there again.
 const PATIENCE: Duration = Duration::from_mins(1);
 
 /// The sessions of the replicas.
-const SESSIONS: &str = "FROM pg_stat_activity WHERE application_name = 'lcs-persistence'";
+pub(crate) const SESSIONS: &str = "FROM pg_stat_activity WHERE application_name = 'lcs-persistence'";
 
 /// Rows that do not fit together.
 const INCONSISTENT: &str = "SELECT \
@@ -49,22 +53,64 @@ pub(crate) struct Server {
 impl Server {
     /// Starts a server with an empty database.
     pub(crate) async fn start() -> Result<Self, Failure> {
-        let cluster = tokio::task::spawn_blocking(|| PrivateCluster::start(&SETTINGS)).await?;
+        Self::start_as(|| PrivateCluster::start(&SETTINGS)).await
+    }
+
+    /// Starts a server, made by `make`, with an empty database.
+    pub(crate) async fn start_as(
+        make: impl FnOnce() -> PrivateCluster + Send + 'static,
+    ) -> Result<Self, Failure> {
+        let cluster = tokio::task::spawn_blocking(make).await?;
         let database = Arc::new(cluster.database().await);
         let url = database.url().to_owned();
         Ok(Self { cluster: Arc::new(cluster), database, url })
     }
 
-    /// A standby that has everything before it is acknowledged.
-    pub(crate) async fn synchronous_standby(&self) -> Result<Self, Failure> {
+    /// A standby of this server, which waits for it only after [`Self::synchronize`].
+    pub(crate) async fn standby(&self) -> Result<Self, Failure> {
         let cluster = Arc::clone(&self.cluster);
         let standby = tokio::task::spawn_blocking(move || cluster.standby("chaos")).await?;
-        let client = self.client().await?;
-        // Not in the copy: a promoted standby waits for nobody.
-        client.batch_execute("ALTER SYSTEM SET synchronous_standby_names = '*'").await?;
-        client.batch_execute("SELECT pg_reload_conf()").await?;
         let url = self.url.replace(&format!(":{}/", self.cluster.port()), &format!(":{}/", standby.port()));
         Ok(Self { cluster: Arc::new(standby), database: Arc::clone(&self.database), url })
+    }
+
+    /// From here on, what is acknowledged is at the standby.
+    pub(crate) async fn synchronize(&self) -> Result<(), Failure> {
+        let client = self.client().await?;
+        // Not in the standby's copy: once promoted, it waits for nobody.
+        client.batch_execute("ALTER SYSTEM SET synchronous_standby_names = '*'").await?;
+        client.batch_execute("SELECT pg_reload_conf()").await?;
+        let began = Instant::now();
+        let synchronous = "SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'sync'";
+        while client.query_one(synchronous, &[]).await?.try_get::<_, i64>(0)? == 0 {
+            if began.elapsed() > PATIENCE {
+                return Err("the standby does not become synchronous".into());
+            }
+            sleep(Duration::from_millis(10)).await;
+        }
+        Ok(())
+    }
+
+    /// Stops the process that sends the standby what is written.
+    pub(crate) async fn stop_sending(&self) -> Result<(), Failure> {
+        let sender = "SELECT pid FROM pg_stat_replication";
+        let pid: i32 = self.client().await?.query_one(sender, &[]).await?.try_get(0)?;
+        signal("-STOP", &[u32::try_from(pid)?]).await
+    }
+
+    /// How far its log is written, in bytes.
+    pub(crate) async fn written(&self) -> Result<i64, Failure> {
+        self.position("pg_current_wal_flush_lsn()").await
+    }
+
+    /// How far this standby has received the log of its primary, in bytes.
+    pub(crate) async fn received(&self) -> Result<i64, Failure> {
+        self.position("pg_last_wal_receive_lsn()").await
+    }
+
+    async fn position(&self, of: &str) -> Result<i64, Failure> {
+        let sql = format!("SELECT ({of} - '0/0')::bigint");
+        Ok(self.client().await?.query_one(&sql, &[]).await?.try_get(0)?)
     }
 
     /// Makes this standby the primary.
@@ -91,10 +137,27 @@ impl Server {
 
     /// A connection that no proxy stands before.
     pub(crate) async fn client(&self) -> Result<Client, Failure> {
-        let connecting = tokio_postgres::connect(&self.url, NoTls);
-        let (client, connection) = timeout(Duration::from_secs(2), connecting).await??;
-        tokio::spawn(connection);
-        Ok(client)
+        connect(&self.url).await
+    }
+
+    /// What the server has logged.
+    pub(crate) fn log(&self) -> String {
+        self.cluster.log()
+    }
+
+    /// The server's data folder.
+    pub(crate) fn data(&self) -> PathBuf {
+        self.cluster.data()
+    }
+
+    /// Has the server read its configuration and its certificate again.
+    pub(crate) async fn reload(&self) -> Result<(), Failure> {
+        let cluster = Arc::clone(&self.cluster);
+        Ok(tokio::task::spawn_blocking(move || cluster.reload()).await?)
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.cluster.port()
     }
 
     /// Waits until it answers.
@@ -212,6 +275,14 @@ impl Server {
         let inconsistent: i64 = client.query_one(INCONSISTENT, &[]).await?.try_get(0)?;
         Ok((u64::try_from(open)?, u64::try_from(inconsistent)?))
     }
+}
+
+/// A connection to the database at `url`.
+pub(crate) async fn connect(url: &str) -> Result<Client, Failure> {
+    let connecting = tokio_postgres::connect(url, NoTls);
+    let (client, connection) = timeout(Duration::from_secs(2), connecting).await??;
+    tokio::spawn(connection);
+    Ok(client)
 }
 
 /// A process that has ended and that nobody has waited for yet does not run.

@@ -1,206 +1,150 @@
 //! What a run came to, as a table: what was done, what was found, and which of the requirements hold.
 
 use std::fmt::Write as _;
-use std::time::Duration;
 
-use lcs_tests::chaos::checker::Verdict;
+use lcs_tests::chaos::replica::Failure;
 
-use super::phase::Phase;
-use super::service::Mode;
+use super::bar::Bar;
+use super::secret::Searched;
+
+/// A requirement, what it asks for, and what there was.
+#[derive(Debug, Clone)]
+pub(crate) struct Requirement {
+    /// As the failure model counts them; `H` for the hardships.
+    pub(crate) id: &'static str,
+    pub(crate) what: String,
+    pub(crate) found: String,
+    pub(crate) holds: bool,
+    /// Whether the run fails without it. How much was done says how fast the machine is, and not whether a
+    /// promise was kept.
+    pub(crate) decides: bool,
+}
+
+impl Requirement {
+    /// One that the run fails without.
+    pub(crate) fn new(id: &'static str, what: impl Into<String>, found: String, holds: bool) -> Self {
+        Self { id, what: what.into(), found, holds, decides: true }
+    }
+
+    /// One that is only told.
+    pub(crate) fn told(self) -> Self {
+        Self { decides: false, ..self }
+    }
+
+    const fn result(&self) -> &'static str {
+        match (self.holds, self.decides) {
+            (true, _) => "pass",
+            (false, true) => "FAIL",
+            (false, false) => "less",
+        }
+    }
+}
+
+/// What one phase adds to the table.
+#[derive(Debug, Default)]
+pub(crate) struct Part {
+    pub(crate) title: String,
+    pub(crate) text: String,
+    pub(crate) requirements: Vec<Requirement>,
+    pub(crate) searched: Searched,
+}
+
+impl Part {
+    /// A phase that did not come to its end.
+    pub(crate) fn broken_off(phase: &str, error: &Failure) -> Self {
+        let broken = Requirement::new("!!", format!("{phase} goes on to its end"), error.to_string(), false);
+        Self { title: phase.to_owned(), requirements: vec![broken], ..Self::default() }
+    }
+}
 
 /// The table of a run.
 pub(crate) struct Table {
     seed: u64,
-    faults: Option<(Duration, Verdict)>,
-    phases: Vec<Phase>,
-    /// How many lines of the replicas' logs show what they must not.
-    secrets: usize,
-}
-
-/// A requirement, what it asks for, and what there was.
-struct Requirement {
-    id: &'static str,
-    what: &'static str,
-    found: String,
-    holds: bool,
-    /// Whether the run fails without it. How much was done says how fast the machine is, and not whether a
-    /// promise was kept.
-    decides: bool,
+    bar: Bar,
+    parts: Vec<Part>,
 }
 
 impl Table {
-    pub(crate) const fn new(seed: u64) -> Self {
-        Self { seed, faults: None, phases: Vec::new(), secrets: 0 }
+    pub(crate) const fn new(seed: u64, bar: Bar) -> Self {
+        Self { seed, bar, parts: Vec::new() }
     }
 
-    /// Takes what the faults came to, which lasted this long.
-    pub(crate) fn faults(&mut self, lasted: Duration, verdict: Verdict, secrets: usize) {
-        self.secrets += secrets;
-        self.faults = Some((lasted, verdict));
+    pub(crate) fn add(&mut self, part: Part) {
+        self.parts.push(part);
     }
 
-    pub(crate) fn phase(&mut self, phase: Phase) {
-        self.secrets += phase.secrets;
-        self.phases.push(phase);
-    }
-
-    /// Whether every requirement holds that decides.
+    /// Whether every requirement holds that decides, and there is one.
     pub(crate) fn passed(&self) -> bool {
-        self.requirements().iter().all(|requirement| requirement.holds || !requirement.decides)
+        let requirements = self.requirements();
+        let deciding = || requirements.iter().filter(|requirement| requirement.decides);
+        deciding().count() > 0 && deciding().all(|requirement| requirement.holds)
     }
 
+    /// In the order of their numbers, R9 before R10, the hardships behind them.
     fn requirements(&self) -> Vec<Requirement> {
-        let of_faults = self.faults.iter().flat_map(|(lasted, verdict)| of_faults(*lasted, verdict));
-        let secrets = Requirement {
-            id: "R14",
-            what: "no password, and nothing that was said, in a log",
-            found: format!("{} lines", self.secrets),
-            holds: self.secrets == 0,
-            decides: true,
-        };
-        of_faults.chain(self.phases.iter().map(of_phase)).chain([secrets]).collect()
+        let mut all: Vec<Requirement> =
+            self.parts.iter().flat_map(|part| part.requirements.iter().cloned()).collect();
+        let mut searched = Searched::default();
+        self.parts.iter().for_each(|part| searched += part.searched);
+        if searched != Searched::default() {
+            let what =
+                "no password, and nothing that was said, in a log or in an answer that holds no conversation";
+            all.push(Requirement::new("R14", what, searched.to_string(), searched.is_clean()));
+        }
+        all.sort_by_key(|requirement| {
+            let number = requirement.id.strip_prefix('R');
+            let place = number.or(requirement.id.strip_prefix('H'));
+            (number.is_none(), place.and_then(|place| place.parse().ok()).unwrap_or(u32::MAX))
+        });
+        all
     }
 
     pub(crate) fn text(&self) -> String {
-        let mut text = format!("\nseed {}\n", self.seed);
+        let mut text = String::new();
         self.write(&mut text).unwrap_or_default();
         text
     }
 
     fn write(&self, text: &mut String) -> std::fmt::Result {
-        if let Some((lasted, verdict)) = &self.faults {
-            writeln!(text, "\n== {} s of faults\n", lasted.as_secs())?;
-            write_verdict(text, verdict)?;
-        }
-        for phase in &self.phases {
-            writeln!(text, "\n== {}\n", phase.name)?;
-            write_verdict(text, &phase.verdict)?;
+        writeln!(text, "\nseed {}, held against the bar {}", self.seed, self.bar.word)?;
+        for Part { title, text: said, .. } in &self.parts {
+            writeln!(text, "\n== {title}\n\n{}", said.trim_end())?;
         }
         writeln!(text, "\n== requirements\n")?;
-        for Requirement { id, what, found, holds, decides } in self.requirements() {
-            let result = match (holds, decides) {
-                (true, _) => "pass",
-                (false, true) => "FAIL",
-                (false, false) => "less",
-            };
-            writeln!(text, "  {result} {id:<4} {what}: {found}")?;
+        for requirement in self.requirements() {
+            let Requirement { id, what, found, .. } = &requirement;
+            writeln!(text, "  {} {id:<4} {what}: {found}", requirement.result())?;
         }
         Ok(())
     }
 }
 
-/// What is asked of a failover, and of an outage.
-fn of_phase(phase: &Phase) -> Requirement {
-    let Verdict { anomalies, tally, .. } = &phase.verdict;
-    let wrong: usize = tally.wrong.values().sum();
-    let appends = |outcome| tally.of_outcome("append", outcome);
-    let (durable, journaled, volatile) = (appends("ok"), appends("journaled"), appends("volatile"));
-    let found = format!(
-        "{} anomalies, {wrong} wrong answers; {durable} durable, {journaled} journaled ({} of them after an \
-         operator's retry), {volatile} volatile",
-        anomalies.len(),
-        phase.retried
-    );
-    // Without its own kind of acknowledgement nothing was shown.
-    let (id, what, is_shown) = match phase.mode {
-        None => ("R9", "failover to a synchronous standby: nothing durable is lost", true),
-        Some(Mode::Refuse) => {
-            ("R10", "refuse: every write is 503 with Retry-After", journaled + volatile == 0)
-        }
-        Some(Mode::Memory) => ("R10", "memory: every answer is marked, no false empty history", volatile > 0),
-        Some(Mode::Journal) => ("R10", "journal: nothing is lost, nothing is twice", journaled > 0),
-    };
-    let holds = anomalies.is_empty() && wrong == 0 && durable > 0 && is_shown;
-    Requirement { id, what, found, holds, decides: true }
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-fn of_faults(lasted: Duration, verdict: &Verdict) -> Vec<Requirement> {
-    let Verdict { anomalies, tally, recoveries_ms } = verdict;
-    // A shorter run has to come to its part of what is asked of two minutes.
-    let part = |whole: u64| whole * lasted.as_secs() / 120;
-    let count = |count: u64| usize::try_from(count).unwrap_or(usize::MAX);
-    let (faults, kinds) = (tally.faults.values().sum::<usize>(), tally.faults.len());
-    let fewest = tally.faults.values().copied().min().unwrap_or_default();
-    let acknowledged = tally.of_outcome("append", "ok");
-    let unknown: usize = ["create", "append", "put", "delete"]
-        .iter()
-        .map(|operation| tally.of_outcome(operation, "unknown"))
-        .sum();
-    let (p95, max) = (percentile(recoveries_ms, 95), percentile(recoveries_ms, 100));
-    let wrong: usize = tally.wrong.values().sum();
-    vec![
-        Requirement {
-            id: "R1",
-            what: "60 faults of 10 kinds, each 3 times",
-            found: format!("{faults} of {kinds} kinds, each at least {fewest} times"),
-            holds: faults >= count(part(60)) && (kinds >= 10 && fewest >= count(part(3))),
-            decides: true,
-        },
-        Requirement {
-            id: "R2",
-            what: "20,000 acknowledged appends",
-            found: acknowledged.to_string(),
-            holds: acknowledged >= count(part(20_000)),
-            decides: false,
-        },
-        Requirement {
-            id: "R3",
-            what: "no anomaly",
-            found: anomalies.len().to_string(),
-            holds: anomalies.is_empty(),
-            decides: true,
-        },
-        Requirement {
-            id: "R3",
-            what: "no answer that no server may give",
-            found: wrong.to_string(),
-            holds: wrong == 0,
-            decides: true,
-        },
-        Requirement {
-            id: "R4",
-            what: "at most 0.1 % of outcomes unknown in the end",
-            found: unknown.to_string(),
-            holds: unknown * 1_000 <= acknowledged,
-            decides: true,
-        },
-        Requirement {
-            id: "R5",
-            what: "recovery: p95 2 s, at most 5 s",
-            found: format!("{} recoveries, p95 {p95} ms, at most {max} ms", recoveries_ms.len()),
-            holds: p95 <= 2_000 && max <= 5_000,
-            decides: true,
-        },
-    ]
-}
+    fn table(requirements: Vec<Requirement>) -> Table {
+        let mut table = Table::new(7, Bar::named("ci").unwrap());
+        table.add(Part { title: "phase".into(), requirements, ..Part::default() });
+        table
+    }
 
-fn write_verdict(text: &mut String, verdict: &Verdict) -> std::fmt::Result {
-    let Verdict { anomalies, tally, .. } = verdict;
-    writeln!(text, "faults")?;
-    for (kind, count) in &tally.faults {
-        writeln!(text, "{count:>9}  {kind}")?;
+    #[test]
+    fn lines_stand_in_the_order_of_their_numbers() {
+        let line = |id| Requirement::new(id, "what", "found".into(), true);
+        let text = table(vec![line("H2"), line("R10"), line("R9"), line("R1"), line("H1")]).text();
+        let ids: Vec<&str> =
+            text.lines().filter_map(|line| line.trim_start().strip_prefix("pass ")?.get(..3)).collect();
+        assert_eq!(ids, ["R1 ", "R9 ", "R10", "H1 ", "H2 "]);
     }
-    writeln!(text, "\noperations")?;
-    for ((operation, outcome), count) in &tally.operations {
-        writeln!(text, "{count:>9}  {operation} {outcome}")?;
-    }
-    writeln!(text, "\nwhy operations failed, or were not known")?;
-    for (why, count) in tally.reasons.iter().chain(&tally.wrong) {
-        writeln!(text, "{count:>9}  {why}")?;
-    }
-    writeln!(text, "\nanomalies")?;
-    for (kind, count) in verdict.counts() {
-        writeln!(text, "{count:>9}  {}", kind.label())?;
-    }
-    for anomaly in anomalies.iter().take(30) {
-        writeln!(text, "           {anomaly}")?;
-    }
-    Ok(())
-}
 
-/// The value that so many of a hundred are within.
-fn percentile(values: &[u64], percent: usize) -> u64 {
-    let mut values = values.to_vec();
-    values.sort_unstable();
-    values.get(values.len().saturating_sub(1) * percent / 100).copied().unwrap_or_default()
+    #[test]
+    fn what_is_only_told_does_not_decide_and_nothing_shown_is_no_success() {
+        let line = |holds| Requirement::new("R2", "what", "found".into(), holds);
+        assert!(table(vec![line(true), line(false).told()]).passed());
+        assert!(!table(vec![line(true), line(false)]).passed());
+        assert!(!table(vec![line(true).told()]).passed());
+        assert!(!table(Vec::new()).passed());
+        assert!(!table(Part::broken_off("faults", &"why".into()).requirements).passed());
+    }
 }
