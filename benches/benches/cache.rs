@@ -56,7 +56,9 @@ fn hit(group: &mut BenchmarkGroup<'_, WallTime>) -> Result<()> {
         moka.insert(*id, agent());
         quick.insert(*id, agent());
     }
-    let of_ours = |id: &ConversationId| ours.get_checked(*id, HEAD, load()).now_or_never().is_some_and(|got| got.is_ok());
+    let of_ours = |id: &ConversationId| {
+        ours.get_checked(*id, HEAD, load()).now_or_never().is_some_and(|got| got.is_ok())
+    };
     let of_moka = |id: &ConversationId| moka.get(id).is_some();
     let of_quick = |id: &ConversationId| quick.get(id).is_some();
     let all: [(&str, &(dyn Fn(&ConversationId) -> bool + Sync)); 3] =
@@ -97,7 +99,9 @@ fn miss(group: &mut BenchmarkGroup<'_, WallTime>, runtime: &Runtime) {
     });
     group.bench_function("miss/quick_cache", |bencher| {
         bencher.iter(|| {
-            quick.get_or_insert_with::<_, std::convert::Infallible>(&ConversationId::generate(), || Ok(agent()))
+            quick.get_or_insert_with::<_, std::convert::Infallible>(&ConversationId::generate(), || {
+                Ok(agent())
+            })
         });
     });
 }

@@ -47,7 +47,8 @@ fn validation(criterion: &mut Criterion) -> Result<()> {
     let metadata = Metadata::from_value(&payloads.metadata)?;
     let (turn_id, now) = (TurnId::generate(), SystemClock.now());
     group.bench_function("content_hash_of_a_turn", |bencher| {
-        bencher.iter(|| NewTurn::new(turn_id, input.clone(), Some(output.clone()), now, now, metadata.clone()));
+        bencher
+            .iter(|| NewTurn::new(turn_id, input.clone(), Some(output.clone()), now, now, metadata.clone()));
     });
     group.finish();
     Ok(())
@@ -56,10 +57,8 @@ fn validation(criterion: &mut Criterion) -> Result<()> {
 /// Rows are decoded behind the port: what can be measured of it is the whole page.
 fn pages(criterion: &mut Criterion) -> Result<()> {
     let runtime = Runtime::new()?;
-    let stores = [
-        ("memory", runtime.block_on(Fixture::memory())?),
-        ("sqlite", runtime.block_on(Fixture::sqlite())?),
-    ];
+    let stores =
+        [("memory", runtime.block_on(Fixture::memory())?), ("sqlite", runtime.block_on(Fixture::sqlite())?)];
     let mut group = criterion.benchmark_group("row_decoding");
     group.throughput(Throughput::Elements(50));
     for (name, fixture) in &stores {

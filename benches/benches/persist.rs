@@ -46,7 +46,12 @@ fn main() -> Result<()> {
 }
 
 /// Each client runs each of the workloads once.
-async fn all(host: &Arc<Host>, workloads: &'static [Workload], conversation: Option<u64>, seed: u64) -> Result<()> {
+async fn all(
+    host: &Arc<Host>,
+    workloads: &'static [Workload],
+    conversation: Option<u64>,
+    seed: u64,
+) -> Result<()> {
     let mut clients = JoinSet::new();
     for number in 0..CLIENTS {
         let host = Arc::clone(host);
