@@ -1,6 +1,7 @@
 //! The cache of live agents, beside two that are known to be fast. What those do not do (a version that is checked,
 //! loads that outlive their callers, exact LRU) is part of what ours costs.
 
+use std::future::{Ready, ready};
 use std::hint::black_box;
 use std::sync::Arc;
 use std::thread;
@@ -19,6 +20,8 @@ const THREADS: u64 = 8;
 const HEAD: Version = Version { turn_count: 1, state_revision: 1 };
 
 type Agent = String;
+/// Whether the agent is found.
+type Get<'a> = dyn Fn(&ConversationId) -> bool + Sync + 'a;
 type Ours = AgentCache<Agent>;
 type Moka = moka::sync::Cache<ConversationId, Arc<Agent>>;
 type Quick = quick_cache::sync::Cache<ConversationId, Arc<Agent>>;
@@ -31,8 +34,9 @@ fn agent() -> Arc<Agent> {
     Arc::new("an agent".to_owned())
 }
 
-async fn load() -> std::result::Result<CachedAgent<Agent>, RepositoryError> {
-    Ok(CachedAgent::new(agent(), HEAD))
+/// A load that is done at once.
+fn load() -> Ready<std::result::Result<CachedAgent<Agent>, RepositoryError>> {
+    ready(Ok(CachedAgent::new(agent(), HEAD)))
 }
 
 fn main() -> Result<()> {
@@ -61,8 +65,7 @@ fn hit(group: &mut BenchmarkGroup<'_, WallTime>) -> Result<()> {
     };
     let of_moka = |id: &ConversationId| moka.get(id).is_some();
     let of_quick = |id: &ConversationId| quick.get(id).is_some();
-    let all: [(&str, &(dyn Fn(&ConversationId) -> bool + Sync)); 3] =
-        [("ours", &of_ours), ("moka", &of_moka), ("quick_cache", &of_quick)];
+    let all: [(&str, &Get); 3] = [("ours", &of_ours), ("moka", &of_moka), ("quick_cache", &of_quick)];
     for (name, get) in all {
         if !ids.iter().all(get) {
             return Err(format!("{name} has lost an agent").into());

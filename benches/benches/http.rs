@@ -52,7 +52,7 @@ async fn api() -> Result<Router> {
     let configuration = Configuration::new(StoreConfiguration::Memory);
     let config = configuration.service.clone();
     let manager = PersistenceManager::initialize(configuration).await?;
-    let authenticator = authenticator(&config.authentication).map_err(|error| error.to_string())?;
+    let authenticator = authenticator(&config.authentication)?;
     Ok(guarded(router(Service::new(manager, authenticator, None)), &config))
 }
 

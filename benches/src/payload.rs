@@ -134,7 +134,9 @@ mod tests {
                 hash.update("\n");
             }
         }
-        let hash: String = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-        assert_eq!(hash, "d561049f0b6f6b0c645bfcbfb1eb4af5");
+        assert_eq!(
+            uuid::Uuid::from_bytes(hash.finalize().into()).simple().to_string(),
+            "d561049f0b6f6b0c645bfcbfb1eb4af5"
+        );
     }
 }

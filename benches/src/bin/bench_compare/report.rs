@@ -58,6 +58,9 @@ pub(crate) fn table(facts: &str, cells: &[Cell]) -> String {
     table
 }
 
+/// One of the figures of a measurement.
+type Figure = fn(&Measurement) -> Option<f64>;
+
 fn row(cell: &Cell) -> String {
     let each: Vec<String> = cell
         .rounds
@@ -72,7 +75,7 @@ fn row(cell: &Cell) -> String {
         cell.ratio(),
         each.join(" ")
     );
-    let columns: [(fn(&Measurement) -> Option<f64>, f64, usize); 4] = [
+    let columns: [(Figure, f64, usize); 4] = [
         (|measured| Some(measured.ops_per_s), 1.0, 0),
         (|measured| measured.p50_us, 1e3, 2),
         (|measured| measured.p99_us, 1e3, 2),
