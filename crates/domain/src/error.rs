@@ -132,6 +132,13 @@ pub enum RepositoryError {
         /// What is full, and what to do.
         reason: String,
     },
+    /// The database does not let this program do what it has to: a right is not granted, or row-level security
+    /// is in the way. It is about no row in particular. Not applied.
+    #[error("the database denies access: {reason}")]
+    Denied {
+        /// What is denied, and what to do.
+        reason: String,
+    },
     /// The schema is not the one that this program knows. Nothing was touched.
     #[error("the database schema is at {found}, this program knows {supported}: {remedy}")]
     SchemaSkew {
@@ -176,6 +183,7 @@ impl RepositoryError {
                 | Self::Overloaded { .. }
                 | Self::ReadOnly { .. }
                 | Self::StorageFull { .. }
+                | Self::Denied { .. }
                 | Self::SchemaSkew { .. }
         )
     }

@@ -34,6 +34,8 @@ pub(super) struct Fake {
     pub(super) calls: AtomicU64,
     pub(super) pings: AtomicU64,
     fault: Mutex<Option<fn() -> RepositoryError>>,
+    refusal: Mutex<Option<fn() -> RepositoryError>>,
+    poison: Mutex<Option<(ConversationId, fn() -> RepositoryError)>>,
     gate: Mutex<Option<Arc<Semaphore>>>,
     fuse: Arc<Fuse>,
     held: Mutex<Tables>,
@@ -56,6 +58,16 @@ impl Fake {
     /// From now on every call fails so; `None`: none does.
     pub(super) fn fail_with(&self, fault: Option<fn() -> RepositoryError>) {
         *self.fault.lock().unwrap() = fault;
+    }
+
+    /// From now on every call but a ping is refused so; `None`: none is.
+    pub(super) fn refuse_with(&self, refusal: Option<fn() -> RepositoryError>) {
+        *self.refusal.lock().unwrap() = refusal;
+    }
+
+    /// From now on what is appended to this conversation is refused so.
+    pub(super) fn poison(&self, id: ConversationId, refusal: fn() -> RepositoryError) {
+        *self.poison.lock().unwrap() = Some((id, refusal));
     }
 
     /// From now on calls wait until the gate is given permits.
@@ -96,6 +108,8 @@ impl Fake {
     async fn enter(&self) -> RepositoryResult<MutexGuard<'_, Tables>> {
         self.calls.fetch_add(1, Ordering::SeqCst);
         self.answer().await?;
+        let refusal = *self.refusal.lock().unwrap();
+        refusal.map_or(Ok(()), |refusal| Err(refusal()))?;
         self.fuse.before().await?;
         Ok(self.held.lock().unwrap())
     }
@@ -212,6 +226,13 @@ impl ConversationRepository for Fake {
 #[async_trait]
 impl TurnRepository for Fake {
     async fn append(&self, user_id: UserId, append: AppendTurn) -> RepositoryResult<Appended> {
+        let poison = *self.poison.lock().unwrap();
+        if let Some((id, refusal)) = poison
+            && id == append.conversation_id
+        {
+            drop(self.enter().await?);
+            return Err(refusal());
+        }
         self.write(|held| held::append(held, user_id, append)).await
     }
 

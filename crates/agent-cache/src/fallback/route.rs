@@ -94,7 +94,12 @@ impl Fallback {
                 let result = self.watched(epoch, write()).await;
                 match self.circuit.route_failed(line, result.as_ref().err()) {
                     Some(stand_in) => Ok(Written::ToTake { stand_in, failed: result.err() }),
-                    None => result.map(Written::Answered),
+                    None => {
+                        if result.is_ok() {
+                            self.circuit.note_taken();
+                        }
+                        result.map(Written::Answered)
+                    }
                 }
             }
             WriteRoute::StandIn(stand_in) => Ok(Written::ToTake { stand_in, failed: None }),

@@ -3,6 +3,7 @@
 mod crash;
 mod intake;
 mod race;
+mod refusing;
 mod replay;
 mod replica;
 mod wait;

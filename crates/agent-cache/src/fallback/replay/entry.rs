@@ -20,8 +20,10 @@ pub(super) enum Fate {
     },
     /// It can never be stored as it is, for this reason.
     Refused(String),
-    /// The primary does not know what it is about, or does not say: perhaps it will.
+    /// The primary does not know what it is about, or finds it damaged there: perhaps it will be otherwise.
     Unknown(RepositoryError),
+    /// The primary does not say whether this is about the entry or about everything.
+    Unexplained(RepositoryError),
     /// The primary is gone, or takes nothing now.
     Gone(RepositoryError),
 }
@@ -33,8 +35,8 @@ impl Fate {
         match error {
             error if error.is_retryable() => Self::Gone(error),
             RepositoryError::NotFound { entity: Entity::Conversation }
-            | RepositoryError::Backend { .. }
             | RepositoryError::Inconsistent { .. } => Self::Unknown(error),
+            RepositoryError::Backend { .. } => Self::Unexplained(error),
             error => Self::Refused(error.to_string()),
         }
     }
