@@ -38,7 +38,8 @@
 //!
 //! A write that comes back as `Unavailable` or `OutcomeUnknown` from a primary that the circuit is then open
 //! for is journaled under the same key, where it is a `create` or an `append`: what had been applied
-//! after all is found at the replay. Each write into the journal runs to its end whoever waits for it.
+//! after all is found at the replay. Where nobody is connected to the primary and nobody can be, such a write is
+//! not waited for to its end, but for two seconds. Each write into the journal runs to its end whoever waits for it.
 //!
 //! What memory cannot know: a `create` that had reached the primary before the outage, sent again during
 //! it, begins a conversation of the same id without what the primary has of it. Its answers say

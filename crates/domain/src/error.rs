@@ -56,9 +56,9 @@ pub enum RepositoryError {
     /// The thing has changed since the caller last saw it. Not applied: read it again, then decide.
     #[error("the {entity} has changed: expected {expected}, found {observed}")]
     Conflict {
-        /// What has changed: the conversation's turn count or the agent state's revision.
+        /// What has changed: the conversation's turn count or time, or the agent state's revision.
         entity: Entity,
-        /// The turn count or revision that the caller expected.
+        /// The turn count, the revision, or the time in microseconds since 1970 that the caller expected.
         expected: u64,
         /// The one that the store holds.
         observed: u64,

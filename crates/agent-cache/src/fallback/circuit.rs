@@ -314,7 +314,7 @@ impl Circuit {
                 ?mode,
                 entries,
                 last_failure,
-                "the database answers, and takes nothing: the circuit is open, and the journal waits"
+                "the replay has stopped: the circuit is open, and the journal waits until the reason is gone"
             );
         } else {
             tracing::warn!(?mode, entries, last_failure, "the database does not answer: the circuit is open");

@@ -4,7 +4,7 @@ mod fuse;
 mod held;
 mod journal;
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -28,14 +28,20 @@ use self::held::{Tables, own};
 pub(super) use self::fuse::{Blow, Fuse};
 pub(super) use self::journal::FakeJournal;
 
+/// How a call fails.
+type Failure = fn() -> RepositoryError;
+
 /// Says `durable` of everything, so that a test sees who says otherwise.
 #[derive(Default)]
 pub(super) struct Fake {
     pub(super) calls: AtomicU64,
     pub(super) pings: AtomicU64,
-    fault: Mutex<Option<fn() -> RepositoryError>>,
-    refusal: Mutex<Option<fn() -> RepositoryError>>,
-    poison: Mutex<Option<(ConversationId, fn() -> RepositoryError)>>,
+    fault: Mutex<Option<Failure>>,
+    /// Whether no connection can be made; each look at the pool is one more failure.
+    pub(super) unreachable: AtomicBool,
+    looks: AtomicU64,
+    refusal: Mutex<Option<Failure>>,
+    poison: Mutex<Option<(ConversationId, Failure)>>,
     gate: Mutex<Option<Arc<Semaphore>>>,
     fuse: Arc<Fuse>,
     held: Mutex<Tables>,
@@ -124,6 +130,11 @@ impl Fake {
     /// Makes a conversation whatever becomes of calls.
     pub(super) fn create_now(&self, user_id: UserId, new: NewConversation) -> Conversation {
         held::create(&mut self.held.lock().unwrap(), user_id, new).unwrap()
+    }
+
+    /// Changes a conversation whatever becomes of calls.
+    pub(super) fn update_now(&self, user_id: UserId, id: ConversationId, update: ConversationUpdate) {
+        held::update(&mut self.held.lock().unwrap(), user_id, id, update).unwrap();
     }
 
     /// What it holds of turns and states, in words to compare.
@@ -375,6 +386,8 @@ impl Repositories for Fake {
     }
 
     fn pool_status(&self) -> Option<PoolStatus> {
-        None
+        let connects_failed = self.looks.fetch_add(1, Ordering::SeqCst);
+        let status = PoolStatus { connects_failed, ..PoolStatus::default() };
+        self.unreachable.load(Ordering::SeqCst).then_some(status)
     }
 }

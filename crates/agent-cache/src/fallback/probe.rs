@@ -81,7 +81,7 @@ impl Prober {
                 let reason = reason(&error);
                 let mut watch = outage.watch();
                 if watch.last_failure != reason {
-                    tracing::warn!(last_failure = reason, "the database answers, and still takes nothing");
+                    tracing::warn!(last_failure = reason, "the replay cannot go on yet");
                     watch.last_failure = reason;
                 }
                 Err(error)

@@ -80,7 +80,7 @@ pub(super) async fn attempt(primary: &dyn Repositories, journal: &Journal) -> Re
         tried.insert(line);
         let Some(sequence) = journal.first(line) else { continue };
         let Some(entry) = journal.entry(sequence).await? else { continue };
-        match entry::replay(primary, &entry, journal.is_broken(line)).await {
+        match entry::replay(primary, journal, &entry, journal.is_broken(line)).await {
             Fate::Stored { .. } => is_taken = true,
             Fate::Refused(_) | Fate::Unknown(_) => {}
             Fate::Gone(
@@ -170,7 +170,8 @@ impl Replayer {
                 }
                 Err(error) => return Ending::Stopped(error),
             };
-            let fate = entry::replay(circuit.primary(), &entry, self.journal.is_broken(line)).await;
+            let fate =
+                entry::replay(circuit.primary(), &self.journal, &entry, self.journal.is_broken(line)).await;
             let noted = match fate {
                 Fate::Stored { refused_state, deviates } => {
                     circuit.note_taken();
@@ -224,6 +225,7 @@ impl Replayer {
         // First: where the journal fails now, what follows is broken all the same.
         if deviates {
             self.journal.break_line(line);
+            self.refuse_states_behind(line, sequence).await?;
         }
         if deviates || self.journal.is_last(line) {
             self.forget(line);
@@ -237,7 +239,21 @@ impl Replayer {
     async fn refused(&self, line: Line, sequence: u64, reason: &str) -> RepositoryResult<()> {
         self.journal.break_line(line);
         self.forget(line);
+        self.refuse_states_behind(line, sequence).await?;
         self.journal.refuse(line, sequence, reason).await
+    }
+
+    /// The states that stand behind an entry which is not stored as it was taken: they say to have seen turns
+    /// that stand elsewhere now, and their revision may be right by chance. They are refused before the entry is
+    /// done with: that the line is broken is known to this process alone, and it may end here.
+    async fn refuse_states_behind(&self, line: Line, sequence: u64) -> RepositoryResult<()> {
+        for behind in self.journal.behind(line, sequence) {
+            let entry = self.journal.entry(behind).await?;
+            if entry.is_some_and(|entry| entry.operation.kind() == JournalKind::Save) {
+                self.journal.refuse(line, behind, entry::MADE_FROM_REFUSED).await?;
+            }
+        }
+        Ok(())
     }
 
     /// Memory knows the conversation no more.

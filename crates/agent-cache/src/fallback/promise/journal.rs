@@ -6,6 +6,7 @@ mod race;
 mod refusing;
 mod replay;
 mod replica;
+mod unreachable;
 mod wait;
 
 use std::sync::Arc;
