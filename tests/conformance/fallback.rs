@@ -80,6 +80,10 @@ impl JournalRepository for Unused {
         Ok(())
     }
 
+    async fn note_tried(&self, _: u64, _: chrono::DateTime<chrono::Utc>) -> RepositoryResult<()> {
+        Ok(())
+    }
+
     async fn conflicts(&self, _: u64, _: PageLimit) -> RepositoryResult<Vec<JournalConflict>> {
         Ok(Vec::new())
     }

@@ -134,7 +134,7 @@ async fn a_role_that_may_not_write_is_told_what_to_grant() {
         ..config(database.url())
     };
     let error = create(&Postgres::connect(reader).await.unwrap()).await.unwrap_err();
-    assert!(matches!(error, RepositoryError::Backend { .. }), "{error:?}");
+    assert!(matches!(error, RepositoryError::Denied { .. }), "{error:?}");
     assert!(error.to_string().contains("permission denied for table conversations: grant it"), "{error}");
 }
 

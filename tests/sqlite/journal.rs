@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use diesel::connection::SimpleConnection;
-use lcs_domain::journal::{ConflictResolution, JournalKind, JournalOperation, JournalStatus};
+use lcs_domain::journal::{ConflictResolution, JournalKind, JournalOperation, JournalStatus, UpdateBase};
 use lcs_domain::*;
 use lcs_storage::journal::JournalLimits;
 use lcs_storage::sqlite::{JournalSlot, SqliteJournal};
@@ -45,6 +45,7 @@ async fn what_is_recorded_comes_back_in_order_also_in_another_process() {
         JournalOperation::Update {
             conversation_id: ConversationId::generate(),
             update: ConversationUpdate { topic_summary: Some(None), ..ConversationUpdate::default() },
+            base: UpdateBase::default(),
         },
     ];
     for operation in operations {
@@ -141,6 +142,38 @@ async fn a_refused_agent_state_is_a_conflict_of_its_own_and_its_turn_stays() {
     // The numbers go on behind the conflict's.
     let next = journal.record(user(), appending()).await.unwrap();
     assert!(next.sequence > conflicts[0].entry.sequence);
+}
+
+#[tokio::test]
+async fn p4_what_an_update_is_done_to_is_noted_and_forgotten_when_an_operator_tries_it_again() {
+    let place = Place::new();
+    let journal = journal(&place).await;
+    let update = |topic| ConversationUpdate { topic_summary: Some(topic), ..ConversationUpdate::default() };
+    let before = || Text::summary("before", "").unwrap();
+    let operation = JournalOperation::Update {
+        conversation_id: ConversationId::generate(),
+        update: update(None),
+        base: UpdateBase { seen: Some(update(Some(before()))), tried_on: None },
+    };
+    let entry = journal.record(user(), operation.clone()).await.unwrap();
+    let other = journal.record(user(), appending()).await.unwrap();
+    let time = clock().now();
+    journal.note_tried(entry.sequence, time).await.unwrap();
+    journal.note_tried(other.sequence, time).await.unwrap();
+    journal.note_tried(999, time).await.unwrap();
+    let pending = journal.pending(0, PageLimit::MAX).await.unwrap();
+    assert_eq!(pending[1], other);
+    let JournalOperation::Update { base, .. } = &pending[0].operation else { panic!("not an update") };
+    assert_eq!((base.tried_on, base.seen.clone()), (Some(time), Some(update(Some(before())))));
+    let bytes = journal.status().await.unwrap().bytes;
+    drop(journal);
+    let journal = self::journal(&place).await;
+    assert_eq!(journal.status().await.unwrap().bytes, bytes, "it was counted along");
+
+    journal.refuse(entry.sequence, "the conversation was changed meanwhile").await.unwrap();
+    assert!(journal.resolve(entry.sequence, ConflictResolution::Retry).await.unwrap());
+    let pending = journal.pending(other.sequence, PageLimit::MAX).await.unwrap();
+    assert_eq!(pending[0].operation, operation.for_whatever_is_there());
 }
 
 #[tokio::test]

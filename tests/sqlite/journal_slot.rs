@@ -3,6 +3,7 @@
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 
+use diesel::connection::SimpleConnection as _;
 use lcs_domain::journal::JournalOperation;
 use lcs_domain::*;
 use lcs_storage::journal::JournalLimits;
@@ -101,4 +102,103 @@ async fn what_cannot_be_a_journal_is_told_at_once() {
     std::fs::write(place.folder().join("journal-0.sqlite3"), "not a database at all\n".repeat(200)).unwrap();
     let said = refusal(place.folder()).await;
     assert!(said.ends_with("journal-0.sqlite3 is not a SQLite database: restore it from a backup"), "{said}");
+}
+
+#[tokio::test]
+async fn p8_what_a_process_left_that_is_gone_is_taken_over_by_one_that_runs() {
+    let place = Place::new();
+    let (one, gone, runs) = (journal(&place).await, journal(&place).await, journal(&place).await);
+    let mut left = Vec::new();
+    for _ in 0..40 {
+        let entry = gone.record(user(), appending()).await.unwrap();
+        left.push((entry.recorded_at, entry.operation));
+    }
+    let refused = gone.record(user(), appending()).await.unwrap();
+    gone.refuse(refused.sequence, "conversation not found").await.unwrap();
+    let others = runs.record(user(), appending()).await.unwrap();
+    assert_eq!(one.adopt().await.unwrap(), 0, "all of them run");
+    let own = one.record(user(), appending()).await.unwrap();
+    drop(gone);
+    assert_eq!(one.adopt().await.unwrap(), 40);
+    let pending = one.pending(own.sequence, PageLimit::MAX).await.unwrap().into_iter();
+    let taken: Vec<_> = pending.map(|entry| (entry.recorded_at, entry.operation)).collect();
+    assert_eq!(taken, left, "in their order, and as old as they are");
+    assert_eq!(one.status().await.unwrap().entries, 41);
+    assert_eq!(runs.pending(0, PageLimit::MAX).await.unwrap(), [others], "what runs keeps its own");
+    // Their journal is empty, but for what is an operator's.
+    let left = JournalSlot::all(place.folder()).await.unwrap().remove(1);
+    assert!(!left.running);
+    let status = left.look(clock()).await.unwrap().status().await.unwrap();
+    assert_eq!((status.entries, status.conflicts), (0, 1));
+    assert_eq!(one.adopt().await.unwrap(), 0, "once");
+    assert_eq!(slot(&journal(&place).await), "journal-1.sqlite3", "and its place is free");
+}
+
+#[tokio::test]
+async fn p8_what_cannot_be_read_or_does_not_fit_stays_where_it_is() {
+    let place = Place::new();
+    let (one, gone) = (journal(&place).await, journal(&place).await);
+    for _ in 0..5 {
+        gone.record(user(), appending()).await.unwrap();
+    }
+    drop((one, gone));
+    let limits = JournalLimits { max_entries: 2, ..JournalLimits::default() };
+    // Who starts would take it as its own: it is hidden until then.
+    let (file, aside) = (place.folder().join("journal-1.sqlite3"), place.folder().join("aside"));
+    std::fs::rename(&file, &aside).unwrap();
+    let small = SqliteJournal::open(place.folder(), limits, clock()).await.unwrap();
+    std::fs::rename(&aside, &file).unwrap();
+    let refused = small.adopt().await;
+    assert!(matches!(refused, Err(RepositoryError::Overloaded { .. })), "{refused:?}");
+    assert_eq!(small.status().await.unwrap().entries, 0, "all of a commit or nothing");
+    drop(small);
+
+    std::fs::rename(&file, &aside).unwrap();
+    let journal = journal(&place).await;
+    std::fs::rename(&aside, &file).unwrap();
+    let spoil = "UPDATE journal_entries SET operation = x'00' WHERE sequence = 3";
+    raw(&file).batch_execute(spoil).unwrap();
+    assert_eq!(journal.adopt().await.unwrap(), 2, "those before it");
+    assert_eq!(journal.adopt().await.unwrap(), 0, "it is not passed over");
+    let left = JournalSlot::all(place.folder()).await.unwrap().remove(1).look(clock()).await.unwrap();
+    assert_eq!(left.status().await.unwrap().entries, 3);
+    left.set_aside(3).await.unwrap();
+    assert_eq!(journal.adopt().await.unwrap(), 2);
+}
+
+/// Several that run, and some that start, while there is something to take: each entry comes to one of them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn p8_of_several_that_take_over_at_once_each_entry_comes_to_one() {
+    let place = Place::new();
+    let running = [journal(&place).await, journal(&place).await, journal(&place).await];
+    let mut gone = Vec::new();
+    for _ in 0..3 {
+        gone.push(journal(&place).await);
+    }
+    let mut left = std::collections::BTreeSet::new();
+    for journal in &gone {
+        for _ in 0..20 {
+            let entry = journal.record(user(), appending()).await.unwrap();
+            left.insert(entry.operation.conversation_id());
+        }
+    }
+    drop(gone);
+    let adopting: Vec<_> = running
+        .iter()
+        .cloned()
+        .map(|journal| tokio::spawn(async move { journal.adopt().await.unwrap() }))
+        .collect();
+    let started = journal(&place).await;
+    for adopted in adopting {
+        adopted.await.unwrap();
+    }
+    drop(started);
+    running[0].adopt().await.unwrap();
+    let mut found = Vec::new();
+    for journal in &running {
+        let pending = journal.pending(0, PageLimit::MAX).await.unwrap();
+        found.extend(pending.iter().map(|entry| entry.operation.conversation_id()));
+    }
+    found.sort_unstable();
+    assert_eq!(found, left.into_iter().collect::<Vec<_>>());
 }

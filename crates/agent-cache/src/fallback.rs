@@ -30,13 +30,16 @@
 //! | --- | --- |
 //! | a conversation has moved on | the turn is appended behind what came meanwhile, marked as late; its agent state is a conflict |
 //! | an agent state has moved on | the turn is appended, marked as interleaved; its agent state, and those that were made from it, are conflicts |
-//! | the conversation is not there, or the store failed | asked again for some seconds, as another replica may have it in its journal; then a conflict |
-//! | anything else that is final | a conflict: kept until an operator decides ([`Fallback::resolve`]) |
-//! | it is gone, full, read-only, overloaded | the circuit is open again, and the rest waits |
+//! | the conversation is not there, or is damaged | asked again for some seconds, as another replica may have it in its journal; then a conflict |
+//! | anything else that is final and about the entry | a conflict: kept until an operator decides ([`Fallback::resolve`]) |
+//! | it failed without saying why | asked again for some seconds; then a conflict where it takes other entries, else it refuses everything |
+//! | it is gone, overloaded | the circuit is open again, and the rest waits |
+//! | it refuses everything: a right, the schema, room is missing, it is read-only | the same, until it takes one of the entries: that it answers a ping is not enough |
 //!
 //! A write that comes back as `Unavailable` or `OutcomeUnknown` from a primary that the circuit is then open
 //! for is journaled under the same key, where it is a `create` or an `append`: what had been applied
-//! after all is found at the replay. Each write into the journal runs to its end whoever waits for it.
+//! after all is found at the replay. Where nobody is connected to the primary and nobody can be, such a write is
+//! not waited for to its end, but for two seconds. Each write into the journal runs to its end whoever waits for it.
 //!
 //! What memory cannot know: a `create` that had reached the primary before the outage, sent again during
 //! it, begins a conversation of the same id without what the primary has of it. Its answers say

@@ -62,6 +62,15 @@ impl Output {
         self.writer.flush()
     }
 
+    /// Whether the person at the terminal writes yes.
+    pub(crate) fn is_confirmed(&mut self) -> io::Result<bool> {
+        note("Write yes to go on.");
+        self.prompt("> ")?;
+        let mut answer = String::new();
+        io::stdin().read_line(&mut answer)?;
+        Ok(answer.trim() == "yes")
+    }
+
     /// Writes a table that fits into the terminal, where there is one.
     pub(crate) fn table(&mut self, table: &Table) -> io::Result<()> {
         for (row, line) in table.lines(self.width).iter().enumerate() {

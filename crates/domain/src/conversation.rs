@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use crate::{
-    AgentId, ConversationCursor, ConversationId, Durability, Metadata, RepositoryError, Text, UserId,
+    AgentId, ConversationCursor, ConversationId, Durability, Entity, Metadata, RepositoryError, Text, UserId,
 };
 
 /// Whether a conversation takes turns.
@@ -151,7 +151,7 @@ impl NewConversation {
     }
 }
 
-/// Changes a conversation; what is `None` stays as it is. The last writer wins.
+/// Changes a conversation; what is `None` stays as it is. The last writer wins, unless it says what it expects.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct ConversationUpdate {
     /// The new topic summary; `Some(None)` removes it.
@@ -160,9 +160,55 @@ pub struct ConversationUpdate {
     pub status: Option<OpenStatus>,
     /// The new metadata, in place of the old.
     pub metadata: Option<Metadata>,
+    /// When the conversation was last changed, for an update that is made from that: whatever has changed it
+    /// since refuses the update. Each update moves that time on, also where the clock does not.
+    pub expected_updated_at: Option<DateTime<Utc>>,
 }
 
 impl ConversationUpdate {
+    /// Whether it leaves everything as it is.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.topic_summary.is_none() && self.status.is_none() && self.metadata.is_none()
+    }
+
+    /// What the fields that it changes are in `conversation`.
+    #[must_use]
+    pub fn same_fields_of(&self, conversation: &Conversation) -> Self {
+        let status = match conversation.status {
+            ConversationStatus::Active => Some(OpenStatus::Active),
+            ConversationStatus::Archived => Some(OpenStatus::Archived),
+            ConversationStatus::Deleted => None,
+        };
+        Self {
+            topic_summary: self.topic_summary.as_ref().map(|_| conversation.topic_summary.clone()),
+            status: self.status.and(status),
+            metadata: self.metadata.as_ref().map(|_| conversation.metadata.clone()),
+            expected_updated_at: None,
+        }
+    }
+
+    /// Whether `conversation` is as if this had just been done to it.
+    #[must_use]
+    pub fn is_done_in(&self, conversation: &Conversation) -> bool {
+        Self { expected_updated_at: None, ..self.clone() } == self.same_fields_of(conversation)
+    }
+
+    /// Refuses it for a conversation that was last changed at `observed`, where it expects another time.
+    ///
+    /// # Errors
+    /// `Conflict`, with both times in microseconds since 1970.
+    pub fn refuse_changed(&self, observed: DateTime<Utc>) -> Result<(), RepositoryError> {
+        match self.expected_updated_at {
+            Some(expected) if expected != observed => Err(RepositoryError::Conflict {
+                entity: Entity::Conversation,
+                expected: expected.timestamp_micros().unsigned_abs(),
+                observed: observed.timestamp_micros().unsigned_abs(),
+            }),
+            _ => Ok(()),
+        }
+    }
+
     /// Refuses a text that is not of its field's kind, as [`NewConversation::validate`] does.
     pub fn validate(&self) -> Result<(), RepositoryError> {
         let summary = self.topic_summary.as_ref().and_then(Option::as_ref);

@@ -56,9 +56,9 @@ pub enum RepositoryError {
     /// The thing has changed since the caller last saw it. Not applied: read it again, then decide.
     #[error("the {entity} has changed: expected {expected}, found {observed}")]
     Conflict {
-        /// What has changed: the conversation's turn count or the agent state's revision.
+        /// What has changed: the conversation's turn count or time, or the agent state's revision.
         entity: Entity,
-        /// The turn count or revision that the caller expected.
+        /// The turn count, the revision, or the time in microseconds since 1970 that the caller expected.
         expected: u64,
         /// The one that the store holds.
         observed: u64,
@@ -132,6 +132,13 @@ pub enum RepositoryError {
         /// What is full, and what to do.
         reason: String,
     },
+    /// The database does not let this program do what it has to: a right is not granted, or row-level security
+    /// is in the way. It is about no row in particular. Not applied.
+    #[error("the database denies access: {reason}")]
+    Denied {
+        /// What is denied, and what to do.
+        reason: String,
+    },
     /// The schema is not the one that this program knows. Nothing was touched.
     #[error("the database schema is at {found}, this program knows {supported}: {remedy}")]
     SchemaSkew {
@@ -176,6 +183,7 @@ impl RepositoryError {
                 | Self::Overloaded { .. }
                 | Self::ReadOnly { .. }
                 | Self::StorageFull { .. }
+                | Self::Denied { .. }
                 | Self::SchemaSkew { .. }
         )
     }

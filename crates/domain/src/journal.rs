@@ -20,8 +20,10 @@ pub enum JournalOperation {
     Update {
         /// The conversation.
         conversation_id: ConversationId,
-        /// What changes.
+        /// What changes. It expects no time: that would be the memory's.
         update: ConversationUpdate,
+        /// What it was made from.
+        base: UpdateBase,
     },
     /// A turn is appended, perhaps with the agent's state.
     Append(AppendTurn),
@@ -41,6 +43,17 @@ impl JournalOperation {
         }
     }
 
+    /// The operation as an operator tries it again who knows what is there: an update is for that.
+    #[must_use]
+    pub fn for_whatever_is_there(self) -> Self {
+        match self {
+            Self::Update { conversation_id, update, .. } => {
+                Self::Update { conversation_id, update, base: UpdateBase::default() }
+            }
+            operation => operation,
+        }
+    }
+
     /// Which operation it is.
     #[must_use]
     pub const fn kind(&self) -> JournalKind {
@@ -51,6 +64,17 @@ impl JournalOperation {
             Self::Save(_) => JournalKind::Save,
         }
     }
+}
+
+/// What a journaled update was made from. An update has no key: this is how it is known at a replay whether it
+/// was done, and whether something newer is there.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct UpdateBase {
+    /// What the fields that it changes were when it was taken. `None`: it is for whatever is there.
+    pub seen: Option<ConversationUpdate>,
+    /// When the conversation had last been changed in the database before this was tried there. `None`: it was
+    /// not tried.
+    pub tried_on: Option<DateTime<Utc>>,
 }
 
 /// The kind of a journaled operation.
@@ -113,7 +137,8 @@ pub struct JournalConflict {
 /// What an operator decides about a conflict.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ConflictResolution {
-    /// It becomes an entry again, behind all others, and is replayed once more.
+    /// It becomes an entry again, behind all others, and is replayed once more: an update then follows
+    /// whatever is there.
     Retry,
     /// It is forgotten for good.
     Discard,

@@ -25,6 +25,8 @@ pub struct PoolStatus {
     pub get_wait_time: Duration,
     /// Connections that were opened.
     pub connections_created: u64,
+    /// Connections that could not be opened.
+    pub connects_failed: u64,
     /// Connections that were closed because they were broken, or their answers were given up.
     pub closed_broken: u64,
     /// Connections that were closed because a check failed.

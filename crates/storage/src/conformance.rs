@@ -212,6 +212,8 @@ macro_rules! conformance_suite {
                 a_stale_revision_refuses_turn_and_state
                 a_revision_is_never_given_twice
                 a_save_racing_a_delete_is_made_from_what_is_there
+                an_update_made_from_an_older_time_is_refused
+                of_updates_from_one_time_at_once_one_wins
             }
             p6_deleted {
                 deleted_stays_deleted

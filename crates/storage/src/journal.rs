@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use lcs_domain::RepositoryError;
 use lcs_domain::journal::JournalStatus;
 
-/// How much a journal takes before it says `Overloaded`.
+/// How much a journal takes before it says `Overloaded`, and how long its disk is waited for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct JournalLimits {
     /// Entries at most.
@@ -17,12 +17,25 @@ pub struct JournalLimits {
     pub max_bytes: u64,
     /// How old the oldest entry may be when another is taken.
     pub max_age: Duration,
+    /// Operations that may wait in memory for the disk.
+    pub max_waiting_entries: usize,
+    /// How many bytes those may take, unless one alone takes more.
+    pub max_waiting_bytes: usize,
+    /// How long a caller waits for the disk.
+    pub patience: Duration,
 }
 
 impl Default for JournalLimits {
-    /// 100,000 entries, 256 MiB, a day.
+    /// 100,000 entries, 256 MiB, a day; 1,024 entries and 64 MiB that wait, for ten seconds.
     fn default() -> Self {
-        Self { max_entries: 100_000, max_bytes: 256 * 1024 * 1024, max_age: Duration::from_hours(24) }
+        Self {
+            max_entries: 100_000,
+            max_bytes: 256 * 1024 * 1024,
+            max_age: Duration::from_hours(24),
+            max_waiting_entries: 1_024,
+            max_waiting_bytes: 64 * 1024 * 1024,
+            patience: Duration::from_secs(10),
+        }
     }
 }
 

@@ -17,6 +17,7 @@ pub(crate) fn status<M: ManageConnection>(pool: &Pool<M>) -> PoolStatus {
         get_timed_out: statistics.get_timed_out,
         get_wait_time: statistics.get_wait_time,
         connections_created: statistics.connections_created,
+        connects_failed: 0,
         closed_broken: statistics.connections_closed_broken,
         closed_invalid: statistics.connections_closed_invalid,
         closed_max_lifetime: statistics.connections_closed_max_lifetime,

@@ -31,7 +31,9 @@ use lcs_domain::{
     PoolStatus, Repositories, RequestRepository, RetentionRepository, TurnRepository,
 };
 
-pub use self::journal::{ConflictLine, JournalContent, JournalLine, JournalLook, JournalSlot, SqliteJournal};
+pub use self::journal::{
+    ConflictLine, JournalContent, JournalLine, JournalLook, JournalSlot, SqliteJournal, WeakJournal,
+};
 
 use self::database::Database;
 use self::turn::Appends;

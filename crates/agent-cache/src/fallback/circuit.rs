@@ -2,6 +2,7 @@
 //! where there is a journal, when that has been replayed.
 
 use std::hash::{BuildHasher as _, RandomState};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use lcs_domain::{Repositories, RepositoryError};
 use tokio::time::Instant;
 
 use super::journal::Journal;
-use super::outage::{Outage, Watch};
+use super::outage::{Answering, Outage, Watch};
 use super::probe::Prober;
 use super::replay::Replayer;
 use super::{Backlog, CircuitState, FallbackConfig, FallbackStatus, MakeMemory, VolatileCount};
@@ -27,6 +28,8 @@ pub(super) struct Circuit {
     journal: Option<Arc<Journal>>,
     state: Mutex<State>,
     discarded: Arc<Mutex<VolatileCount>>,
+    /// Writes that the primary has taken: whether it takes any.
+    taken: AtomicU64,
 }
 
 struct State {
@@ -74,8 +77,18 @@ impl Sign {
     }
 }
 
+/// Whether it was not about the operation: another one would be refused too, and a ping would not show it.
+fn is_refusing(error: &RepositoryError) -> bool {
+    !matches!(
+        error,
+        RepositoryError::Unavailable { .. }
+            | RepositoryError::OutcomeUnknown { .. }
+            | RepositoryError::Overloaded { .. }
+    )
+}
+
 /// Why the primary counts as gone, as it may be told to anybody: an error may name its caller's key.
-fn reason(error: &RepositoryError) -> String {
+pub(super) fn reason(error: &RepositoryError) -> String {
     match Sign::of(Some(error)) {
         Sign::Gone(reason) => reason,
         Sign::Alive | Sign::None => error.to_string(),
@@ -93,7 +106,8 @@ impl Circuit {
         config.probe_interval = config.probe_interval.max(Duration::from_millis(10));
         let position = Position::Closed { failures: 0 };
         let state = Mutex::new(State { epoch: Epoch(0), openings: 0, position });
-        Self { primary, make_memory, config, journal, state, discarded: Arc::default() }
+        let (discarded, taken) = (Arc::default(), AtomicU64::new(0));
+        Self { primary, make_memory, config, journal, state, discarded, taken }
     }
 
     pub(super) fn primary(&self) -> &dyn Repositories {
@@ -106,6 +120,15 @@ impl Circuit {
 
     pub(super) const fn replay_patience(&self) -> Duration {
         self.config.replay_patience
+    }
+
+    /// How many writes the primary has taken.
+    pub(super) fn taken(&self) -> u64 {
+        self.taken.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn note_taken(&self) {
+        self.taken.fetch_add(1, Ordering::Relaxed);
     }
 
     /// When to probe after a failure now: several processes do not ask all at once.
@@ -161,13 +184,18 @@ impl Circuit {
                 }
             }
             // Calls that are not probes have been given no such epoch.
-            (Position::Open(outage), Sign::Alive) if error.is_none() => match &self.journal {
-                Some(journal) if !journal.is_drained() => {
-                    let outage = Arc::clone(outage);
-                    self.replay(state, &outage, journal);
+            (Position::Open(outage), Sign::Alive) if error.is_none() => {
+                let is_refusing = outage.watch().standing == Answering::Refusing;
+                match &self.journal {
+                    Some(journal) if !journal.is_drained() => {
+                        let outage = Arc::clone(outage);
+                        if !is_refusing {
+                            self.replay(state, &outage, journal);
+                        }
+                    }
+                    _ => self.close(state),
                 }
-                _ => self.close(state),
-            },
+            }
             (Position::Open(outage), Sign::Gone(reason)) => outage.watch().last_failure = reason,
             (Position::Replaying(outage), Sign::Gone(reason)) => {
                 let outage = self.reopened(outage, reason);
@@ -192,6 +220,8 @@ impl Circuit {
             && state.epoch == epoch
         {
             let outage = self.reopened(outage, reason(error));
+            outage.watch().standing =
+                if is_refusing(error) { Answering::Refusing } else { Answering::Untried };
             self.open(state, &outage);
         }
     }
@@ -247,7 +277,13 @@ impl Circuit {
     }
 
     fn begin_outage(&self, last_failure: String) -> Arc<Outage> {
-        let watch = Watch { next_probe: self.next_probe(), is_probing: false, prober: None, last_failure };
+        let watch = Watch {
+            next_probe: self.next_probe(),
+            is_probing: false,
+            prober: None,
+            last_failure,
+            standing: Answering::Untried,
+        };
         let (mode, discarded) = (self.config.mode, Arc::clone(&self.discarded));
         Arc::new(Outage::new(mode, &self.make_memory, self.journal.clone(), watch, discarded))
     }
@@ -257,6 +293,7 @@ impl Circuit {
         let mut watch = outage.watch();
         watch.next_probe = self.next_probe();
         watch.last_failure = last_failure;
+        watch.standing = Answering::Untried;
         drop(watch);
         Arc::clone(outage)
     }
@@ -267,12 +304,21 @@ impl Circuit {
         state.position = Position::Open(Arc::clone(outage));
         let epoch = state.epoch;
         drop(state);
-        tracing::warn!(
-            mode = ?self.config.mode,
-            entries = self.backlog().entries,
-            last_failure = outage.watch().last_failure,
-            "the database does not answer: the circuit is open"
-        );
+        let (entries, mode) = (self.backlog().entries, self.config.mode);
+        let (last_failure, standing) = {
+            let watch = outage.watch();
+            (watch.last_failure.clone(), watch.standing)
+        };
+        if standing == Answering::Refusing {
+            tracing::warn!(
+                ?mode,
+                entries,
+                last_failure,
+                "the replay has stopped: the circuit is open, and the journal waits until the reason is gone"
+            );
+        } else {
+            tracing::warn!(?mode, entries, last_failure, "the database does not answer: the circuit is open");
+        }
         self.wake();
         Prober::ensure(self, outage, epoch);
     }
@@ -327,6 +373,7 @@ impl Circuit {
             state: CircuitState::Closed,
             open_for: None,
             next_probe_in: None,
+            last_failure: None,
             volatile: VolatileCount::default(),
             discarded: *self.discarded.lock().unwrap_or_else(PoisonError::into_inner),
             openings: state.openings,
@@ -341,6 +388,7 @@ impl Circuit {
                 status.state = if watch.is_probing { CircuitState::HalfOpen } else { CircuitState::Open };
                 status.open_for = Some(now.duration_since(outage.since()));
                 status.next_probe_in = Some(watch.next_probe.saturating_duration_since(now));
+                status.last_failure = Some(watch.last_failure.clone());
                 status.volatile = outage.count();
             }
             Position::Replaying(outage) => {

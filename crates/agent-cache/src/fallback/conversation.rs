@@ -28,10 +28,11 @@ impl ConversationRepository for Fallback {
             None => Subject::Conversation(line),
         };
         let write = || self.primary.conversations().create(user_id, new.clone());
-        let (stand_in, failed) = match self.written(subject, line, write).await? {
-            Written::Answered(made) => return Ok(made),
-            Written::ToTake { stand_in, failed } => (stand_in, failed),
-        };
+        let (stand_in, failed) =
+            match self.written(subject, line, new.conversation_id.to_string(), write).await? {
+                Written::Answered(made) => return Ok(made),
+                Written::ToTake { stand_in, failed } => (stand_in, failed),
+            };
         match stand_in {
             StandIn::Journal(intake) => {
                 intake.create(new).await.map_err(|error| still_unknown(failed, error))

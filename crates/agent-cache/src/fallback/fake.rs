@@ -4,7 +4,7 @@ mod fuse;
 mod held;
 mod journal;
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -28,12 +28,20 @@ use self::held::{Tables, own};
 pub(super) use self::fuse::{Blow, Fuse};
 pub(super) use self::journal::FakeJournal;
 
+/// How a call fails.
+type Failure = fn() -> RepositoryError;
+
 /// Says `durable` of everything, so that a test sees who says otherwise.
 #[derive(Default)]
 pub(super) struct Fake {
     pub(super) calls: AtomicU64,
     pub(super) pings: AtomicU64,
-    fault: Mutex<Option<fn() -> RepositoryError>>,
+    fault: Mutex<Option<Failure>>,
+    /// Whether no connection can be made; each look at the pool is one more failure.
+    pub(super) unreachable: AtomicBool,
+    looks: AtomicU64,
+    refusal: Mutex<Option<Failure>>,
+    poison: Mutex<Option<(ConversationId, Failure)>>,
     gate: Mutex<Option<Arc<Semaphore>>>,
     fuse: Arc<Fuse>,
     held: Mutex<Tables>,
@@ -56,6 +64,16 @@ impl Fake {
     /// From now on every call fails so; `None`: none does.
     pub(super) fn fail_with(&self, fault: Option<fn() -> RepositoryError>) {
         *self.fault.lock().unwrap() = fault;
+    }
+
+    /// From now on every call but a ping is refused so; `None`: none is.
+    pub(super) fn refuse_with(&self, refusal: Option<fn() -> RepositoryError>) {
+        *self.refusal.lock().unwrap() = refusal;
+    }
+
+    /// From now on what is appended to this conversation is refused so.
+    pub(super) fn poison(&self, id: ConversationId, refusal: fn() -> RepositoryError) {
+        *self.poison.lock().unwrap() = Some((id, refusal));
     }
 
     /// From now on calls wait until the gate is given permits.
@@ -96,6 +114,8 @@ impl Fake {
     async fn enter(&self) -> RepositoryResult<MutexGuard<'_, Tables>> {
         self.calls.fetch_add(1, Ordering::SeqCst);
         self.answer().await?;
+        let refusal = *self.refusal.lock().unwrap();
+        refusal.map_or(Ok(()), |refusal| Err(refusal()))?;
         self.fuse.before().await?;
         Ok(self.held.lock().unwrap())
     }
@@ -110,6 +130,11 @@ impl Fake {
     /// Makes a conversation whatever becomes of calls.
     pub(super) fn create_now(&self, user_id: UserId, new: NewConversation) -> Conversation {
         held::create(&mut self.held.lock().unwrap(), user_id, new).unwrap()
+    }
+
+    /// Changes a conversation whatever becomes of calls.
+    pub(super) fn update_now(&self, user_id: UserId, id: ConversationId, update: ConversationUpdate) {
+        held::update(&mut self.held.lock().unwrap(), user_id, id, update).unwrap();
     }
 
     /// What it holds of turns and states, in words to compare.
@@ -212,6 +237,13 @@ impl ConversationRepository for Fake {
 #[async_trait]
 impl TurnRepository for Fake {
     async fn append(&self, user_id: UserId, append: AppendTurn) -> RepositoryResult<Appended> {
+        let poison = *self.poison.lock().unwrap();
+        if let Some((id, refusal)) = poison
+            && id == append.conversation_id
+        {
+            drop(self.enter().await?);
+            return Err(refusal());
+        }
         self.write(|held| held::append(held, user_id, append)).await
     }
 
@@ -354,6 +386,8 @@ impl Repositories for Fake {
     }
 
     fn pool_status(&self) -> Option<PoolStatus> {
-        None
+        let connects_failed = self.looks.fetch_add(1, Ordering::SeqCst);
+        let status = PoolStatus { connects_failed, ..PoolStatus::default() };
+        self.unreachable.load(Ordering::SeqCst).then_some(status)
     }
 }

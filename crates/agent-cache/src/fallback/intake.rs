@@ -9,7 +9,7 @@
 use std::future::Future;
 use std::sync::Arc;
 
-use lcs_domain::journal::{JournalEntry, JournalOperation};
+use lcs_domain::journal::{JournalEntry, JournalOperation, UpdateBase};
 use lcs_domain::repository::RepositoryResult;
 use lcs_domain::{
     AppendTurn, Appended, Conversation, ConversationId, ConversationStatus, ConversationUpdate, Durability,
@@ -80,10 +80,15 @@ impl Intake {
         let _place = self.enter().await?;
         let (store, _) = self.outage.conversation(user_id, id)?;
         let conversations = store.conversations();
-        let updated = if update == ConversationUpdate::default() {
+        let updated = if update.is_empty() {
             conversations.update(user_id, id, update).await?
         } else {
-            let operation = JournalOperation::Update { conversation_id: id, update: update.clone() };
+            let head = conversation(store, user_id, id).await?;
+            update.refuse_changed(head.updated_at)?;
+            // The time is memory's, and means nothing to the primary.
+            let update = ConversationUpdate { expected_updated_at: None, ..update };
+            let base = UpdateBase { seen: Some(update.same_fields_of(&head)), tried_on: None };
+            let operation = JournalOperation::Update { conversation_id: id, update: update.clone(), base };
             self.take(operation, &id.to_string(), || conversations.update(user_id, id, update)).await?
         };
         Ok(Conversation { durability: Durability::Journaled, ..updated })
@@ -155,7 +160,7 @@ impl Intake {
     /// Waits until nobody else writes in the line, and until it is known what the journal has.
     async fn enter(&self) -> RepositoryResult<Place<'_>> {
         let journal = self.ticket.journal();
-        let place = journal.enter(self.ticket.line()).await;
+        let place = journal.enter(self.ticket.line()).await?;
         // Memory has not been given what is found only now.
         let found = |line: Line| self.outage.forget(line);
         journal.make_sure(found).await?;

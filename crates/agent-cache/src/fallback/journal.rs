@@ -7,12 +7,15 @@ mod index;
 mod queue;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use lcs_domain::journal::{ConflictResolution, JournalEntry, JournalOperation};
 use lcs_domain::repository::RepositoryResult;
 use lcs_domain::{JournalRepository, PageLimit, RepositoryError, TurnId, UserId};
 use tokio::sync::futures::Notified;
 use tokio::sync::{Mutex as Turn, MutexGuard as TurnGuard, Notify};
+use tokio::time::timeout;
 
 use self::index::Index;
 use self::queue::Queue;
@@ -20,6 +23,9 @@ use super::Backlog;
 
 pub(super) use self::index::{Line, PendingTurn};
 pub(super) use self::queue::Place;
+
+/// How long a write waits for those before it in its line: each of them has a patience of its own.
+const LINE_PATIENCE: Duration = Duration::from_secs(10);
 
 pub(super) struct Journal {
     repository: Arc<dyn JournalRepository>,
@@ -95,6 +101,8 @@ impl Journal {
         if doubts == self.index().settled_doubts {
             return Ok(());
         }
+        // What is on its way onto the disk still could arrive behind the look.
+        self.repository.status().await?;
         let mut page = self.page(None).await?;
         while !page.is_empty() {
             for entry in &page {
@@ -114,8 +122,15 @@ impl Journal {
     }
 
     /// Waits until nobody else writes in the line.
-    pub(super) async fn enter(&self, line: Line) -> Place<'_> {
-        self.queue.enter(line).await
+    ///
+    /// # Errors
+    /// `Overloaded` where that takes too long: the journal's disk is slow, or hangs.
+    pub(super) async fn enter(&self, line: Line) -> RepositoryResult<Place<'_>> {
+        timeout(LINE_PATIENCE, self.queue.enter(line)).await.map_err(|_| RepositoryError::Overloaded {
+            reason: format!(
+                "other writes to this conversation have waited {LINE_PATIENCE:?} for the journal: try again later"
+            ),
+        })
     }
 
     /// Waits until no other replay is under way.
@@ -174,6 +189,11 @@ impl Journal {
         Ok(())
     }
 
+    /// An updating entry is about to be done to what was last changed at this time.
+    pub(super) async fn note_tried(&self, sequence: u64, tried_on: DateTime<Utc>) -> RepositoryResult<()> {
+        self.repository.note_tried(sequence, tried_on).await
+    }
+
     fn note_conflict(&self) {
         let mut index = self.index();
         index.conflicts += 1;
@@ -217,6 +237,11 @@ impl Journal {
 
     pub(super) fn first(&self, line: Line) -> Option<u64> {
         self.index().first(line)
+    }
+
+    /// The entries of the line behind this one, as far as they are noted.
+    pub(super) fn behind(&self, line: Line, sequence: u64) -> Vec<u64> {
+        self.index().behind(line, sequence)
     }
 
     /// Whether this is the only entry of the line.

@@ -34,6 +34,18 @@ pub(super) struct Watch {
     /// another.
     pub(super) prober: Option<Epoch>,
     pub(super) last_failure: String,
+    pub(super) standing: Answering,
+}
+
+/// What is known of a primary beside whether it answers a ping.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Answering {
+    /// Nothing.
+    Untried,
+    /// It refused what is in the journal for a reason that is about no entry: a ping says nothing of that.
+    Refusing,
+    /// Of several entries it has taken one since, and not all.
+    TakingSome,
 }
 
 impl Outage {

@@ -4,10 +4,12 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use lcs_domain::RepositoryError;
+use lcs_domain::repository::RepositoryResult;
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::circuit::{Circuit, Epoch};
-use super::outage::Outage;
+use super::circuit::{Circuit, Epoch, reason};
+use super::outage::{Answering, Outage};
+use super::replay;
 
 /// How long a probe may take: a ping that hangs must not keep the circuit open for ever.
 const PROBE_LIMIT: Duration = Duration::from_secs(10);
@@ -55,8 +57,36 @@ impl Prober {
             let limit = PROBE_LIMIT.as_secs();
             Err(RepositoryError::unavailable(format!("it did not answer a ping within {limit} s")))
         });
+        let answer = match ping {
+            Ok(()) => self.attempt(&circuit).await,
+            gone => gone,
+        };
         self.set_probing(false, Some(circuit.next_probe()));
-        circuit.observe(self.epoch, ping.as_ref().err());
+        circuit.observe(self.epoch, answer.as_ref().err());
+    }
+
+    /// Whether a primary that answers takes something again, where it had stopped to.
+    async fn attempt(&self, circuit: &Circuit) -> RepositoryResult<()> {
+        let Some(outage) = self.outage.upgrade() else { return Ok(()) };
+        let Some(journal) = circuit.journal() else { return Ok(()) };
+        if outage.watch().standing != Answering::Refusing {
+            return Ok(());
+        }
+        match replay::attempt(circuit.primary(), journal).await {
+            Ok(standing) => {
+                outage.watch().standing = standing;
+                Ok(())
+            }
+            Err(error) => {
+                let reason = reason(&error);
+                let mut watch = outage.watch();
+                if watch.last_failure != reason {
+                    tracing::warn!(last_failure = reason, "the replay cannot go on yet");
+                    watch.last_failure = reason;
+                }
+                Err(error)
+            }
+        }
     }
 
     fn set_probing(&self, is_probing: bool, next_probe: Option<Instant>) {

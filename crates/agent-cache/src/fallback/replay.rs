@@ -13,15 +13,15 @@ use std::time::Duration;
 use futures_util::FutureExt as _;
 use futures_util::future::OptionFuture;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
-use lcs_domain::RepositoryError;
 use lcs_domain::journal::JournalKind;
 use lcs_domain::repository::RepositoryResult;
+use lcs_domain::{Repositories, RepositoryError};
 use tokio::time::{Instant, sleep_until};
 
 use self::entry::Fate;
 use super::circuit::{Circuit, Epoch};
 use super::journal::{Journal, Line};
-use super::outage::Outage;
+use super::outage::{Answering, Outage};
 
 /// How many conversations are replayed at once: many are quick, and few leave room for callers.
 const LINES_AT_ONCE: usize = 8;
@@ -38,6 +38,8 @@ pub(super) struct Replayer {
     outage: Weak<Outage>,
     journal: Arc<Journal>,
     epoch: Epoch,
+    /// Whether the primary is known to take some entries and not others.
+    takes_some: bool,
 }
 
 /// How the replay of one line ended.
@@ -45,21 +47,64 @@ enum Ending {
     /// Nothing of it is left, or the replay is over.
     Drained,
     /// The primary did not know what its first entry is about, for the so-manieth time.
-    PutOff { attempts: u32 },
+    PutOff(Tried),
     /// The primary, or the journal, is gone.
     Stopped(RepositoryError),
+}
+
+/// What was tried of a line's first entry in vain.
+#[derive(Default)]
+struct Tried {
+    attempts: u32,
+    /// How many writes the primary had taken when it first did not say why it refused.
+    unexplained_since: Option<u64>,
 }
 
 /// A line that is asked for again later.
 struct Again {
     at: Instant,
-    attempts: u32,
+    tried: Tried,
+}
+
+/// Whether the primary takes anything again of what is in the journal: the first entries of some lines are
+/// given to it, as a replay would, which then finds them done.
+///
+/// # Errors
+/// Why it takes nothing still.
+pub(super) async fn attempt(primary: &dyn Repositories, journal: &Journal) -> RepositoryResult<Answering> {
+    let _alone = journal.alone().await;
+    let (mut tried, mut refused, mut is_taken) = (HashSet::new(), None, false);
+    while tried.len() < LINES_AT_ONCE
+        && let Some(line) = journal.oldest_line(|line| !tried.contains(line))
+    {
+        tried.insert(line);
+        let Some(sequence) = journal.first(line) else { continue };
+        let Some(entry) = journal.entry(sequence).await? else { continue };
+        match entry::replay(primary, journal, &entry, journal.is_broken(line)).await {
+            Fate::Stored { .. } => is_taken = true,
+            Fate::Refused(_) | Fate::Unknown(_) => {}
+            Fate::Gone(
+                error @ (RepositoryError::Unavailable { .. } | RepositoryError::OutcomeUnknown { .. }),
+            ) => {
+                return Err(error);
+            }
+            Fate::Gone(error) | Fate::Unexplained(error) => drop(refused.get_or_insert(error)),
+        }
+        if is_taken && refused.is_some() {
+            return Ok(Answering::TakingSome);
+        }
+    }
+    match refused {
+        Some(error) => Err(error),
+        None => Ok(Answering::Untried),
+    }
 }
 
 impl Replayer {
     pub(super) fn start(circuit: &Arc<Circuit>, journal: Arc<Journal>, outage: &Arc<Outage>, epoch: Epoch) {
+        let takes_some = outage.watch().standing == Answering::TakingSome;
         let (circuit, outage) = (Arc::downgrade(circuit), Arc::downgrade(outage));
-        tokio::spawn(Self { circuit, outage, journal, epoch }.run());
+        tokio::spawn(Self { circuit, outage, journal, epoch, takes_some }.run());
     }
 
     async fn run(self) {
@@ -82,9 +127,9 @@ impl Replayer {
             if running.len() < LINES_AT_ONCE
                 && let Some(line) = self.journal.oldest_line(is_free)
             {
-                let attempts = put_off.remove(&line).map_or(0, |again| again.attempts);
+                let tried = put_off.remove(&line).map(|again| again.tried).unwrap_or_default();
                 busy.insert(line);
-                running.push(self.line(line, attempts).map(move |ending| (line, ending)));
+                running.push(self.line(line, tried).map(move |ending| (line, ending)));
                 continue;
             }
             if running.is_empty() && self.close() {
@@ -96,8 +141,8 @@ impl Replayer {
                     busy.remove(&line);
                     match ending {
                         Ending::Drained => {}
-                        Ending::PutOff { attempts } => {
-                            put_off.insert(line, Again { at: Instant::now() + ATTEMPT_PAUSE, attempts });
+                        Ending::PutOff(tried) => {
+                            put_off.insert(line, Again { at: Instant::now() + ATTEMPT_PAUSE, tried });
                         }
                         Ending::Stopped(error) => self.stop(&error),
                     }
@@ -111,7 +156,7 @@ impl Replayer {
     }
 
     /// Replays one line, from its first entry to its last.
-    async fn line(&self, line: Line, mut attempts: u32) -> Ending {
+    async fn line(&self, line: Line, mut tried: Tried) -> Ending {
         // Whether the primary has said for good that there is no such conversation.
         let mut is_absent = false;
         while let Some(sequence) = self.journal.first(line)
@@ -125,9 +170,11 @@ impl Replayer {
                 }
                 Err(error) => return Ending::Stopped(error),
             };
-            let fate = entry::replay(circuit.primary(), &entry, self.journal.is_broken(line)).await;
+            let fate =
+                entry::replay(circuit.primary(), &self.journal, &entry, self.journal.is_broken(line)).await;
             let noted = match fate {
                 Fate::Stored { refused_state, deviates } => {
+                    circuit.note_taken();
                     self.stored(line, sequence, refused_state.as_deref(), deviates).await
                 }
                 Fate::Refused(reason) => {
@@ -135,11 +182,24 @@ impl Replayer {
                     self.refused(line, sequence, &reason).await
                 }
                 Fate::Unknown(error) => {
-                    attempts += 1;
-                    if !is_absent && attempts < ATTEMPTS {
-                        return Ending::PutOff { attempts };
+                    tried.attempts += 1;
+                    if !is_absent && tried.attempts < ATTEMPTS {
+                        return Ending::PutOff(tried);
                     }
                     is_absent |= matches!(error, RepositoryError::NotFound { .. });
+                    self.refused(line, sequence, &error.to_string()).await
+                }
+                Fate::Unexplained(error) => {
+                    tried.attempts += 1;
+                    let taken = circuit.taken();
+                    let since = *tried.unexplained_since.get_or_insert(taken);
+                    if tried.attempts < ATTEMPTS {
+                        return Ending::PutOff(tried);
+                    }
+                    // Whether it is about the entry, only another one shows that is taken meanwhile.
+                    if !self.takes_some && taken == since {
+                        return Ending::Stopped(error);
+                    }
                     self.refused(line, sequence, &error.to_string()).await
                 }
                 Fate::Gone(error) => return Ending::Stopped(error),
@@ -147,7 +207,7 @@ impl Replayer {
             if let Err(error) = noted {
                 return Ending::Stopped(error);
             }
-            attempts = 0;
+            tried.attempts = 0;
         }
         if self.journal.first(line).is_none() {
             self.forget(line);
@@ -165,6 +225,7 @@ impl Replayer {
         // First: where the journal fails now, what follows is broken all the same.
         if deviates {
             self.journal.break_line(line);
+            self.refuse_states_behind(line, sequence).await?;
         }
         if deviates || self.journal.is_last(line) {
             self.forget(line);
@@ -178,7 +239,21 @@ impl Replayer {
     async fn refused(&self, line: Line, sequence: u64, reason: &str) -> RepositoryResult<()> {
         self.journal.break_line(line);
         self.forget(line);
+        self.refuse_states_behind(line, sequence).await?;
         self.journal.refuse(line, sequence, reason).await
+    }
+
+    /// The states that stand behind an entry which is not stored as it was taken: they say to have seen turns
+    /// that stand elsewhere now, and their revision may be right by chance. They are refused before the entry is
+    /// done with: that the line is broken is known to this process alone, and it may end here.
+    async fn refuse_states_behind(&self, line: Line, sequence: u64) -> RepositoryResult<()> {
+        for behind in self.journal.behind(line, sequence) {
+            let entry = self.journal.entry(behind).await?;
+            if entry.is_some_and(|entry| entry.operation.kind() == JournalKind::Save) {
+                self.journal.refuse(line, behind, entry::MADE_FROM_REFUSED).await?;
+            }
+        }
+        Ok(())
     }
 
     /// Memory knows the conversation no more.

@@ -1,11 +1,13 @@
 //! Where a call goes, and the wait for a conversation that is being replayed.
 
+use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::future::OptionFuture;
 use lcs_domain::repository::RepositoryResult;
-use lcs_domain::{ConversationId, RepositoryError, UserId};
-use tokio::time::{Instant, timeout_at};
+use lcs_domain::{ConversationId, PoolStatus, RepositoryError, UserId};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::Fallback;
 use super::circuit::{Circuit, Epoch, Standing};
@@ -79,11 +81,12 @@ pub(super) enum StandIn {
 }
 
 impl Fallback {
-    /// Has the primary do `write`, unless it is gone, or found to be gone by this.
+    /// Has the primary do `write` under `key`, unless it is gone, or found to be gone by this.
     pub(super) async fn written<T, F>(
         &self,
         subject: Subject,
         line: Line,
+        key: String,
         write: impl FnOnce() -> F + Send,
     ) -> RepositoryResult<Written<T>>
     where
@@ -91,13 +94,59 @@ impl Fallback {
     {
         match self.circuit.route_write(subject, line).await? {
             WriteRoute::Primary(epoch) => {
-                let result = self.watched(epoch, write()).await;
+                let result = match self.circuit.journal() {
+                    Some(_) => self.unless_unreachable(epoch, key, write()).await,
+                    None => self.watched(epoch, write()).await,
+                };
+                if result.is_ok() {
+                    self.circuit.note_taken();
+                }
                 match self.circuit.route_failed(line, result.as_ref().err()) {
                     Some(stand_in) => Ok(Written::ToTake { stand_in, failed: result.err() }),
                     None => result.map(Written::Answered),
                 }
             }
             WriteRoute::StandIn(stand_in) => Ok(Written::ToTake { stand_in, failed: None }),
+        }
+    }
+}
+
+/// How long a write that the journal would take waits for a connection where none can be made: as long as a
+/// server takes that is restarted, and not as long as an operation may. A call that only reads has nobody else
+/// to ask, and waits on.
+const UNREACHABLE_AFTER: Duration = Duration::from_secs(2);
+/// How often it is looked then whether that is so still.
+const LOOK: Duration = Duration::from_millis(100);
+
+impl Fallback {
+    /// What the primary answers to `write`, unless nobody is connected to it and nobody can be.
+    ///
+    /// The write is not waited for then, and may be done all the same when the primary is back: its outcome
+    /// is unknown. Under its key it comes to one write with the one that is journaled (P1).
+    async fn unless_unreachable<T>(
+        &self,
+        epoch: Epoch,
+        key: String,
+        write: impl Future<Output = RepositoryResult<T>> + Send,
+    ) -> RepositoryResult<T> {
+        let failed = self.primary.pool_status().map(|pool| pool.connects_failed);
+        let mut write = pin!(self.watched(epoch, write));
+        let mut patience = UNREACHABLE_AFTER;
+        loop {
+            if let Ok(result) = timeout(patience, &mut write).await {
+                return result;
+            }
+            patience = LOOK;
+            let is_unreachable = |pool: PoolStatus| {
+                pool.size == 0 && failed.is_some_and(|failed| pool.connects_failed > failed)
+            };
+            if self.primary.pool_status().is_some_and(is_unreachable) {
+                let reason = format!("no connection to it could be made within {UNREACHABLE_AFTER:?}");
+                let error = RepositoryError::unavailable(reason);
+                self.circuit.observe(epoch, Some(&error));
+                self.circuit.open_for_write(&error);
+                return Err(RepositoryError::OutcomeUnknown { key });
+            }
         }
     }
 }

@@ -65,7 +65,7 @@ pub struct Backlog {
 }
 
 /// A snapshot of a fallback.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FallbackStatus {
     /// What it does while the circuit is open.
     pub mode: FallbackMode,
@@ -76,6 +76,8 @@ pub struct FallbackStatus {
     /// How long until the next probe; `None` where the circuit is closed or the journal is replayed, zero
     /// where a probe is under way.
     pub next_probe_in: Option<Duration>,
+    /// How the primary was last found to be gone, or why it takes nothing; `None` where calls are sent to it.
+    pub last_failure: Option<String>,
     /// What is in memory only now.
     pub volatile: VolatileCount,
     /// What was in memory only and has been discarded, in all outages.

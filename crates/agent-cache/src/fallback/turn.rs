@@ -19,7 +19,10 @@ impl TurnRepository for Fallback {
         let id = append.conversation_id;
         let line = Line { user_id, conversation_id: id };
         let write = || self.primary.turns().append(user_id, append.clone());
-        let (stand_in, failed) = match self.written(Subject::Conversation(line), line, write).await? {
+        let (stand_in, failed) = match self
+            .written(Subject::Conversation(line), line, append.turn.turn_id().to_string(), write)
+            .await?
+        {
             Written::Answered(appended) => return Ok(appended),
             Written::ToTake { stand_in, failed } => (stand_in, failed),
         };

@@ -2,6 +2,7 @@
 //!
 //! It works beside a service that runs: that one finds what was decided here within seconds.
 
+use std::io::{self, IsTerminal as _};
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -13,10 +14,11 @@ use lcs_domain::{Clock, PageLimit, SystemClock};
 use lcs_storage::sqlite::{ConflictLine, JournalLine, JournalLook, JournalSlot};
 use serde_json::{Value, json};
 
-use super::Context;
+use super::{Context, sentence};
 use crate::output::age::ago;
 use crate::output::table::Table;
-use crate::output::{Output, text};
+use crate::output::text::{count, one_line};
+use crate::output::{Output, note};
 
 #[derive(Subcommand)]
 pub(super) enum Journal {
@@ -24,31 +26,34 @@ pub(super) enum Journal {
     List,
     /// What the database refused when it was replayed, with the reasons.
     Conflicts,
-    /// Try a conflict once more.
-    Retry(One),
-    /// Forget a conflict, forever.
+    /// Try conflicts once more.
+    Retry(Chosen),
+    /// Forget conflicts, forever.
     Discard {
         #[command(flatten)]
-        one: One,
-        /// It was acknowledged, and is nowhere else: say that you mean it.
+        chosen: Chosen,
+        /// They were acknowledged, and are nowhere else: say that you mean it.
         #[arg(long)]
         yes: bool,
     },
-    /// Make an entry that cannot be read a conflict, so that those behind it are replayed.
-    SetAside(One),
+    /// Make entries that cannot be read conflicts, so that those behind them are replayed.
+    SetAside(Chosen),
 }
 
 #[derive(Args)]
-pub(super) struct One {
-    /// Its number.
-    #[arg(value_name = "NUMBER")]
-    number: u64,
-    /// The journal that it is in, where the number is in more than one.
+pub(super) struct Chosen {
+    /// Their numbers.
+    #[arg(value_name = "NUMBER", required_unless_present = "all")]
+    numbers: Vec<u64>,
+    /// All that there are now.
+    #[arg(long, conflicts_with = "numbers")]
+    all: bool,
+    /// The journal that they are in, where a number is in more than one.
     #[arg(long, value_name = "NUMBER")]
     slot: Option<u32>,
 }
 
-/// What is done with one.
+/// What is done with each.
 #[derive(Clone, Copy)]
 enum Decision {
     Resolve(ConflictResolution),
@@ -62,19 +67,22 @@ impl Journal {
         match self {
             Self::List => list(&mut output, &journals).await?,
             Self::Conflicts => conflicts(&mut output, &journals).await?,
-            Self::Retry(one) => {
+            Self::Retry(chosen) => {
                 let retry = Decision::Resolve(ConflictResolution::Retry);
-                decide(&mut output, &journals, &one, retry, "put back to be replayed").await?;
+                let found = find(&journals, &chosen, retry).await?;
+                return decide(&mut output, &found, retry, "put back to be replayed").await;
             }
-            Self::Discard { one, yes } => {
-                if !yes {
-                    bail!("a conflict that is discarded is gone forever: write --yes to mean it");
-                }
+            Self::Discard { chosen, yes } => {
                 let discard = Decision::Resolve(ConflictResolution::Discard);
-                decide(&mut output, &journals, &one, discard, "discarded").await?;
+                let found = find(&journals, &chosen, discard).await?;
+                if !yes && !found.is_empty() {
+                    confirm(&mut output, found.len())?;
+                }
+                return decide(&mut output, &found, discard, "discarded").await;
             }
-            Self::SetAside(one) => {
-                decide(&mut output, &journals, &one, Decision::SetAside, "set aside as a conflict").await?;
+            Self::SetAside(chosen) => {
+                let found = find(&journals, &chosen, Decision::SetAside).await?;
+                return decide(&mut output, &found, Decision::SetAside, "set aside").await;
             }
         }
         Ok(ExitCode::SUCCESS)
@@ -130,7 +138,7 @@ async fn conflicts(output: &mut Output, journals: &[Opened]) -> Result<()> {
     for Opened { slot, look } in journals {
         for ConflictLine { line, reason, refused_at } in all_conflicts(look).await? {
             let mut row = [vec![slot.number.to_string()], cells(&line)].concat();
-            row.push(text::one_line(&reason));
+            row.push(one_line(&reason));
             table.row(row);
             let mut conflict = value(slot, &line);
             if let Some(conflict) = conflict.as_object_mut() {
@@ -164,52 +172,127 @@ pub(super) async fn all_conflicts(
     }
 }
 
-async fn decide(
-    output: &mut Output,
-    journals: &[Opened],
-    one: &One,
-    decision: Decision,
-    done: &str,
-) -> Result<()> {
-    let number = one.number;
-    let what = match decision {
-        Decision::Resolve(_) => "conflict",
-        Decision::SetAside => "entry",
-    };
-    let mut having = Vec::new();
-    for journal in journals.iter().filter(|journal| one.slot.is_none_or(|slot| slot == journal.slot.number)) {
-        let (after, first) = (number.saturating_sub(1), PageLimit::new(1)?);
-        let found = match decision {
-            Decision::Resolve(_) => {
-                journal.look.conflicts(after, first).await?.into_iter().next().map(|conflict| conflict.line)
-            }
-            Decision::SetAside => journal.look.entries(after, first).await?.into_iter().next(),
-        };
-        if found.is_some_and(|line| line.sequence == number) {
-            having.push(journal);
-        }
-    }
-    let journal = match having.as_slice() {
-        [journal] => journal,
-        [] => return Err(absent(what, number)),
-        [..] => bail!("{what} {number} is in more than one journal: write its --slot"),
-    };
-    let is_done = match decision {
-        Decision::Resolve(resolution) => journal.look.resolve(number, resolution).await?,
-        Decision::SetAside => journal.look.set_aside(number).await?,
-    };
-    if !is_done {
-        return Err(absent(what, number));
-    }
-    if output.is_json() {
-        let slot = journal.slot.number;
-        return Ok(output.json(&json!({ "slot": slot, "number": number, "done": done }))?);
-    }
-    Ok(output.line(&format!("The {what} {number} is {done}."))?)
+/// One that is to be decided.
+struct Found<'a> {
+    journal: &'a Opened,
+    number: u64,
 }
 
-fn absent(what: &str, number: u64) -> anyhow::Error {
-    let list = if what == "entry" { "list" } else { "conflicts" };
+/// What is chosen, all of it: where a number is nowhere, nothing is done with the others.
+async fn find<'a>(journals: &'a [Opened], chosen: &Chosen, decision: Decision) -> Result<Vec<Found<'a>>> {
+    let (mut found, mut missing) = (Vec::new(), chosen.numbers.clone());
+    for journal in
+        journals.iter().filter(|journal| chosen.slot.is_none_or(|slot| slot == journal.slot.number))
+    {
+        for line in all_lines(&journal.look, decision).await? {
+            let number = line.sequence;
+            // Of entries, all that may be set aside: the others will be replayed.
+            let is_meant = match decision {
+                Decision::Resolve(_) => true,
+                Decision::SetAside => line.content.is_err(),
+            };
+            if chosen.all && is_meant || chosen.numbers.contains(&number) {
+                if found.iter().any(|found: &Found<'_>| found.number == number) && !chosen.all {
+                    bail!("{} {number} is in more than one journal: write its --slot", decision.noun());
+                }
+                missing.retain(|missing| *missing != number);
+                found.push(Found { journal, number });
+            }
+        }
+    }
+    match missing.first() {
+        Some(number) => Err(absent(decision, *number)),
+        None => Ok(found),
+    }
+}
+
+/// Every conflict of a journal, or every entry.
+async fn all_lines(look: &JournalLook, decision: Decision) -> Result<Vec<JournalLine>> {
+    if let Decision::Resolve(_) = decision {
+        return Ok(all_conflicts(look).await?.into_iter().map(|conflict| conflict.line).collect());
+    }
+    let mut entries: Vec<JournalLine> = Vec::new();
+    loop {
+        let page = look.entries(entries.last().map_or(0, |line| line.sequence), PageLimit::MAX).await?;
+        if page.is_empty() {
+            return Ok(entries);
+        }
+        entries.extend(page);
+    }
+}
+
+/// Does it with each, also where one of them fails, and says of how many it is done.
+async fn decide(
+    output: &mut Output,
+    found: &[Found<'_>],
+    decision: Decision,
+    done: &str,
+) -> Result<ExitCode> {
+    let (mut decided, mut failures) = (Vec::new(), Vec::new());
+    for Found { journal, number } in found {
+        let is_done = match decision {
+            Decision::Resolve(resolution) => journal.look.resolve(*number, resolution).await,
+            Decision::SetAside => journal.look.set_aside(*number).await,
+        };
+        match is_done {
+            Ok(true) => decided.push((journal.slot.number, *number)),
+            // Somebody else has decided meanwhile.
+            Ok(false) => failures.push(absent(decision, *number)),
+            Err(error) => failures.push(error.into()),
+        }
+    }
+    if output.is_json() {
+        let named: Vec<_> =
+            decided.iter().map(|(slot, number)| json!({ "slot": slot, "number": number })).collect();
+        output.json(&json!({ "done": done, "decided": named }))?;
+    } else if let [(_, number)] = decided.as_slice() {
+        output.line(&format!("The {} {number} is {done}.", decision.noun()))?;
+    } else if decided.len() > 1 {
+        output.line(&format!("{} {} are {done}.", decided.len(), decision.nouns()))?;
+    } else if failures.is_empty() {
+        output.line(&format!("There are no {} to decide about.", decision.nouns()))?;
+    }
+    let Some(last) = failures.pop() else { return Ok(ExitCode::SUCCESS) };
+    for failure in failures {
+        note(&format!("error: {}", sentence(&failure)));
+    }
+    Err(last)
+}
+
+impl Decision {
+    const fn noun(self) -> &'static str {
+        match self {
+            Self::Resolve(_) => "conflict",
+            Self::SetAside => "entry",
+        }
+    }
+
+    const fn nouns(self) -> &'static str {
+        match self {
+            Self::Resolve(_) => "conflicts",
+            Self::SetAside => "unreadable entries",
+        }
+    }
+}
+
+/// Asks a person. A script says that it means it.
+fn confirm(output: &mut Output, conflicts: usize) -> Result<()> {
+    if !io::stdin().is_terminal() || output.is_json() {
+        bail!("a conflict that is discarded is gone forever: write --yes to mean it");
+    }
+    let what = count(conflicts as u64, "conflict");
+    note(&format!("{what} will be gone forever: they were acknowledged, and are nowhere else."));
+    if !output.is_confirmed()? {
+        bail!("not discarded");
+    }
+    Ok(())
+}
+
+fn absent(decision: Decision, number: u64) -> anyhow::Error {
+    let (what, list) = match decision {
+        Decision::Resolve(_) => ("conflict", "conflicts"),
+        Decision::SetAside => ("entry", "list"),
+    };
     anyhow!("there is no {what} {number}: `lcs-persistence journal {list}` names them")
 }
 

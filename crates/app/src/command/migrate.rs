@@ -80,11 +80,8 @@ fn confirm(output: &mut Output) -> Result<()> {
     if !io::stdin().is_terminal() || output.is_json() {
         return Ok(());
     }
-    note("This may delete all conversations. Write yes to go on.");
-    output.prompt("> ")?;
-    let mut answer = String::new();
-    io::stdin().read_line(&mut answer)?;
-    if answer.trim() != "yes" {
+    note("This may delete all conversations.");
+    if !output.is_confirmed()? {
         bail!("not reverted");
     }
     Ok(())

@@ -62,10 +62,20 @@ pub(super) fn read(
         probe_interval: Duration::from_secs(probe_seconds),
         ..default
     };
-    (fallback, read_journal(reader, section, mode))
+    // What is waited for is the disk instead of the database: for as long.
+    let patience = match store {
+        StoreConfiguration::Postgresql(config) => config.operation_timeout,
+        _ => JournalLimits::default().patience,
+    };
+    (fallback, read_journal(reader, section, mode, patience))
 }
 
-fn read_journal(reader: &mut Reader<'_>, section: &Fallback, mode: FallbackMode) -> JournalConfiguration {
+fn read_journal(
+    reader: &mut Reader<'_>,
+    section: &Fallback,
+    mode: FallbackMode,
+    patience: Duration,
+) -> JournalConfiguration {
     let default = JournalLimits::default();
     let written = reader.path(JOURNAL_PATH, &section.journal_path);
     let folder = written.or_else(|| Some(data_folder()?.join("journal"))).unwrap_or_else(|| {
@@ -100,6 +110,8 @@ fn read_journal(reader: &mut Reader<'_>, section: &Fallback, mode: FallbackMode)
             "seconds",
             default.max_age.as_secs(),
         )),
+        patience,
+        ..default
     };
     JournalConfiguration { folder, limits }
 }

@@ -202,7 +202,8 @@ impl Service {
             format!("in memory only: conversations {}, turns {}", volatile.conversations, volatile.turns)
         };
         let seconds = status.open_for.unwrap_or_default().as_secs_f64();
-        provider("fallback", Status::Degraded, &format!("in use for {seconds:.0} s; {kept}"))
+        let why = status.last_failure.map_or_else(String::new, |why| format!(" ({why})"));
+        provider("fallback", Status::Degraded, &format!("in use for {seconds:.0} s{why}; {kept}"))
     }
 }
 

@@ -4,16 +4,18 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use lcs_agent_cache::Fallback;
-use lcs_agent_cache::fallback::FallbackConfig;
+use lcs_agent_cache::fallback::{CircuitState, FallbackConfig};
 use lcs_domain::repository::RepositoryResult;
 use lcs_domain::{Clock, JournalRepository, Repositories, RepositoryError};
-use lcs_storage::sqlite::SqliteJournal;
+use lcs_storage::sqlite::{SqliteJournal, WeakJournal};
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::configuration::JournalConfiguration;
 
 /// How often it is looked whether an operator has decided about a conflict from the command line.
 const LOOK_INTERVAL: Duration = Duration::from_secs(5);
+/// At each so-manieth look, what processes left that are gone is taken over.
+const LOOKS_TO_ADOPT: u64 = 3;
 
 /// Opens the configured journal.
 ///
@@ -40,32 +42,60 @@ pub(super) async fn fallback(
     journal: &SqliteJournal,
 ) -> RepositoryResult<Arc<Fallback>> {
     let port: Arc<dyn JournalRepository> = Arc::new(journal.clone());
-    let fallback = Fallback::with_journal(store, memory, config, Arc::clone(&port)).await;
+    let fallback = Fallback::with_journal(store, memory, config, port).await;
     let fallback = Arc::new(fallback.map_err(|error| unusable(&error))?);
-    watch(Arc::downgrade(&fallback), Arc::downgrade(&port));
+    watch(Arc::downgrade(&fallback), journal.downgrade());
     Ok(fallback)
 }
 
 /// Looks again and again, for as long as there is a fallback. In between it keeps neither of them, and so not
 /// the journal's lock.
-fn watch(fallback: Weak<Fallback>, journal: Weak<dyn JournalRepository>) {
+fn watch(fallback: Weak<Fallback>, journal: WeakJournal) {
     tokio::spawn(async move {
         let mut looks = interval(LOOK_INTERVAL);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        loop {
+        for number in 0_u64.. {
             looks.tick().await;
             let (Some(fallback), Some(journal)) = (fallback.upgrade(), journal.upgrade()) else { return };
-            // Each decision makes them one more or one less.
-            let looked = match journal.status().await {
-                Ok(status) if status.conflicts == fallback.status().backlog.conflicts => Ok(()),
-                Ok(_) => fallback.look_again().await,
-                Err(error) => Err(error),
-            };
-            if let Err(error) = looked {
+            if let Err(error) = look(&fallback, &journal).await {
                 tracing::warn!(%error, "the journal could not be looked at");
+            }
+            if number % LOOKS_TO_ADOPT == 0
+                && let Err(error) = adopt(&fallback, &journal).await
+            {
+                tracing::warn!(%error, "the journal of a process that is gone could not be taken over");
             }
         }
     });
+}
+
+/// Has the fallback look into the journal where something is there that it does not know of.
+async fn look(fallback: &Fallback, journal: &SqliteJournal) -> RepositoryResult<()> {
+    let before = fallback.status();
+    let status = journal.status().await?;
+    let after = fallback.status();
+    // While the circuit is closed, nothing is written there.
+    let is_closed = [before.state, after.state] == [CircuitState::Closed; 2];
+    let is_forgotten = status.entries > 0 && is_closed && before.openings == after.openings;
+    // Each decision of an operator makes them one more or one less.
+    if is_forgotten || status.conflicts != after.backlog.conflicts {
+        fallback.look_again().await?;
+    }
+    Ok(())
+}
+
+/// Takes over what other processes have left, when the database is there to take it in turn: what is old must
+/// not keep this journal from taking what is new.
+async fn adopt(fallback: &Fallback, journal: &SqliteJournal) -> RepositoryResult<()> {
+    if fallback.status().state != CircuitState::Closed {
+        return Ok(());
+    }
+    let adopted = journal.adopt().await;
+    if !matches!(adopted, Ok(0)) {
+        // Also where not all of them were taken.
+        fallback.look_again().await?;
+    }
+    adopted.map(drop)
 }
 
 fn unusable(error: &RepositoryError) -> RepositoryError {

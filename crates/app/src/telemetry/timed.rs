@@ -87,6 +87,7 @@ const fn kind(error: &RepositoryError) -> &'static str {
         RepositoryError::Overloaded { .. } => "overloaded",
         RepositoryError::ReadOnly { .. } => "read_only",
         RepositoryError::StorageFull { .. } => "storage_full",
+        RepositoryError::Denied { .. } => "denied",
         RepositoryError::SchemaSkew { .. } => "schema_skew",
         RepositoryError::Inconsistent { .. } => "inconsistent",
         RepositoryError::Backend { .. } => "backend",

@@ -33,6 +33,11 @@ fn a_journal_is_kept_for_postgresql_where_nothing_else_is_said() {
     let configuration = read(&yaml).unwrap();
     assert!(configuration.require_database_at_start);
     assert_eq!(configuration.journal.folder, PathBuf::from("/var/lib/lcs"));
-    let limits = JournalLimits { max_entries: 7, max_bytes: 1_048_576, max_age: Duration::from_mins(1) };
+    let limits = JournalLimits {
+        max_entries: 7,
+        max_bytes: 1_048_576,
+        max_age: Duration::from_mins(1),
+        ..JournalLimits::default()
+    };
     assert_eq!(configuration.journal.limits, limits);
 }

@@ -8,19 +8,19 @@ use crate::client::Client;
 use crate::outage::{Database, OPENS_AT_ONCE};
 use crate::process::{CANARY, Place, Process, until};
 
-const DURABILITY: &str = "Persistence-Durability";
+pub(crate) const DURABILITY: &str = "Persistence-Durability";
 /// Conversations that are begun in the outage.
 const CONVERSATIONS: usize = 4;
 
 /// A conversation as its client was told of it.
-struct Told {
-    id: String,
-    turns: Vec<[String; 2]>,
+pub(crate) struct Told {
+    pub(crate) id: String,
+    pub(crate) turns: Vec<[String; 2]>,
 }
 
 impl Told {
     /// Asks once more; the answer is to be journaled.
-    async fn go_on(&mut self, client: &Client) {
+    pub(crate) async fn go_on(&mut self, client: &Client) {
         let question = format!("{CANARY} {}", self.turns.len() + 1);
         let answer = client.ask(Some(&self.id), &question).await;
         let response = answer.expect(200)["response"].as_str().unwrap().to_owned();
@@ -30,7 +30,7 @@ impl Told {
 }
 
 /// Begins a conversation, as soon as one is taken into the journal.
-async fn begin(client: &Client) -> Told {
+pub(crate) async fn begin(client: &Client) -> Told {
     let question = format!("{CANARY} 1");
     let mut begun = None;
     until("a new conversation is taken", async || {
@@ -56,7 +56,7 @@ async fn degraded_and_ready(process: &Process) {
     assert!(readiness["reason"].as_str().unwrap().contains("in the journal: "), "{readiness}");
 }
 
-async fn stored_turns(database: &TestPostgres) -> usize {
+pub(crate) async fn stored_turns(database: &TestPostgres) -> usize {
     let rows = database.query("SELECT count(*)::text FROM conversation_turns").await;
     rows[0][0].as_ref().unwrap().parse().unwrap()
 }
@@ -142,7 +142,7 @@ async fn run(place: &Place, arguments: &[&str]) -> String {
 }
 
 /// The numbers of the conflicts that there are.
-async fn conflicts(place: &Place) -> Vec<u64> {
+pub(crate) async fn conflicts(place: &Place) -> Vec<u64> {
     let conflicts: Value =
         serde_json::from_str(&run(place, &["journal", "conflicts", "--json"]).await).unwrap();
     let conflicts = conflicts["conflicts"].as_array().unwrap().iter();

@@ -70,7 +70,8 @@ pub trait ConversationRepository: Send + Sync {
     /// # Errors
     /// `TooLarge` and `Invalid` as [`ConversationUpdate::validate`] gives them, before anything else.
     ///
-    /// `NotFound` where [`get`](Self::get) gives `None`: an update never brings back (P6).
+    /// `NotFound` where [`get`](Self::get) gives `None`: an update never brings back (P6). `Conflict` where it
+    /// expects another time of the last change, and changes something.
     async fn update(
         &self,
         user_id: UserId,

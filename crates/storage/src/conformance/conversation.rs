@@ -173,6 +173,7 @@ pub async fn an_update_changes_what_it_says(harness: &dyn Harness) {
                 topic_summary: Some(None),
                 status: Some(OpenStatus::Archived),
                 metadata: Some(Metadata::default()),
+                expected_updated_at: None,
             },
             &|now| {
                 now.topic_summary = None;

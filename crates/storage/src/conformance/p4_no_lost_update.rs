@@ -1,9 +1,13 @@
 //! P4: an agent's state at revision r was made from r - 1.
 
-use lcs_domain::{RepositoryError, Saved};
+use lcs_domain::conversation::OpenStatus;
+use lcs_domain::{Conversation, ConversationStatus, ConversationUpdate, RepositoryError, Saved};
 
 use super::Harness;
-use super::fixture::{Client, assert_refused, at_once, is, race, saving, saying, stale_revision, with_state};
+use super::fixture::{
+    Client, NO_CONVERSATION, assert_refused, at_once, is, race, saving, saying, stale_count, stale_revision,
+    to_status, to_topic, with_state,
+};
 
 const WRITERS: usize = 50;
 
@@ -145,4 +149,55 @@ pub async fn a_save_racing_a_delete_is_made_from_what_is_there(harness: &dyn Har
         }
         assert_eq!(client.state(&conversation).await, None, "what is deleted last is gone");
     }
+}
+
+/// An update that says which time of the last change it was made from is done to that, or not at all; sent a
+/// second time it is refused, also where the clock has not moved on in between.
+pub async fn an_update_made_from_an_older_time_is_refused(harness: &dyn Harness) {
+    let client = Client::of(harness).await;
+    let made = client.begin().await;
+    let from =
+        |update: ConversationUpdate, time| ConversationUpdate { expected_updated_at: Some(time), ..update };
+    let refused = |expected: &Conversation, observed: &Conversation| {
+        let micros = |conversation: &Conversation| conversation.updated_at.timestamp_micros().unsigned_abs();
+        stale_count(micros(expected), micros(observed))
+    };
+    let archive = || from(to_status(OpenStatus::Archived), made.updated_at);
+    let archived = client.update(&made, archive()).await.expect("an update from what is there");
+    assert_eq!(archived.status, ConversationStatus::Archived);
+    assert!(archived.updated_at > made.updated_at, "an update moves the time on");
+    let again = client.update(&made, archive()).await;
+    assert_refused(again, &refused(&made, &archived), "the same update again");
+    let newer = client.update(&made, to_status(OpenStatus::Active)).await.expect("an update from anything");
+    assert!(newer.updated_at > archived.updated_at, "also the second time");
+    for stale in [&made, &archived] {
+        let update = from(to_topic("older"), stale.updated_at);
+        assert_refused(client.update(&made, update).await, &refused(stale, &newer), "an update from before");
+    }
+    assert_eq!(client.get(&made).await, Some(newer.clone()), "nothing of them is there");
+    client.update(&made, from(to_topic("newer"), newer.updated_at)).await.expect("from what is there now");
+    client.delete(&made).await;
+    let update = from(to_topic("late"), newer.updated_at);
+    assert_refused(client.update(&made, update).await, &NO_CONVERSATION, "of what is deleted");
+}
+
+/// Twenty updates that were all made from the same time, at once: one is done.
+pub async fn of_updates_from_one_time_at_once_one_wins(harness: &dyn Harness) {
+    let client = Client::of(harness).await;
+    let other = client.at_another_handle(harness).await;
+    let made = client.begin().await;
+    let answers = at_once((0..20).map(|writer| {
+        let client = if writer % 2 == 0 { client.clone() } else { other.clone() };
+        let topic = to_topic(&writer.to_string());
+        let update = ConversationUpdate { expected_updated_at: Some(made.updated_at), ..topic };
+        let made = made.clone();
+        async move { client.update(&made, update).await }
+    }))
+    .await;
+    let won: Vec<_> = answers.iter().enumerate().filter(|(_, answer)| answer.is_ok()).collect();
+    assert_eq!(won.len(), 1, "one of 20 wins: {answers:?}");
+    let refused = |answer: &RepositoryError| matches!(answer, RepositoryError::Conflict { .. });
+    assert!(answers.iter().filter_map(|answer| answer.as_ref().err()).all(refused), "{answers:?}");
+    let topic = client.get(&made).await.expect("the conversation").topic_summary;
+    assert_eq!(topic.as_deref(), Some(won[0].0.to_string().as_str()), "the winner's is there");
 }

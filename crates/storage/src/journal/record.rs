@@ -10,7 +10,7 @@
 
 use chrono::{DateTime, Utc};
 use lcs_domain::conversation::OpenStatus;
-use lcs_domain::journal::JournalOperation;
+use lcs_domain::journal::{JournalOperation, UpdateBase};
 use lcs_domain::repository::RepositoryResult;
 use lcs_domain::{
     AgentId, AgentStateUpdate, AppendTurn, ConversationId, ConversationUpdate, Metadata, NewConversation,
@@ -109,6 +109,22 @@ struct Update {
     topic_summary: Option<Option<String>>,
     status: Option<Status>,
     metadata: Option<Box<RawValue>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    seen: Option<Fields>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    tried_on: Option<i64>,
+}
+
+/// What fields of a conversation were, or are to be.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Fields {
+    /// As in [`Update`].
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+    #[expect(clippy::option_option, reason = "as in the command: not there, removed, or a text")]
+    topic_summary: Option<Option<String>>,
+    status: Option<Status>,
+    metadata: Option<Box<RawValue>>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -189,15 +205,17 @@ impl Operation {
                 topic_summary: new.topic_summary.as_ref().map(Text::to_string),
                 external_id: new.external_id.as_ref().map(Text::to_string),
             }),
-            JournalOperation::Update { conversation_id, update } => Self::Update(Update {
-                conversation_id: *conversation_id,
-                topic_summary: update.topic_summary.as_ref().map(|text| text.as_ref().map(Text::to_string)),
-                status: update.status.map(|status| match status {
-                    OpenStatus::Active => Status::Active,
-                    OpenStatus::Archived => Status::Archived,
-                }),
-                metadata: update.metadata.as_ref().map(|metadata| raw(metadata.as_json())).transpose()?,
-            }),
+            JournalOperation::Update { conversation_id, update, base } => {
+                let Fields { topic_summary, status, metadata } = Fields::of(update)?;
+                Self::Update(Update {
+                    conversation_id: *conversation_id,
+                    topic_summary,
+                    status,
+                    metadata,
+                    seen: base.seen.as_ref().map(Fields::of).transpose()?,
+                    tried_on: base.tried_on.map(|time| time.timestamp_micros()),
+                })
+            }
             JournalOperation::Append(append) => Self::Append(Append {
                 conversation_id: append.conversation_id,
                 turn_id: append.turn.turn_id(),
@@ -242,16 +260,11 @@ impl Operation {
                 JournalOperation::Create(new)
             }
             Self::Update(changed) => {
-                let update = ConversationUpdate {
-                    topic_summary: changed.topic_summary.map(|text| text.map(Text::from_stored)),
-                    status: changed.status.map(|status| match status {
-                        Status::Active => OpenStatus::Active,
-                        Status::Archived => OpenStatus::Archived,
-                    }),
-                    metadata: optional(changed.metadata, metadata)?,
-                };
-                update.validate()?;
-                JournalOperation::Update { conversation_id: changed.conversation_id, update }
+                let Update { conversation_id, topic_summary, status, metadata, seen, tried_on } = changed;
+                let update = Fields { topic_summary, status, metadata }.into_domain()?;
+                let seen = seen.map(Fields::into_domain).transpose()?;
+                let base = UpdateBase { seen, tried_on: tried_on.map(time).transpose()? };
+                JournalOperation::Update { conversation_id, update, base }
             }
             Self::Append(append) => {
                 let turn = NewTurn::new(
@@ -278,6 +291,33 @@ impl Operation {
                 through_turn: save.through_turn,
             }),
         })
+    }
+}
+
+impl Fields {
+    fn of(update: &ConversationUpdate) -> RepositoryResult<Self> {
+        Ok(Self {
+            topic_summary: update.topic_summary.as_ref().map(|text| text.as_ref().map(Text::to_string)),
+            status: update.status.map(|status| match status {
+                OpenStatus::Active => Status::Active,
+                OpenStatus::Archived => Status::Archived,
+            }),
+            metadata: update.metadata.as_ref().map(|metadata| raw(metadata.as_json())).transpose()?,
+        })
+    }
+
+    fn into_domain(self) -> Result<ConversationUpdate, Unreadable> {
+        let update = ConversationUpdate {
+            topic_summary: self.topic_summary.map(|text| text.map(Text::from_stored)),
+            status: self.status.map(|status| match status {
+                Status::Active => OpenStatus::Active,
+                Status::Archived => OpenStatus::Archived,
+            }),
+            metadata: optional(self.metadata, metadata)?,
+            expected_updated_at: None,
+        };
+        update.validate()?;
+        Ok(update)
     }
 }
 

@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 
 use async_trait::async_trait;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::StreamExt;
 use futures_util::stream::{self, BoxStream};
 use lcs_domain::repository::RepositoryResult;
@@ -190,10 +190,12 @@ impl ConversationRepository for Memory {
         let now = self.clock.now();
         let mut tables = self.tables();
         let row = tables.open_mut(user_id, conversation_id)?;
-        if update == ConversationUpdate::default() {
+        if update.is_empty() {
             return Ok(row.conversation.clone());
         }
-        row.touch(now);
+        update.refuse_changed(row.conversation.updated_at)?;
+        let moved_on = row.conversation.updated_at + TimeDelta::microseconds(1);
+        row.touch(now.max(moved_on));
         let conversation = &mut row.conversation;
         if let Some(topic_summary) = update.topic_summary {
             conversation.topic_summary = topic_summary;

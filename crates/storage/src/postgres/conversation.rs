@@ -22,6 +22,7 @@ use super::Postgres;
 use super::error::Fault;
 use super::json::Json;
 use super::operation::detached;
+use super::retry::outcome_unknown;
 use super::row::{ColumnsOf, ConversationRow};
 use super::schema::conversations;
 use super::statement::statement;
@@ -51,6 +52,7 @@ statement! {
         topic_summary: Option<String> as Nullable<SqlText>,
         status: Option<&'static str> as Nullable<SqlText>,
         metadata: Option<Json> as Nullable<Jsonb>,
+        expected_updated_at: Option<DateTime<Utc>> as Nullable<Timestamptz>,
     }
 }
 
@@ -190,7 +192,7 @@ impl ConversationRepository for Postgres {
         update: ConversationUpdate,
     ) -> RepositoryResult<Conversation> {
         update.validate()?;
-        if update == ConversationUpdate::default() {
+        if update.is_empty() {
             let unchanged = ConversationRepository::get(self, user_id, conversation_id).await?;
             return unchanged.ok_or(RepositoryError::not_found(Entity::Conversation));
         }
@@ -198,15 +200,32 @@ impl ConversationRepository for Postgres {
             user_id: user_id.into(),
             conversation_id: conversation_id.into(),
             changes_summary: update.topic_summary.is_some(),
-            topic_summary: text(update.topic_summary.flatten()),
+            topic_summary: text(update.topic_summary.clone().flatten()),
             status: update.status.map(|status| ConversationStatus::from(status).as_str()),
-            metadata: update.metadata.map(|metadata| Json(metadata.as_json().to_owned())),
+            metadata: update.metadata.as_ref().map(|metadata| Json(metadata.as_json().to_owned())),
+            expected_updated_at: update.expected_updated_at.map(storable),
         };
         let store = self.operation();
         detached(conversation_id.into(), async move {
             let answer =
                 store.write(user_id, query.conversation_id, &query).await.map_err(Fault::into_error)?;
-            conversation(answer.rows)?.ok_or(RepositoryError::not_found(Entity::Conversation))
+            let repeated = answer.repeated;
+            if let Some(updated) = conversation(answer.rows)? {
+                return Ok(updated);
+            }
+            let found = match update.expected_updated_at {
+                Some(_) => ConversationRepository::get(&store, user_id, conversation_id).await?,
+                None => None,
+            };
+            let found = found.ok_or(RepositoryError::not_found(Entity::Conversation))?;
+            // The attempt whose answer was lost may be what has changed it.
+            if repeated {
+                let is_done = update.is_done_in(&found);
+                return is_done.then_some(found).ok_or_else(|| outcome_unknown(conversation_id.into()));
+            }
+            update.refuse_changed(found.updated_at)?;
+            let reason = "the conversation was being changed: try again".into();
+            Err(RepositoryError::Overloaded { reason })
         })
         .await
     }

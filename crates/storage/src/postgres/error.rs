@@ -157,12 +157,17 @@ pub(super) fn of_message(message: &str) -> Fault {
         || starts("invalid input syntax for type uuid: \"\"")
     {
         // The policies' own failure where no user is named.
-        backend(
+        denied(
             "row-level security hides the rows from this role: set persistence.database.row_level_security to \
              true; what concerns all users needs the operator's role",
         )
+    } else if starts("new row violates row-level security policy") {
+        denied(
+            "row-level security refused a row of the user's own: see that its policies are those of \
+             `lcs-persistence migrate run`",
+        )
     } else if starts("permission denied") {
-        backend(&format!("{message}: grant it to the user of the configuration"))
+        denied(&format!("{message}: grant it to the user of the configuration"))
     } else {
         // An unknown message may quote a value, as "invalid input syntax" does: it is not repeated.
         backend("PostgreSQL refused the statement: see the server's log")
@@ -171,6 +176,10 @@ pub(super) fn of_message(message: &str) -> Fault {
 
 fn backend(reason: &str) -> Fault {
     Fault::Refused(RepositoryError::Backend { reason: reason.into(), source: None })
+}
+
+fn denied(reason: &str) -> Fault {
+    Fault::Refused(RepositoryError::Denied { reason: reason.into() })
 }
 
 fn overloaded(reason: &str) -> RepositoryError {
@@ -227,6 +236,18 @@ mod tests {
             ["relation \"conversations\"", "column c.topic", "column \"topic\" of relation \"conversations\""]
         {
             assert!(refusal(&format!("{missing} does not exist")).to_string().contains("migrate run"));
+        }
+    }
+
+    #[test]
+    fn what_the_role_may_not_do_is_told_apart_from_what_is_wrong_with_a_row() {
+        for message in [
+            "permission denied for table conversations",
+            "permission denied for schema lcs",
+            "new row violates row-level security policy for table \"conversations\"",
+            "unrecognized configuration parameter \"lcs.user_id\"",
+        ] {
+            assert!(matches!(refusal(message), RepositoryError::Denied { .. }), "{message}");
         }
     }
 

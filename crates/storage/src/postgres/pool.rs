@@ -3,6 +3,7 @@
 mod session;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bb8::{ErrorSink, ManageConnection, PooledConnection, QueueStrategy};
@@ -41,6 +42,7 @@ pub(super) struct Pool {
     connector: Arc<Connector>,
     budget: RetryBudget,
     failures: watch::Receiver<Option<ConnectFailure>>,
+    failed: Arc<AtomicU64>,
 }
 
 impl Pool {
@@ -48,6 +50,7 @@ impl Pool {
     pub(super) fn new(connector: Connector) -> Self {
         let connector = Arc::new(connector);
         let (sender, failures) = watch::channel(None);
+        let failed = Arc::new(AtomicU64::new(0));
         let config = connector.config();
         let max_size = config.pool_size.saturating_add(config.max_overflow).max(1);
         let connections = bb8::Pool::builder()
@@ -62,9 +65,9 @@ impl Pool {
             .retry_connection(false)
             // The last used has the warmest statement cache; the others may grow idle and go.
             .queue_strategy(QueueStrategy::Lifo)
-            .error_sink(Box::new(FailureSink(sender)))
+            .error_sink(Box::new(FailureSink { failures: sender, failed: Arc::clone(&failed) }))
             .build_unchecked(Manager(Arc::clone(&connector)));
-        Self { connections, connector, budget: RetryBudget::of(max_size), failures }
+        Self { connections, connector, budget: RetryBudget::of(max_size), failures, failed }
     }
 
     pub(super) fn connector(&self) -> &Connector {
@@ -80,7 +83,8 @@ impl Pool {
     }
 
     pub(super) fn status(&self) -> PoolStatus {
-        crate::pool::status(&self.connections)
+        let connects_failed = self.failed.load(Ordering::Relaxed);
+        PoolStatus { connects_failed, ..crate::pool::status(&self.connections) }
     }
 
     /// A connection for `purpose`, made later than `newer_than`.
@@ -199,12 +203,16 @@ impl ManageConnection for Manager {
 
 /// Logs why a connection could not be made, remembers the last reason, and tells those who wait.
 #[derive(Debug, Clone)]
-struct FailureSink(watch::Sender<Option<ConnectFailure>>);
+struct FailureSink {
+    failures: watch::Sender<Option<ConnectFailure>>,
+    failed: Arc<AtomicU64>,
+}
 
 impl ErrorSink<ConnectFailure> for FailureSink {
     fn sink(&self, failure: ConnectFailure) {
         tracing::warn!(reason = failure.reason, "no connection to PostgreSQL");
-        self.0.send_replace(Some(failure));
+        self.failed.fetch_add(1, Ordering::Relaxed);
+        self.failures.send_replace(Some(failure));
     }
 
     fn boxed_clone(&self) -> Box<dyn ErrorSink<ConnectFailure>> {

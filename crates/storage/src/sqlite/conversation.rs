@@ -3,7 +3,7 @@
 mod summary;
 
 use async_trait::async_trait;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use diesel::dsl::exists;
 use diesel::prelude::*;
 use diesel::sqlite::{Sqlite as Backend, SqliteConnection};
@@ -308,10 +308,11 @@ impl ConversationRepository for Sqlite {
             .write(conversation_id, move |connection, now| {
                 let found = find_visible(connection, user_id, conversation_id)?;
                 let mut conversation = found.ok_or(RepositoryError::not_found(Entity::Conversation))?;
-                if update == ConversationUpdate::default() {
+                if update.is_empty() {
                     return Ok(conversation);
                 }
-                conversation.updated_at = conversation.updated_at.max(now);
+                update.refuse_changed(conversation.updated_at)?;
+                conversation.updated_at = now.max(conversation.updated_at + TimeDelta::microseconds(1));
                 conversation.status = update.status.map_or(conversation.status, ConversationStatus::from);
                 conversation.metadata = update.metadata.unwrap_or(conversation.metadata);
                 conversation.topic_summary = update.topic_summary.unwrap_or(conversation.topic_summary);

@@ -5,9 +5,11 @@
 //!
 //! - **One process a file.** The journal's folder holds slots, each with a lock file ([`slot`]).
 //! - **Group commit.** What arrives while a commit runs goes together in the next one ([`group`]).
+//! - **Nothing waits for a start.** What a process left that is gone, one that runs takes over ([`adopt`]).
 //! - **Nothing is skipped.** A row that cannot be read is an error with its number, until an operator sets
 //!   it aside ([`look`]).
 
+mod adopt;
 mod group;
 mod look;
 mod slot;
@@ -16,7 +18,7 @@ mod tally;
 
 use std::fmt;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -27,6 +29,7 @@ use lcs_domain::journal::{
 };
 use lcs_domain::repository::RepositoryResult;
 use lcs_domain::{Clock, JournalRepository, PageLimit, RepositoryError, UserId};
+use tokio::time::timeout;
 
 pub use self::look::{ConflictLine, JournalContent, JournalLine, JournalLook, JournalSlot};
 
@@ -46,12 +49,33 @@ const AGAIN: &str = "(it has none: just run it again)";
 #[derive(Clone)]
 pub struct SqliteJournal(Arc<Inner>);
 
+/// A journal that is not kept open by this.
+#[derive(Clone)]
+pub struct WeakJournal(Weak<Inner>);
+
+impl fmt::Debug for WeakJournal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WeakJournal").finish_non_exhaustive()
+    }
+}
+
+impl WeakJournal {
+    /// The journal, where somebody keeps it open.
+    #[must_use]
+    pub fn upgrade(&self) -> Option<SqliteJournal> {
+        self.0.upgrade().map(SqliteJournal)
+    }
+}
+
 struct Inner {
     database: Database,
+    clock: Arc<dyn Clock>,
     claim: Claim,
     limits: JournalLimits,
     tally: Mutex<Tally>,
     queue: Mutex<Queue>,
+    /// Held while a group is committed.
+    commits: tokio::sync::Mutex<()>,
 }
 
 impl fmt::Debug for SqliteJournal {
@@ -77,13 +101,20 @@ impl SqliteJournal {
     ) -> RepositoryResult<Self> {
         let folder = folder.as_ref().to_owned();
         let claim = super::database::blocking(move || Claim::take(&folder)).await?;
-        let database = Database::open(config(claim.file()), clock).await?;
+        let database = Database::open(config(claim.file()), Arc::clone(&clock)).await?;
         Sqlite { database: database.clone(), appends: None }.run_pending().await?;
         database.write(AGAIN, |connection, _| table::write_something(connection)).await?;
         let tally = Mutex::default();
-        let journal = Self(Arc::new(Inner { database, claim, limits, tally, queue: Mutex::default() }));
+        let (queue, commits) = (Mutex::default(), tokio::sync::Mutex::default());
+        let journal = Self(Arc::new(Inner { database, clock, claim, limits, tally, queue, commits }));
         journal.status().await?;
         Ok(journal)
+    }
+
+    /// The same journal, without keeping it open.
+    #[must_use]
+    pub fn downgrade(&self) -> WeakJournal {
+        WeakJournal(Arc::downgrade(&self.0))
     }
 
     /// How full it was when it was last used, without a look at the disk.
@@ -105,9 +136,40 @@ fn config(file: &Path) -> SqliteConfig {
 }
 
 impl Inner {
+    /// Runs `work` as [`write_to_the_end`](Self::write_to_the_end) does, for a caller who does not wait for ever.
+    async fn write<R, F>(self: &Arc<Self>, key: impl fmt::Display, work: F) -> RepositoryResult<R>
+    where
+        R: Send + 'static,
+        F: FnOnce(&mut SqliteConnection, &mut Tally, DateTime<Utc>) -> Result<R, Failure> + Send + 'static,
+    {
+        let key = key.to_string();
+        let written = timeout(self.limits.patience, self.write_to_the_end(key.clone(), work)).await;
+        written.unwrap_or(Err(RepositoryError::OutcomeUnknown { key }))
+    }
+
+    /// Runs `work` on a reading connection, for a caller who does not wait for ever.
+    async fn read<R, F>(&self, work: F) -> RepositoryResult<R>
+    where
+        R: Send + 'static,
+        F: FnOnce(&mut SqliteConnection) -> Result<R, Failure> + Send + 'static,
+    {
+        let read = timeout(self.limits.patience, self.database.read(work)).await;
+        read.unwrap_or_else(|_| Err(RepositoryError::unavailable(self.no_answer())))
+    }
+
+    /// Why nobody waits any longer.
+    fn no_answer(&self) -> String {
+        format!(
+            "the journal's disk has not answered for {:?}: see whether it hangs, or whether another process \
+             holds {}",
+            self.limits.patience,
+            self.claim.file().display()
+        )
+    }
+
     /// Runs `work` in one transaction and in a task of its own, which ends whatever becomes of the caller, so
     /// that what is counted is what was committed.
-    async fn write<R, F>(self: &Arc<Self>, key: impl fmt::Display, work: F) -> RepositoryResult<R>
+    async fn write_to_the_end<R, F>(self: &Arc<Self>, key: impl fmt::Display, work: F) -> RepositoryResult<R>
     where
         R: Send + 'static,
         F: FnOnce(&mut SqliteConnection, &mut Tally, DateTime<Utc>) -> Result<R, Failure> + Send + 'static,
@@ -149,7 +211,7 @@ impl JournalRepository for SqliteJournal {
 
     #[tracing::instrument(name = "db.journal.pending", skip(self))]
     async fn pending(&self, after: u64, limit: PageLimit) -> RepositoryResult<Vec<JournalEntry>> {
-        self.0.database.read(move |connection| table::entries(connection, after, limit)).await
+        self.0.read(move |connection| table::entries(connection, after, limit)).await
     }
 
     #[tracing::instrument(name = "db.journal.settle", skip_all, fields(entries = sequences.len()))]
@@ -182,9 +244,17 @@ impl JournalRepository for SqliteJournal {
         refused.await
     }
 
+    #[tracing::instrument(name = "db.journal.note_tried", skip(self))]
+    async fn note_tried(&self, sequence: u64, tried_on: DateTime<Utc>) -> RepositoryResult<()> {
+        let noted = self.0.write(AGAIN, move |connection, tally, _| {
+            table::note_tried(connection, tally, sequence, tried_on)
+        });
+        noted.await
+    }
+
     #[tracing::instrument(name = "db.journal.conflicts", skip(self))]
     async fn conflicts(&self, after: u64, limit: PageLimit) -> RepositoryResult<Vec<JournalConflict>> {
-        self.0.database.read(move |connection| table::conflicts(connection, after, limit)).await
+        self.0.read(move |connection| table::conflicts(connection, after, limit)).await
     }
 
     #[tracing::instrument(name = "db.journal.resolve", skip(self))]
@@ -198,6 +268,8 @@ impl JournalRepository for SqliteJournal {
     /// Also of what another process, such as the command line, did to it meanwhile.
     #[tracing::instrument(name = "db.journal.status", skip_all)]
     async fn status(&self) -> RepositoryResult<JournalStatus> {
+        let commits = timeout(self.0.limits.patience, self.0.commits.lock()).await;
+        let _commits = commits.map_err(|_| RepositoryError::unavailable(self.0.no_answer()))?;
         self.0.write(AGAIN, |_, tally, _| Ok(tally.status())).await
     }
 }

@@ -1,6 +1,7 @@
 //! What a fake store holds, and the ports' rules about it.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use lcs_domain::repository::RepositoryResult;
@@ -72,6 +73,11 @@ pub(super) fn update(
     update: ConversationUpdate,
 ) -> RepositoryResult<Conversation> {
     let conversation = &mut own(held, user_id, id)?.conversation;
+    if update.is_empty() {
+        return Ok(conversation.clone());
+    }
+    update.refuse_changed(conversation.updated_at)?;
+    conversation.updated_at += Duration::from_secs(1);
     if let Some(topic_summary) = update.topic_summary {
         conversation.topic_summary = topic_summary;
     }

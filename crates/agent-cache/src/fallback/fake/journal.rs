@@ -16,6 +16,8 @@ use tokio::sync::Semaphore;
 
 use super::fuse::Fuse;
 
+type Late = (Arc<Semaphore>, Vec<(UserId, JournalOperation)>);
+
 /// Its clock is a count: each look at it is a second later.
 #[derive(Default)]
 pub(in super::super) struct FakeJournal {
@@ -25,6 +27,8 @@ pub(in super::super) struct FakeJournal {
     recording: [AtomicU64; 2],
     fault: Mutex<Option<fn() -> RepositoryError>>,
     gate: Mutex<Option<Arc<Semaphore>>>,
+    /// What is on its way onto the disk, and for what it waits.
+    late: Mutex<Option<Late>>,
     pages: Mutex<Pages>,
 }
 
@@ -66,6 +70,13 @@ impl FakeJournal {
         gate
     }
 
+    /// From now on records are not known, and are there only when the gate is given a permit.
+    pub(in super::super) fn hang(&self) -> Arc<Semaphore> {
+        let gate = Arc::new(Semaphore::new(0));
+        *self.late.lock().unwrap() = Some((Arc::clone(&gate), Vec::new()));
+        gate
+    }
+
     /// How many were being recorded at once, at most.
     pub(in super::super) fn most_at_once(&self) -> u64 {
         self.recording[1].load(Ordering::SeqCst)
@@ -96,6 +107,10 @@ impl JournalRepository for FakeJournal {
         }
         self.recording[0].fetch_sub(1, Ordering::SeqCst);
         self.fuse.before().await?;
+        if let Some((_, operations)) = &mut *self.late.lock().unwrap() {
+            operations.push((user_id, operation));
+            return Err(super::outcome_unknown());
+        }
         let fault = *self.fault.lock().unwrap();
         if let Some(error) = fault.map(|fault| fault())
             && !matches!(error, RepositoryError::OutcomeUnknown { .. })
@@ -149,6 +164,16 @@ impl JournalRepository for FakeJournal {
         self.fuse.behind().await
     }
 
+    async fn note_tried(&self, sequence: u64, time: DateTime<Utc>) -> RepositoryResult<()> {
+        self.fuse.before().await?;
+        if let Some(JournalEntry { operation: JournalOperation::Update { base, .. }, .. }) =
+            self.pages().entries.get_mut(&sequence)
+        {
+            base.tried_on = Some(time);
+        }
+        self.fuse.behind().await
+    }
+
     async fn conflicts(&self, after: u64, limit: PageLimit) -> RepositoryResult<Vec<JournalConflict>> {
         self.fuse.before().await?;
         let pages = self.pages();
@@ -161,12 +186,26 @@ impl JournalRepository for FakeJournal {
         let Some(conflict) = pages.conflicts.remove(&sequence) else { return Ok(false) };
         if resolution == ConflictResolution::Retry {
             let (sequence, recorded_at) = (pages.next(), pages.now());
-            pages.entries.insert(sequence, JournalEntry { sequence, recorded_at, ..conflict.entry });
+            let operation = conflict.entry.operation.for_whatever_is_there();
+            pages.entries.insert(
+                sequence,
+                JournalEntry { sequence, recorded_at, operation, user_id: conflict.entry.user_id },
+            );
         }
         Ok(true)
     }
 
     async fn status(&self) -> RepositoryResult<JournalStatus> {
+        let gate = self.late.lock().unwrap().as_ref().map(|(gate, _)| Arc::clone(gate));
+        if let Some(gate) = gate {
+            gate.acquire().await.unwrap().forget();
+            let (_, operations) = self.late.lock().unwrap().take().unwrap();
+            let mut pages = self.pages();
+            for (user_id, operation) in operations {
+                let (sequence, recorded_at) = (pages.next(), pages.now());
+                pages.entries.insert(sequence, JournalEntry { sequence, user_id, recorded_at, operation });
+            }
+        }
         let pages = self.pages();
         Ok(JournalStatus {
             entries: pages.entries.len() as u64,

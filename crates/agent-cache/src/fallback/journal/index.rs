@@ -113,6 +113,14 @@ impl Index {
         self.lines.get(&line)?.entries.first_key_value().map(|(&sequence, _)| sequence)
     }
 
+    /// The entries of the line behind `sequence`.
+    pub(super) fn behind(&self, line: Line, sequence: u64) -> Vec<u64> {
+        let entries = self.lines.get(&line).map(|waiting| &waiting.entries);
+        entries.map_or_else(Vec::new, |entries| {
+            entries.keys().copied().filter(|&other| other > sequence).collect()
+        })
+    }
+
     /// How many entries the line has.
     pub(super) fn length(&self, line: Line) -> usize {
         self.lines.get(&line).map_or(0, |waiting| waiting.entries.len())

@@ -3,8 +3,10 @@
 mod crash;
 mod intake;
 mod race;
+mod refusing;
 mod replay;
 mod replica;
+mod unreachable;
 mod wait;
 
 use std::sync::Arc;

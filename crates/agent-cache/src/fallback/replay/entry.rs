@@ -1,12 +1,20 @@
 //! One entry of the journal, given to the primary as often as need be: what becomes of it.
 
-use lcs_domain::journal::{JournalEntry, JournalOperation};
+use std::future::Future;
+
+use chrono::{DateTime, Utc};
+use lcs_domain::journal::{JournalEntry, JournalOperation, UpdateBase};
 use lcs_domain::metadata::Mark;
 use lcs_domain::repository::RepositoryResult;
-use lcs_domain::{AppendTurn, Entity, Repositories, RepositoryError, SaveAgentState, Turn, UserId};
+use lcs_domain::{
+    AppendTurn, ConversationId, ConversationUpdate, Entity, Repositories, RepositoryError, SaveAgentState,
+    Turn, UserId,
+};
+
+use super::super::journal::Journal;
 
 /// Why a state is refused that was made from one that was.
-const MADE_FROM_REFUSED: &str =
+pub(super) const MADE_FROM_REFUSED: &str =
     "it was made from what the database refused or had moved on from: the agent is made again from the turns";
 
 /// What the primary made of an entry.
@@ -20,8 +28,10 @@ pub(super) enum Fate {
     },
     /// It can never be stored as it is, for this reason.
     Refused(String),
-    /// The primary does not know what it is about, or does not say: perhaps it will.
+    /// The primary does not know what it is about, or finds it damaged there: perhaps it will be otherwise.
     Unknown(RepositoryError),
+    /// The primary does not say whether this is about the entry or about everything.
+    Unexplained(RepositoryError),
     /// The primary is gone, or takes nothing now.
     Gone(RepositoryError),
 }
@@ -33,24 +43,36 @@ impl Fate {
         match error {
             error if error.is_retryable() => Self::Gone(error),
             RepositoryError::NotFound { entity: Entity::Conversation }
-            | RepositoryError::Backend { .. }
             | RepositoryError::Inconsistent { .. } => Self::Unknown(error),
+            RepositoryError::Backend { .. } => Self::Unexplained(error),
             error => Self::Refused(error.to_string()),
         }
     }
 }
 
+/// Why an update is refused that is older than what is there, or may be.
+const NEWER: &str = "the conversation was changed meanwhile, and what is there may be newer: `journal retry` \
+    puts this update over it";
+
+/// How often an update is tried that others come before.
+const UPDATE_TRIES: u32 = 5;
+
 /// Gives the entry to the primary. `is_broken`: something before it in its line was not stored as it was
 /// taken, and an agent state that was made after that is not to be stored, whatever its revision says.
-pub(super) async fn replay(primary: &dyn Repositories, entry: &JournalEntry, is_broken: bool) -> Fate {
+pub(super) async fn replay(
+    primary: &dyn Repositories,
+    journal: &Journal,
+    entry: &JournalEntry,
+    is_broken: bool,
+) -> Fate {
     let user_id = entry.user_id;
     let fate = match &entry.operation {
         JournalOperation::Create(new) => {
             primary.conversations().create(user_id, new.clone()).await.map(|_| Fate::AS_TAKEN)
         }
-        JournalOperation::Update { conversation_id, update } => {
-            let updated = primary.conversations().update(user_id, *conversation_id, update.clone()).await;
-            updated.map(|_| Fate::AS_TAKEN)
+        JournalOperation::Update { conversation_id, update, base } => {
+            let noted = |time| journal.note_tried(entry.sequence, time);
+            replay_update(primary, user_id, *conversation_id, update, base, noted).await
         }
         JournalOperation::Append(append) => replay_append(primary, user_id, append, is_broken).await,
         JournalOperation::Save(_) if is_broken => Ok(Fate::Refused(MADE_FROM_REFUSED.to_owned())),
@@ -60,6 +82,51 @@ pub(super) async fn replay(primary: &dyn Repositories, entry: &JournalEntry, is_
         }
     };
     fate.unwrap_or_else(Fate::of)
+}
+
+/// An update has no key: done a second time, it would undo what was done between. So it is `noted` what it is
+/// done to, before it is, and it is done to nothing else.
+///
+/// A conversation that is not as it was noted has been changed, by an earlier try of this or by somebody else:
+/// it is left alone. Where it has what the update says, nothing is left to do.
+async fn replay_update<N>(
+    primary: &dyn Repositories,
+    user_id: UserId,
+    id: ConversationId,
+    update: &ConversationUpdate,
+    base: &UpdateBase,
+    noted: impl Fn(DateTime<Utc>) -> N,
+) -> RepositoryResult<Fate>
+where
+    N: Future<Output = RepositoryResult<()>>,
+{
+    let conversations = primary.conversations();
+    let mut tried_on = base.tried_on;
+    for _ in 0..UPDATE_TRIES {
+        let found = conversations.get(user_id, id).await?;
+        let found = found.ok_or(RepositoryError::not_found(Entity::Conversation))?;
+        if update.is_done_in(&found) {
+            return Ok(Fate::AS_TAKEN);
+        }
+        let is_newer = match tried_on {
+            Some(time) => time != found.updated_at,
+            None => base.seen.as_ref().is_some_and(|seen| !seen.is_done_in(&found)),
+        };
+        if is_newer {
+            return Ok(Fate::Refused(NEWER.to_owned()));
+        }
+        if tried_on.is_none() {
+            noted(found.updated_at).await?;
+        }
+        let update = ConversationUpdate { expected_updated_at: Some(found.updated_at), ..update.clone() };
+        match conversations.update(user_id, id, update).await {
+            // Somebody else came before. Nothing was done, now or earlier: it begins anew.
+            Err(RepositoryError::Conflict { .. }) => tried_on = None,
+            updated => return updated.map(|_| Fate::AS_TAKEN),
+        }
+    }
+    let reason = "others change the conversation all the time: try again".to_owned();
+    Err(RepositoryError::Overloaded { reason })
 }
 
 /// A turn that comes behind others than it was made to follow is marked as late; one whose agent state is

@@ -59,7 +59,7 @@ async fn examine_one(slot: JournalSlot) -> RepositoryResult<Vec<Finding>> {
         (_, false) => Finding::warning(
             JOURNAL,
             format!("{detail}; no process has it"),
-            "start as many processes as before with this configuration: one of them takes it and replays them",
+            "start a process with this configuration: when the database is there, one that runs takes them over",
         ),
     }];
     let page = look.entries(0, PageLimit::MAX).await?;

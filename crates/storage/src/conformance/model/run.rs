@@ -202,6 +202,7 @@ impl Names {
                     }),
                     status: archive.map(|yes| if yes { OpenStatus::Archived } else { OpenStatus::Active }),
                     metadata: metadata.map(|n| Metadata::from_stored(format!("{{\"n\":{n}}}"))),
+                    expected_updated_at: None,
                 };
                 answer(store.conversations().update(user, id, update).await)
             }

@@ -32,7 +32,11 @@ fn append(turn: NewTurn, agent_state: Option<AgentStateUpdate>) -> JournalOperat
 }
 
 fn update(update: ConversationUpdate) -> JournalOperation {
-    JournalOperation::Update { conversation_id: ConversationId::generate(), update }
+    based(update, UpdateBase::default())
+}
+
+fn based(update: ConversationUpdate, base: UpdateBase) -> JournalOperation {
+    JournalOperation::Update { conversation_id: ConversationId::generate(), update, base }
 }
 
 fn save(agent_config: Option<&str>, current_state: Option<&str>) -> JournalOperation {
@@ -69,12 +73,26 @@ fn operations() -> Vec<JournalOperation> {
             topic_summary: Some(None),
             status: Some(OpenStatus::Archived),
             metadata: Some(metadata()),
+            expected_updated_at: None,
         }),
         update(ConversationUpdate {
             topic_summary: Some(Some(name("topic"))),
             status: Some(OpenStatus::Active),
             metadata: None,
+            expected_updated_at: None,
         }),
+        based(
+            ConversationUpdate { metadata: Some(Metadata::default()), ..ConversationUpdate::default() },
+            UpdateBase {
+                seen: Some(ConversationUpdate {
+                    topic_summary: Some(None),
+                    status: Some(OpenStatus::Active),
+                    metadata: Some(metadata()),
+                    expected_updated_at: None,
+                }),
+                tried_on: DateTime::from_timestamp_micros(1_795_000_000_000_001),
+            },
+        ),
         append(turn("[\"\\u0000\"]", None, Metadata::default()), None),
         append(turn("18446744073709551615", Some("null"), marked), Some(state)),
         append(turn("-0.0", Some(&format!("{}1{}", "[".repeat(64), "]".repeat(64))), metadata()), None),

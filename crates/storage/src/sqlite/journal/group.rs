@@ -2,6 +2,10 @@
 //!
 //! Who records queues and waits. The first to queue starts the one task that commits: it takes what is there,
 //! a bounded group, writes it in one transaction, answers each of the group, and goes on until nobody waits.
+//!
+//! The queue is bounded, and nobody waits for ever: a disk may hang, and another process may hold the file. Who
+//! gives up in the queue is taken out of it: that operation is not in the journal and never will be. Who gives
+//! up when the commit has begun cannot know, and is told so; the commit runs on to its end.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, MutexGuard, PoisonError};
@@ -11,9 +15,10 @@ use lcs_domain::journal::{JournalEntry, JournalOperation};
 use lcs_domain::repository::RepositoryResult;
 use lcs_domain::{RepositoryError, UserId};
 use tokio::sync::oneshot;
+use tokio::time::timeout;
 
 use super::{AGAIN, Inner, table};
-use crate::journal::record;
+use crate::journal::{JournalLimits, record};
 
 /// Entries in one commit at most.
 const MAX_ENTRIES: usize = 128;
@@ -27,6 +32,8 @@ type Taken = RepositoryResult<(u64, DateTime<Utc>)>;
 #[derive(Default)]
 pub(super) struct Queue {
     waiting: VecDeque<Waiting>,
+    /// What those who wait are numbered by.
+    next: u64,
     /// Whether the task that commits is running.
     committing: bool,
     /// Commits since the journal was opened.
@@ -38,6 +45,7 @@ pub(super) struct Queue {
 }
 
 struct Waiting {
+    number: u64,
     entry: Entry,
     answer: oneshot::Sender<Taken>,
 }
@@ -50,14 +58,41 @@ struct Entry {
 }
 
 impl Queue {
-    /// Lets one more wait. `true`: nobody commits yet, so the caller has to see to it.
-    fn join(&mut self, waiting: Waiting) -> bool {
+    /// Lets one more wait: its number, and whether nobody commits yet, so that the caller has to see to it.
+    ///
+    /// # Errors
+    /// `Overloaded` where as much waits as may.
+    fn join(
+        &mut self,
+        limits: &JournalLimits,
+        entry: Entry,
+        answer: oneshot::Sender<Taken>,
+    ) -> RepositoryResult<(u64, bool)> {
+        let entries = self.waiting.len();
+        let bytes: usize = self.waiting.iter().map(|waiting| waiting.entry.operation.len()).sum();
+        let is_too_much = entries >= limits.max_waiting_entries
+            || bytes.saturating_add(entry.operation.len()) > limits.max_waiting_bytes;
+        if entries > 0 && is_too_much {
+            return Err(RepositoryError::Overloaded {
+                reason: format!(
+                    "{entries} operations of {bytes} bytes wait for the journal's disk, as many as may: see \
+                     whether it is slow, or whether another process holds the file"
+                ),
+            });
+        }
         #[cfg(test)]
         {
             self.joined += 1;
         }
-        self.waiting.push_back(waiting);
-        !std::mem::replace(&mut self.committing, true)
+        self.next += 1;
+        self.waiting.push_back(Waiting { number: self.next, entry, answer });
+        Ok((self.next, !std::mem::replace(&mut self.committing, true)))
+    }
+
+    /// Takes one out that waits no more; `false` where its commit has begun, or is done.
+    fn leave(&mut self, number: u64) -> bool {
+        let place = self.waiting.iter().position(|waiting| waiting.number == number);
+        place.and_then(|place| self.waiting.remove(place)).is_some()
     }
 
     /// The group for the next commit; none where nobody waits, and then nobody commits any more.
@@ -82,16 +117,25 @@ impl Inner {
         let key = key(&operation);
         let entry = Entry { user_id, operation: record::encode(&operation)?.into(), key: key.clone() };
         let (answer, taken) = oneshot::channel();
-        if self.queue().join(Waiting { entry, answer }) {
+        let (number, is_first) = self.queue().join(&self.limits, entry, answer)?;
+        if is_first {
             tokio::spawn(Arc::clone(self).commit_groups());
         }
-        // Without an answer the runtime has gone, and the commit may or may not have been done.
-        let (sequence, recorded_at) = taken.await.unwrap_or(Err(RepositoryError::OutcomeUnknown { key }))?;
+        let (sequence, recorded_at) = match timeout(self.limits.patience, taken).await {
+            // Without an answer the runtime has gone, and the commit may or may not have been done.
+            Ok(taken) => taken.unwrap_or(Err(RepositoryError::OutcomeUnknown { key }))?,
+            Err(_) if self.queue().leave(number) => {
+                return Err(RepositoryError::Overloaded { reason: self.no_answer() });
+            }
+            Err(_) => return Err(RepositoryError::OutcomeUnknown { key }),
+        };
         Ok(JournalEntry { sequence, user_id, recorded_at, operation })
     }
 
     async fn commit_groups(self: Arc<Self>) {
         loop {
+            // Taken first: who asks how full the journal is waits for all that has left the queue.
+            let _commits = self.commits.lock().await;
             let group = self.queue().next_group();
             if group.is_empty() {
                 return;
@@ -111,7 +155,10 @@ impl Inner {
             Ok(taken) => return taken,
             Err(error) => error,
         };
-        if entries.len() == 1 || matches!(error, RepositoryError::OutcomeUnknown { .. }) {
+        // Where the file could not be had, it cannot be had for one either.
+        let is_of_all =
+            matches!(error, RepositoryError::OutcomeUnknown { .. } | RepositoryError::Overloaded { .. });
+        if entries.len() == 1 || is_of_all {
             return entries.into_iter().map(|entry| Err(again(&error, entry.key))).collect();
         }
         let mut taken = Vec::with_capacity(entries.len());
@@ -127,7 +174,7 @@ impl Inner {
 
     async fn commit_once(self: &Arc<Self>, entries: Vec<Entry>) -> RepositoryResult<Vec<Taken>> {
         let limits = self.limits;
-        let committed = self.write(AGAIN, move |connection, tally, now| {
+        let committed = self.write_to_the_end(AGAIN, move |connection, tally, now| {
             let mut taken = Vec::with_capacity(entries.len());
             for Entry { user_id, operation, .. } in entries {
                 taken.push(match limits.check(&tally.status(), now, operation.len() as u64) {

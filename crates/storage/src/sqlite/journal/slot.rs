@@ -61,19 +61,38 @@ impl Claim {
         for Self { file, .. } in left_behind {
             tracing::warn!(
                 file = %file.display(),
-                "a journal holds entries of a process that has ended: start as many processes as before, so \
-                 that one of them takes it"
+                "a journal holds entries of a process that has ended: they are taken over when the database is there"
             );
         }
         Ok(claim)
     }
 
+    /// The slots beside `own` that hold entries and that no process has, for as long as these are kept.
+    pub(super) fn left_behind(own: &Path) -> Result<Vec<Self>, RepositoryError> {
+        let folder = own.parent().unwrap_or(Path::new("."));
+        let files = (0..SLOTS).map(|number| path(folder, number)).filter(|file| file != own && file.exists());
+        let mut left_behind = Vec::new();
+        for file in files {
+            if let Some(claim) = Self::of_within(file, 1)?
+                && entries(&claim.file) > 0
+            {
+                left_behind.push(claim);
+            }
+        }
+        Ok(left_behind)
+    }
+
     /// `None`: another process has it.
     fn of(file: PathBuf) -> Result<Option<Self>, RepositoryError> {
+        Self::of_within(file, 5)
+    }
+
+    fn of_within(file: PathBuf, attempts: u32) -> Result<Option<Self>, RepositoryError> {
         let lock = file::open_lock(&lock_path(&file))?;
-        for _ in 0..5 {
+        for attempt in 1..=attempts {
             match lock.try_lock() {
                 Ok(()) => return Ok(Some(Self { file, _lock: lock })),
+                Err(TryLockError::WouldBlock) if attempt == attempts => {}
                 Err(TryLockError::WouldBlock) => std::thread::park_timeout(GLANCE / 5),
                 Err(TryLockError::Error(error)) => return Err(cannot_lock(&file, &error)),
             }

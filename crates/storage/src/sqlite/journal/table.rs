@@ -225,14 +225,13 @@ pub(super) fn refuse_agent_state(
     reason: &str,
     now: DateTime<Utc>,
 ) -> Result<(), Failure> {
-    use journal_entries::dsl;
     let Some(JournalEntry { user_id, recorded_at, operation, .. }) = find(connection, sequence)? else {
         return Ok(());
     };
     let JournalOperation::Append(mut append) = operation else {
         return Ok(());
     };
-    let before = record::encode(&JournalOperation::Append(append.clone()))?;
+    let whole = JournalOperation::Append(append.clone());
     let Some(state) = append.agent_state.take() else {
         return Ok(());
     };
@@ -246,16 +245,49 @@ pub(super) fn refuse_agent_state(
         // seen is kept from it.
         through_turn: append.expected_turn_count.unwrap_or_default(),
     };
-    let rest = record::encode(&JournalOperation::Append(append))?;
-    let checksum = checksum(user_id.into(), recorded_at.timestamp_micros(), &rest);
-    diesel::update(dsl::journal_entries.find(column(sequence)))
-        .set((dsl::operation.eq(rest.as_slice()), dsl::checksum.eq(checksum.as_slice())))
-        .execute(connection)?;
-    tally.resized(before.len() as u64, rest.len() as u64);
+    let (whole, rest) = (record::encode(&whole)?, record::encode(&JournalOperation::Append(append))?);
+    rewrite(connection, sequence, user_id, recorded_at, &rest)?;
+    tally.resized(whole.len() as u64, rest.len() as u64);
     // Through the entries, because a number comes from there.
     let saved = record::encode(&JournalOperation::Save(save))?;
     let number = insert(connection, tally, user_id, &saved, recorded_at)?;
     refuse(connection, tally, number, reason, now).map(drop)
+}
+
+/// Notes what an updating entry is about to be done to.
+pub(super) fn note_tried(
+    connection: &mut SqliteConnection,
+    tally: &mut Tally,
+    sequence: u64,
+    tried_on: DateTime<Utc>,
+) -> Result<(), Failure> {
+    let Some(JournalEntry { user_id, recorded_at, mut operation, .. }) = find(connection, sequence)? else {
+        return Ok(());
+    };
+    let before = record::encode(&operation)?;
+    let JournalOperation::Update { base, .. } = &mut operation else {
+        return Ok(());
+    };
+    base.tried_on = Some(tried_on);
+    let noted = record::encode(&operation)?;
+    rewrite(connection, sequence, user_id, recorded_at, &noted)?;
+    tally.resized(before.len() as u64, noted.len() as u64);
+    Ok(())
+}
+
+/// Gives an entry another record.
+fn rewrite(
+    connection: &mut SqliteConnection,
+    sequence: u64,
+    user_id: UserId,
+    recorded_at: DateTime<Utc>,
+    operation: &[u8],
+) -> QueryResult<usize> {
+    use journal_entries::dsl;
+    let checksum = checksum(user_id.into(), recorded_at.timestamp_micros(), operation);
+    diesel::update(dsl::journal_entries.find(column(sequence)))
+        .set((dsl::operation.eq(operation), dsl::checksum.eq(checksum.as_slice())))
+        .execute(connection)
 }
 
 /// Does with a conflict what an operator decided; `false` where there is none of this number.
@@ -277,7 +309,8 @@ pub(super) fn resolve(
             return Ok(false);
         };
         let entry = stored.read().entry?;
-        insert(connection, tally, entry.user_id, &record::encode(&entry.operation)?, now)?;
+        let operation = record::encode(&entry.operation.for_whatever_is_there())?;
+        insert(connection, tally, entry.user_id, &operation, now)?;
     }
     let gone = diesel::delete(of_number).execute(connection)? > 0;
     if gone {

@@ -278,3 +278,94 @@ fn p8_an_outage_that_is_stopped_at_any_step_loses_nothing_that_was_acknowledged(
         }
     }
 }
+
+/// Done, and the process is stopped before it knows: what was changed since is not undone.
+#[test]
+fn p4_an_update_that_is_stopped_at_any_step_never_overwrites_a_newer_one() {
+    let status = |status| ConversationUpdate { status: Some(status), ..ConversationUpdate::default() };
+    let run = |blow: Option<(u64, Blow)>| {
+        let fuse = Arc::new(Fuse::default());
+        let primary = Arc::new(Fake::with_fuse(Arc::clone(&fuse)));
+        let journal = Arc::new(FakeJournal::with_fuse(Arc::clone(&fuse)));
+        let made = process(async {
+            let stage = Stage::over(Arc::clone(&primary), Arc::clone(&journal)).await;
+            stage.outage().await;
+            let made = stage.begin().await;
+            let id = made.conversation_id;
+            stage
+                .fallback
+                .conversations()
+                .update(stage.user_id, id, status(OpenStatus::Archived))
+                .await
+                .unwrap();
+            fuse.set(blow);
+            primary.fail_with(None);
+            until_dead_or_closed(&stage, &fuse).await;
+            made
+        });
+        let steps = fuse.steps();
+        fuse.set(None);
+        let is_done = primary.described().iter().any(|words| words.contains("archived"));
+        process(async {
+            if is_done {
+                let conversations = primary.conversations();
+                let newer = status(OpenStatus::Active);
+                conversations.update(made.user_id, made.conversation_id, newer).await.unwrap();
+            }
+            Stage::over(Arc::clone(&primary), Arc::clone(&journal)).await.closed().await;
+        });
+        let is_archived = primary.described().iter().any(|words| words.contains("archived"));
+        assert_eq!(is_archived, !is_done, "{blow:?}");
+        (steps, is_done, journal.all_conflicts())
+    };
+    let (steps, is_done, conflicts) = run(None);
+    assert_eq!((is_done, conflicts), (true, vec![]));
+    let mut undecided = 0;
+    for step in 1..=steps {
+        let (_, is_done, conflicts) = run(Some((step, Blow::Crash)));
+        undecided += conflicts.len();
+        assert!(is_done || conflicts.is_empty(), "step {step}: {conflicts:?}");
+    }
+    assert!(undecided > 0, "it was never stopped between doing and knowing");
+}
+
+/// A turn without a state comes late, and the process is stopped behind it: what the restarted one finds must
+/// not take the state that follows for one that has seen the turns before it.
+#[test]
+fn p4_a_state_behind_a_late_turn_is_refused_wherever_the_replay_is_stopped() {
+    let run = |blow: Option<(u64, Blow)>| {
+        let fuse = Arc::new(Fuse::default());
+        let primary = Arc::new(Fake::with_fuse(Arc::clone(&fuse)));
+        let journal = Arc::new(FakeJournal::with_fuse(Arc::clone(&fuse)));
+        let id = process(async {
+            let stage = Stage::over(Arc::clone(&primary), Arc::clone(&journal)).await;
+            stage.outage().await;
+            let new = new_conversation();
+            let made = stage.fallback.conversations().create(stage.user_id, new.clone()).await.unwrap();
+            stage.append(append(made.conversation_id)).await.unwrap();
+            stage.fallback.agent_states().save(stage.user_id, state(&made, 0, 1)).await.unwrap();
+            // The conversation had come to the database, and another replica was first.
+            primary.create_now(stage.user_id, new);
+            stage.elsewhere(append(made.conversation_id)).await;
+            fuse.set(blow);
+            primary.fail_with(None);
+            until_dead_or_closed(&stage, &fuse).await;
+            made.conversation_id
+        });
+        let steps = fuse.steps();
+        fuse.set(None);
+        process(async {
+            Stage::over(Arc::clone(&primary), Arc::clone(&journal)).await.closed().await;
+        });
+        let late: Vec<_> = primary.turns_of(id).iter().map(Turn::is_late).collect();
+        assert_eq!(late, [false, true], "{blow:?}");
+        let state = process(primary.agent_states().get_by_conversation(UserId::from_text("the owner"), id));
+        assert!(state.unwrap().is_none(), "it says to have seen turn 1, and has seen turn 2: {blow:?}");
+        assert_eq!(end(&primary, &journal).1.len(), 1, "it is an operator's: {blow:?}");
+        steps
+    };
+    for step in 1..=run(None) {
+        run(Some((step, Blow::Crash)));
+        run(Some((step, Blow::Fail)));
+    }
+}

@@ -2,7 +2,7 @@
 
 use lcs_domain::conversation::OpenStatus;
 use lcs_domain::journal::ConflictResolution;
-use lcs_domain::{ConversationUpdate, NewTurn, PageLimit, TurnRange};
+use lcs_domain::{ConversationUpdate, JournalRepository as _, NewTurn, PageLimit, TurnRange};
 
 use super::*;
 
@@ -99,6 +99,40 @@ async fn p4_a_state_that_lost_goes_to_the_conflicts_and_its_turn_does_not() {
     assert_eq!((kept.revision, kept.current_state), (1, Some(json("\"saved\""))));
     assert_eq!(stage.conflicts().len(), 2);
     assert_eq!(stage.conflicts()[0].1, "the agent state has changed: expected 0, found 1");
+}
+
+#[tokio::test(start_paused = true)]
+async fn p4_an_update_that_another_came_before_is_a_conflict_until_an_operator_puts_it_over_that() {
+    let topic = |text: &str| ConversationUpdate {
+        topic_summary: Some(Some(lcs_domain::Text::summary(text, "").unwrap())),
+        ..ConversationUpdate::default()
+    };
+    // Before it is looked at, and between the look and the update.
+    for calls in [2, 3] {
+        let stage = Stage::new().await;
+        stage.outage().await;
+        let made = stage.begin().await;
+        let (user_id, id) = (stage.user_id, made.conversation_id);
+        stage.fallback.conversations().update(user_id, id, topic("ours")).await.unwrap();
+        let gate = stage.primary.shut();
+        stage.primary.fail_with(None);
+        gate.add_permits(calls);
+        sleep(Duration::from_secs(2)).await;
+        stage.primary.update_now(user_id, id, topic("theirs"));
+        gate.add_permits(1000);
+        stage.closed().await;
+        let stored = async || {
+            let found = stage.primary.conversations().get(user_id, id).await.unwrap().unwrap();
+            found.topic_summary.as_deref().unwrap_or_default().to_owned()
+        };
+        assert_eq!(stored().await, "theirs");
+        let kinds: Vec<_> = stage.conflicts().into_iter().map(|(kind, _)| kind).collect();
+        assert_eq!(kinds, [JournalKind::Update]);
+        let number = stage.journal.all_conflicts()[0].entry.sequence;
+        assert!(stage.fallback.resolve(number, ConflictResolution::Retry).await.unwrap());
+        stage.closed().await;
+        assert_eq!((stored().await.as_str(), stage.conflicts()), ("ours", vec![]));
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -265,4 +299,64 @@ async fn p8_what_the_journal_may_have_taken_is_looked_for() {
     assert_eq!((stage.pending().len(), stage.status().backlog.entries), (1, 0));
     stage.recovery().await;
     assert_eq!((stage.pending().len(), stage.primary.counted()), (0, (1, 0)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn p8_what_the_journal_takes_when_its_disk_answers_again_is_waited_for() {
+    let stage = Stage::new().await;
+    stage.outage().await;
+    let gate = stage.journal.hang();
+    let made = stage.fallback.conversations().create(stage.user_id, new_conversation()).await;
+    assert!(matches!(made, Err(RepositoryError::OutcomeUnknown { .. })), "{made:?}");
+    stage.primary.fail_with(None);
+    sleep(Duration::from_mins(1)).await;
+    assert_ne!(stage.status().state, CircuitState::Closed, "it may be there any moment");
+    gate.add_permits(1);
+    stage.closed().await;
+    assert_eq!((stage.pending().len(), stage.primary.counted()), (0, (1, 0)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn p8_nobody_waits_for_ever_for_those_before_it_in_a_conversation() {
+    let stage = Stage::new().await;
+    stage.outage().await;
+    let made = stage.begin().await;
+    let gate = stage.journal.shut();
+    let (first, second) = (append(made.conversation_id), append(made.conversation_id));
+    let stuck = tokio::spawn({
+        let (fallback, user_id) = (Arc::clone(&stage.fallback), stage.user_id);
+        async move { fallback.turns().append(user_id, first).await }
+    });
+    sleep(Duration::from_millis(1)).await;
+    let refused = stage.append(second.clone()).await;
+    assert!(matches!(refused, Err(RepositoryError::Overloaded { .. })), "{refused:?}");
+    gate.add_permits(2);
+    stuck.await.unwrap().unwrap();
+    let appended = stage.append(second).await.unwrap();
+    assert_eq!((appended.turn_number, appended.replayed), (Some(2), false), "it had not been taken");
+}
+
+/// As where a journal was taken over, and that was stopped between the copy and the end of the original.
+#[tokio::test(start_paused = true)]
+async fn p1_what_is_in_the_journal_twice_is_stored_once() {
+    let stage = Stage::new().await;
+    stage.outage().await;
+    let made = stage.begin().await;
+    stage.append(with_state(&made, 0, 0)).await.unwrap();
+    stage.append(with_state(&made, 1, 1)).await.unwrap();
+    let archive = ConversationUpdate { status: Some(OpenStatus::Archived), ..ConversationUpdate::default() };
+    stage.fallback.agent_states().save(stage.user_id, state(&made, 2, 2)).await.unwrap();
+    stage.fallback.conversations().update(stage.user_id, made.conversation_id, archive).await.unwrap();
+    for operation in stage.pending() {
+        stage.journal.record(stage.user_id, operation).await.unwrap();
+    }
+    let stage = stage.restarted().await;
+    stage.recovery().await;
+    assert_eq!((stage.primary.counted(), stage.pending()), ((1, 2), vec![]));
+    assert_eq!(
+        stage.conflicts(),
+        [(JournalKind::Save, "the conversation is archived: make it active again to change it".to_owned())]
+    );
+    let turns = stage.turns(made.conversation_id);
+    assert!(turns.iter().all(|turn| !turn.is_late() && !turn.is_interleaved()), "{turns:?}");
 }

@@ -12,7 +12,11 @@ async fn journal(folder: &tempfile::TempDir) -> SqliteJournal {
 fn operation(topic_bytes: usize) -> JournalOperation {
     let topic = Text::summary("x".repeat(topic_bytes), "").unwrap();
     let update = ConversationUpdate { topic_summary: Some(Some(topic)), ..ConversationUpdate::default() };
-    JournalOperation::Update { conversation_id: ConversationId::generate(), update }
+    JournalOperation::Update {
+        conversation_id: ConversationId::generate(),
+        update,
+        base: lcs_domain::journal::UpdateBase::default(),
+    }
 }
 
 /// What comes of `records` that all wait while another commit runs, and how many commits they took.
@@ -86,6 +90,7 @@ async fn a_group_is_bounded_and_nobody_is_left_behind() {
     assert_eq!(journal.status().await.unwrap().entries, 2 * MAX_ENTRIES as u64 + 1);
 
     let waiting = |bytes: usize| Waiting {
+        number: 0,
         entry: Entry { user_id: user, operation: vec![0; bytes].into(), key: String::new() },
         answer: oneshot::channel().0,
     };
@@ -146,5 +151,91 @@ fn a_shared_failure_names_each_ones_own_key() {
         RepositoryError::Backend { reason: "r".into(), source: None },
     ] {
         assert_eq!(again(&error, "k".into()).to_string(), error.to_string());
+    }
+}
+
+async fn bounded(folder: &tempfile::TempDir, limits: JournalLimits) -> SqliteJournal {
+    SqliteJournal::open(folder.path(), limits, Arc::new(SystemClock)).await.unwrap()
+}
+
+/// Another process, that holds the file until this is dropped.
+fn held(journal: &SqliteJournal) -> diesel::sqlite::SqliteConnection {
+    use diesel::Connection;
+    let mut other = diesel::sqlite::SqliteConnection::establish(journal.file().to_str().unwrap()).unwrap();
+    other.batch_execute("BEGIN IMMEDIATE").unwrap();
+    other
+}
+
+fn recording(journal: &SqliteJournal) -> tokio::task::JoinHandle<RepositoryResult<JournalEntry>> {
+    let journal = journal.clone();
+    tokio::spawn(async move { journal.record(UserId::from_text("alice"), operation(10)).await })
+}
+
+/// Records one, whose commit then waits for the file.
+async fn committing(journal: &SqliteJournal) -> tokio::task::JoinHandle<RepositoryResult<JournalEntry>> {
+    let record = recording(journal);
+    while journal.0.queue().joined == 0 || !journal.0.queue().waiting.is_empty() {
+        tokio::task::yield_now().await;
+    }
+    record
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn p8_who_gives_up_in_the_queue_was_not_taken_and_who_gives_up_in_the_commit_may_have_been() {
+    let folder = tempfile::tempdir().unwrap();
+    let patience = std::time::Duration::from_millis(200);
+    let journal = bounded(&folder, JournalLimits { patience, ..JournalLimits::default() }).await;
+    let other = held(&journal);
+    let first = committing(&journal).await;
+    let behind: Vec<_> = (0..5).map(|_| recording(&journal)).collect();
+    let unknown = first.await.unwrap();
+    assert!(matches!(unknown, Err(RepositoryError::OutcomeUnknown { .. })), "{unknown:?}");
+    for record in behind {
+        let refused = record.await.unwrap();
+        assert!(matches!(refused, Err(RepositoryError::Overloaded { .. })), "{refused:?}");
+    }
+    let status = journal.status().await;
+    assert!(matches!(status, Err(RepositoryError::Unavailable { .. })), "nobody can know: {status:?}");
+    let settled = journal.settle(&[999]).await;
+    assert!(matches!(settled, Err(RepositoryError::OutcomeUnknown { .. })), "{settled:?}");
+    drop(other);
+    let status = loop {
+        if let Ok(status) = journal.status().await {
+            break status;
+        }
+    };
+    assert_eq!(status.entries, 1, "the one that may have been taken, and none of the others");
+    recording(&journal).await.unwrap().unwrap();
+    assert_eq!(journal.pending(0, PageLimit::MAX).await.unwrap().len(), 2, "and it goes on");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn p8_what_waits_for_the_disk_is_bounded_in_entries_and_in_bytes() {
+    let user = UserId::from_text("alice");
+    for limits in [
+        JournalLimits { max_waiting_entries: 3, ..JournalLimits::default() },
+        JournalLimits { max_waiting_bytes: 3 * 180, ..JournalLimits::default() },
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let journal = bounded(&folder, limits).await;
+        let bytes = record::encode(&operation(10)).unwrap().len();
+        assert!((136..180).contains(&bytes), "three fit, and four do not: {bytes}");
+        let other = held(&journal);
+        let mut taken = vec![committing(&journal).await];
+        for waiting in 1..=3 {
+            taken.push(recording(&journal));
+            while journal.0.queue().waiting.len() < waiting {
+                tokio::task::yield_now().await;
+            }
+        }
+        for _ in 0..100 {
+            let refused = journal.record(user, operation(10)).await;
+            assert!(matches!(refused, Err(RepositoryError::Overloaded { .. })), "{refused:?}");
+        }
+        drop(other);
+        for record in taken {
+            record.await.unwrap().unwrap();
+        }
+        assert_eq!(journal.status().await.unwrap().entries, 4);
     }
 }

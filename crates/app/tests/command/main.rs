@@ -2,15 +2,12 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod journal;
+
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::Arc;
 
-use lcs_domain::journal::JournalOperation;
-use lcs_domain::{ConversationId, ConversationUpdate, JournalRepository as _, SystemClock, Text, UserId};
-use lcs_storage::journal::JournalLimits;
-use lcs_storage::sqlite::SqliteJournal;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -201,73 +198,6 @@ fn the_schema_is_migrated_by_hand_too_and_doctor_says_when_it_is_not() {
         assert!(home.json(&["migrate", "revert"])["reverted"].is_string());
     }
     assert_eq!(home.answer(&["migrate", "revert"]), "No migration is applied.\n");
-}
-
-/// A journal in its default place with two conflicts, and two operations that wait.
-fn journal_of(home: &Home) -> [u64; 4] {
-    let folder = home.0.path().join("lcs-persistence/journal");
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(async {
-        let clock = Arc::new(SystemClock);
-        let journal = SqliteJournal::open(folder, JournalLimits::default(), clock).await.unwrap();
-        let mut numbers = [0; 4];
-        for number in &mut numbers {
-            let topic = Text::summary("canary-said", "").unwrap();
-            let update = ConversationUpdate { topic_summary: Some(Some(topic)), ..Default::default() };
-            let operation = JournalOperation::Update { conversation_id: ConversationId::generate(), update };
-            *number = journal.record(UserId::from_text("alice"), operation).await.unwrap().sequence;
-        }
-        for number in &numbers[..2] {
-            journal.refuse(*number, "conversation not found").await.unwrap();
-        }
-        numbers
-    })
-}
-
-#[test]
-fn the_journal_is_listed_and_its_conflicts_are_decided() {
-    let home = Home::new();
-    assert_eq!(home.answer(&["journal", "list"]), "Nothing waits in the journal.\n");
-    assert_eq!(home.answer(&["journal", "conflicts"]), "There are no conflicts.\n");
-    let numbers = journal_of(&home);
-    let [retried, discarded, ..] = numbers.map(|number| number.to_string());
-    let conflicts = home.json(&["journal", "conflicts"]);
-    assert_eq!(conflicts["conflicts"].as_array().unwrap().len(), 2);
-    assert_eq!(conflicts["conflicts"][0]["reason"], "conversation not found");
-    assert_eq!(conflicts["conflicts"][0]["kind"], "update");
-    assert!(!conflicts.to_string().contains("canary-said"), "{conflicts}");
-    let table = home.answer(&["journal", "conflicts"]);
-    assert!(table.contains("conversation not found") && table.contains("update"), "{table}");
-
-    let doctor = home.answer(&["doctor"]);
-    for line in
-        ["journal 0: 2 entries", "journal 0: 2 conflicts", &format!("{retried}, update of conversation")]
-    {
-        assert!(doctor.contains(line), "{line}: {doctor}");
-    }
-    assert!(!doctor.contains("canary-said"), "{doctor}");
-
-    let (code, said) = home.failure(&["journal", "discard", &discarded]);
-    assert_eq!(code, 1);
-    assert!(said.contains("gone forever: write --yes"), "{said}");
-    home.answer(&["journal", "discard", &discarded, "--yes"]);
-    home.answer(&["journal", "retry", &retried, "--slot", "0"]);
-    let absent = "error: there is no conflict 2: `lcs-persistence journal conflicts` names them";
-    for arguments in [
-        &["journal", "retry", "2"][..],
-        &["journal", "discard", "2", "--yes"],
-        &["journal", "retry", "2", "--slot", "7"],
-    ] {
-        assert_eq!(home.failure(arguments), (1, absent.to_owned()));
-    }
-    let (_, said) = home.failure(&["journal", "set-aside", &numbers[2].to_string()]);
-    assert!(said.contains("the entry is sound"), "{said}");
-    let entries = home.json(&["journal", "list"]);
-    let listed: Vec<_> =
-        entries["entries"].as_array().unwrap().iter().map(|entry| &entry["number"]).collect();
-    assert_eq!(listed, [&Value::from(numbers[2]), &Value::from(numbers[3]), &Value::from(numbers[3] + 1)]);
-    assert_eq!(home.answer(&["journal", "conflicts"]), "There are no conflicts.\n");
-    assert_eq!(home.failure(&["journal", "retry", "x"]).0, 2);
 }
 
 #[test]
