@@ -64,8 +64,20 @@ async fn each_of_a_batch_keeps_its_own_outcome() {
     single(database.url()).await;
     let store = Postgres::connect(config(database.url())).await.unwrap();
     let all = begin_all(&store, 12).await;
-    let [fresh, stale, replayed, mismatched, absent, foreign, archived, state, lost, elsewhere, taken, keeps] =
-        all.as_slice()
+    let [
+        fresh,
+        stale,
+        replayed,
+        mismatched,
+        absent,
+        foreign,
+        archived,
+        with_state,
+        lost,
+        elsewhere,
+        taken,
+        keeps,
+    ] = all.as_slice()
     else {
         panic!("twelve")
     };
@@ -106,7 +118,7 @@ async fn each_of_a_batch_keeps_its_own_outcome() {
         (absent, absent.user_id, saying(absent, "x")),
         (foreign, UserId::generate(), saying(foreign, "x")),
         (archived, archived.user_id, saying(archived, "x")),
-        (state, state.user_id, saying_with_state(state, "x", 0)),
+        (with_state, with_state.user_id, saying_with_state(with_state, "x", 0)),
         (lost, lost.user_id, saying_with_state(lost, "two", 0)),
         (elsewhere, elsewhere.user_id, in_elsewhere),
         (keeps, keeps.user_id, saying_with_state(keeps, "two", 1)),

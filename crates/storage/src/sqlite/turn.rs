@@ -37,10 +37,10 @@ struct NewRow<'a> {
     conversation_id: BlobUuid,
     user_id: BlobUuid,
     turn_number: i64,
-    input_messages: Option<&'a str>,
-    input_messages_sealed: Option<&'a [u8]>,
-    output_message: Option<&'a str>,
-    output_message_sealed: Option<&'a [u8]>,
+    input_messages: Option<String>,
+    input_messages_sealed: Option<Vec<u8>>,
+    output_message: Option<String>,
+    output_message_sealed: Option<Vec<u8>>,
     started_at: Micros,
     completed_at: Micros,
     metadata: &'a str,
@@ -132,10 +132,10 @@ pub(super) fn insert(
         conversation_id: conversation_id.into(),
         user_id: user_id.into(),
         turn_number: turn_number.into(),
-        input_messages: input.plain.as_deref(),
-        input_messages_sealed: input.sealed.as_deref(),
-        output_message: output.plain.as_deref(),
-        output_message_sealed: output.sealed.as_deref(),
+        input_messages: input.plain.clone(),
+        input_messages_sealed: input.sealed.clone(),
+        output_message: output.plain.clone(),
+        output_message_sealed: output.sealed.clone(),
         started_at: turn.started_at().into(),
         completed_at: turn.completed_at().into(),
         metadata: turn.metadata().as_json(),
@@ -254,13 +254,11 @@ impl TurnRepository for Sqlite {
     #[tracing::instrument(name = "db.turn.append", skip_all, fields(%user_id, conversation_id = %append.conversation_id, turn_id = %append.turn.turn_id()))]
     async fn append(&self, user_id: UserId, append: AppendTurn) -> RepositoryResult<Appended> {
         let append = Append::new(user_id, append)?;
-        match &self.appends {
-            Some(appends) => appends.join(&self.database, append).await,
-            None => {
-                let key = append.command.turn.turn_id();
-                self.database.write(key, move |connection, now| Ok(append.apply(connection, now)?)).await?
-            }
+        if let Some(appends) = &self.appends {
+            return appends.join(&self.database, append).await;
         }
+        let key = append.command.turn.turn_id();
+        self.database.write(key, move |connection, now| append.apply(connection, now)).await?
     }
 
     #[tracing::instrument(name = "db.turn.get", skip_all, fields(%user_id, %conversation_id, %turn_id))]

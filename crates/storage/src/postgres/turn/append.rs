@@ -65,13 +65,11 @@ impl Postgres {
         let binds = Binds::of(user_id, &command)?;
         let append = Append { user_id, command, binds };
         let store = self.operation();
-        match &self.appends {
-            Some(appends) => Waiting::join(store, append, appends).await,
-            None => {
-                let key = append.binds.turn_id;
-                detached(key, async move { store.append_alone(&append).await }).await
-            }
+        if let Some(appends) = &self.appends {
+            return Waiting::join(store, append, appends).await;
         }
+        let key = append.binds.turn_id;
+        detached(key, async move { store.append_alone(&append).await }).await
     }
 
     async fn append_alone(&self, append: &Append) -> RepositoryResult<Appended> {
