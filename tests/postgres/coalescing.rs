@@ -46,6 +46,13 @@ async fn forty_appends_at_once_are_a_few_statements_and_without_coalescing_forty
     }
 }
 
+/// How many sessions of this database wait for a lock: the server has others.
+const WAITING: &str = "SELECT count(*) FROM pg_stat_activity
+    WHERE datname = current_database() AND wait_event_type = 'Lock'";
+
+const IDLE: &str = "SELECT count(*) FROM pg_stat_activity
+    WHERE datname = current_database() AND state LIKE 'idle in transaction%'";
+
 /// Holds an append up, so that what comes meanwhile goes together: its conversation's row is locked.
 async fn held_up(store: &Postgres, database: &TestPostgres) -> (tokio_postgres::Client, Conversation) {
     let held = begin(store).await;
@@ -109,7 +116,7 @@ async fn each_of_a_batch_keeps_its_own_outcome() {
         let (store, held) = (store.clone(), held.clone());
         async move { append(&store, &held, saying(&held, "held")).await }
     });
-    until(&database, "SELECT count(*) FROM pg_locks WHERE NOT granted", "1").await;
+    until(&database, WAITING, "1").await;
     let commands: Vec<(&Conversation, UserId, AppendTurn)> = vec![
         (fresh, fresh.user_id, saying(fresh, "x")),
         (stale, stale.user_id, AppendTurn { expected_turn_count: Some(7), ..saying(stale, "x") }),
@@ -250,14 +257,13 @@ async fn p1_a_batch_whose_callers_gave_up_is_stored_all_the_same() {
         let (store, one) = (store.clone(), one.clone());
         callers.push(tokio::spawn(async move { append(&store, &one, saying(&one, "x")).await.map(drop) }));
     }
-    until(&database, "SELECT count(*) FROM pg_locks WHERE NOT granted", "1").await;
+    until(&database, WAITING, "1").await;
     for caller in callers {
         caller.abort();
     }
     lock.batch_execute("COMMIT").await.unwrap();
     // Each that had begun to wait is done; one that had not is not: none of them in part.
-    until(&database, "SELECT count(*) FROM pg_stat_activity WHERE state LIKE 'idle in transaction%'", "0")
-        .await;
+    until(&database, IDLE, "0").await;
     for one in &conversations {
         let again = append(&store, one, saying(one, "y")).await.unwrap().turn_number.unwrap();
         let page = store.page(one.user_id, one.conversation_id, TurnRange::Newest, PageLimit::MAX).await;

@@ -35,6 +35,8 @@ struct Queue {
 }
 
 struct Waiting {
+    /// Gone with who waits: a store that nobody uses any more closes its file.
+    database: Database,
     append: Arc<Append>,
     answer: oneshot::Sender<RepositoryResult<Appended>>,
 }
@@ -59,20 +61,21 @@ impl Appends {
         let (answer, answered) = oneshot::channel();
         let is_first = {
             let mut queue = self.queue();
-            queue.waiting.push_back(Waiting { append: Arc::new(append), answer });
+            let append = Arc::new(append);
+            queue.waiting.push_back(Waiting { database: database.clone(), append, answer });
             !std::mem::replace(&mut queue.committing, true)
         };
         if is_first {
-            tokio::spawn(self.clone().commit_groups(database.clone()));
+            tokio::spawn(self.clone().commit_groups());
         }
         // Without an answer its task has ended in the middle, or the runtime has.
         answered.await.unwrap_or_else(|_| Err(RepositoryError::OutcomeUnknown { key: key.to_string() }))
     }
 
-    async fn commit_groups(self, database: Database) {
+    async fn commit_groups(self) {
         while let Some(group) = self.next().await {
             // A bug must not leave the others waiting for ever.
-            let _panicked = AssertUnwindSafe(commit(&database, group)).catch_unwind().await;
+            let _panicked = AssertUnwindSafe(commit(group)).catch_unwind().await;
         }
     }
 
@@ -105,8 +108,8 @@ impl Appends {
 
 /// Commits `group` together; where that fails and nothing was applied, each by itself, so that none fails for
 /// its neighbour.
-async fn commit(database: &Database, group: Vec<Waiting>) {
-    let error = match commit_once(database, &group).await {
+async fn commit(group: Vec<Waiting>) {
+    let error = match commit_once(&group).await {
         Ok(outcomes) => {
             group.into_iter().zip(outcomes).for_each(|(waiting, outcome)| waiting.answer(outcome));
             return;
@@ -122,7 +125,7 @@ async fn commit(database: &Database, group: Vec<Waiting>) {
         group.into_iter().zip([error]).for_each(|(waiting, error)| waiting.answer(Err(error)));
     } else {
         for waiting in group {
-            let outcomes = commit_once(database, std::slice::from_ref(&waiting)).await;
+            let outcomes = commit_once(std::slice::from_ref(&waiting)).await;
             match outcomes.map(|outcomes| outcomes.into_iter().next()) {
                 Ok(Some(outcome)) => waiting.answer(outcome),
                 // One append has one outcome.
@@ -133,14 +136,13 @@ async fn commit(database: &Database, group: Vec<Waiting>) {
     }
 }
 
-async fn commit_once(
-    database: &Database,
-    group: &[Waiting],
-) -> RepositoryResult<Vec<RepositoryResult<Appended>>> {
-    let key = group.first().map(|waiting| waiting.append.command.turn.turn_id().to_string());
+async fn commit_once(group: &[Waiting]) -> RepositoryResult<Vec<RepositoryResult<Appended>>> {
+    let Some(first) = group.first() else { return Ok(Vec::new()) };
     let appends: Vec<_> = group.iter().map(|waiting| Arc::clone(&waiting.append)).collect();
-    database
-        .write(key.unwrap_or_default(), move |connection, now| {
+    let key = first.append.command.turn.turn_id();
+    first
+        .database
+        .write(key, move |connection, now| {
             appends.iter().map(|append| append.apply(connection, now)).collect()
         })
         .await
