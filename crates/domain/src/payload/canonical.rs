@@ -4,6 +4,8 @@
 //! all the validation there is, one pass over the bytes that builds nothing. Any other text, a malformed one too,
 //! is left to the parser in `document`, which says what is wrong, and where.
 
+use serde_json::Number;
+
 use super::MAX_DEPTH;
 use super::number::{self, exact};
 
@@ -95,7 +97,7 @@ impl<'a> Look<'a> {
         let begin = self.rest;
         let mut escaped = begin;
         loop {
-            let at = escaped.iter().position(|byte| *byte < b' ' || *byte == b'"' || *byte == b'\\')?;
+            let at = plain_length(escaped);
             let (_, found) = escaped.split_at_checked(at)?;
             match found {
                 [b'"', rest @ ..] => {
@@ -115,15 +117,42 @@ impl<'a> Look<'a> {
         let length = self.rest.iter().position(|byte| !is_part(byte)).unwrap_or(self.rest.len());
         let (text, rest) = (self.json.get(at..at + length)?, self.rest.get(length..)?);
         if !is_short_integer(text) {
-            let number = exact(text)?;
-            if number.to_string() != text {
-                return None;
-            }
+            let written_so = |number: &Number| number.to_string() == text;
+            let number = fraction(text).or_else(|| exact(text)).filter(written_so)?;
             self.sealed |= number.as_f64().is_some_and(number::is_long_as_decimal);
         }
         self.rest = rest;
         Some(())
     }
+}
+
+/// How many bytes stand before the first one that may not stand in a text as it is, or ends it.
+fn plain_length(text: &[u8]) -> usize {
+    let (words, rest) = text.as_chunks();
+    let plain = words.iter().take_while(|word| is_plain(**word)).count() * size_of::<u64>();
+    let rest = text.get(plain..).unwrap_or(rest);
+    let is_end = |byte: &u8| *byte < b' ' || *byte == b'"' || *byte == b'\\';
+    plain + rest.iter().position(is_end).unwrap_or(rest.len())
+}
+
+/// Whether none of these eight bytes is a control character, a quote or a backslash: all of them at once, since most
+/// of a document is text.
+const fn is_plain(word: [u8; 8]) -> bool {
+    const EACH: u64 = u64::MAX / 0xff;
+    /// The highest bit of each byte that is less than `least`, and of none where there is none.
+    const fn less(word: u64, least: u8) -> u64 {
+        word.wrapping_sub(EACH * least as u64) & !word & (EACH << 7)
+    }
+    let word = u64::from_ne_bytes(word);
+    let (quote, backslash) = (word ^ (EACH * b'"' as u64), word ^ (EACH * b'\\' as u64));
+    less(word, b' ') | less(quote, 1) | less(backslash, 1) == 0
+}
+
+/// The float that `text` stands for, unless that is a whole number. Where it is written as `text`, nothing else needs
+/// to be known of it.
+fn fraction(text: &str) -> Option<Number> {
+    let float = text.parse::<f64>().ok().filter(|float| float.fract() != 0.0)?;
+    Number::from_f64(float)
 }
 
 /// One level down, unless that is too deep.
@@ -238,6 +267,19 @@ mod tests {
         ];
         for json in unknown {
             assert_eq!(look(json), None, "{json}");
+        }
+    }
+
+    #[test]
+    fn a_text_ends_where_a_byte_says_so() {
+        for length in 0..20 {
+            let plain: Vec<u8> = (0..length).map(|n| b"az \x7f\x80\xff!#"[n % 8]).collect();
+            assert_eq!(plain_length(&plain), length);
+            for byte in 0..=u8::MAX {
+                let ends = byte < b' ' || byte == b'"' || byte == b'\\';
+                let text = [plain.as_slice(), &[byte], plain.as_slice()].concat();
+                assert_eq!(plain_length(&text), if ends { length } else { text.len() }, "{length} {byte}");
+            }
         }
     }
 
