@@ -9,16 +9,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use lcs_domain::conversation::OpenStatus;
 use lcs_domain::{
-    AgentStateRepository, Begun, ConversationRepository, Interruption, NewConversation, PageLimit, Payload,
-    Repositories, RepositoryError, RequestRepository, RequestTarget, RetentionPolicy, RetentionRepository,
-    SaveAgentState, Text, TurnRange, TurnRepository, UserId,
+    AgentStateRepository, Begun, ConversationRepository, ConversationUpdate, Interruption, NewConversation,
+    PageLimit, Payload, Repositories, RepositoryError, RequestRepository, RequestTarget, RetentionPolicy,
+    RetentionRepository, SaveAgentState, Text, TurnRange, TurnRepository, UserId,
 };
 use lcs_storage::postgres::{Postgres, PostgresConfig, SslMode};
 use lcs_storage::testing::TestPostgres;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
 
 use crate::support::{append, asking, begin, config, saying, saying_with_state, single};
 
@@ -34,12 +36,24 @@ enum Loss {
     Silence,
     /// The connection ends before the statement has come to the server.
     Request,
+    /// The connection ends when the test says so.
+    Held,
+}
+
+/// How a test and its proxy wait for each other, with [`Loss::Held`].
+#[derive(Default)]
+struct Hold {
+    /// An answer has been taken away: what it says is committed.
+    taken: Notify,
+    /// Its connection may end.
+    released: Notify,
 }
 
 /// A store behind a proxy, and how many answers the proxy is still to take away.
 struct Behind {
     store: Postgres,
     losses: Arc<AtomicU32>,
+    hold: Arc<Hold>,
     database: TestPostgres,
 }
 
@@ -54,30 +68,30 @@ impl Behind {
             port: proxy.local_addr().unwrap().port(),
             ssl_mode: SslMode::Disable,
             operation_timeout: match loss {
-                Loss::Cut | Loss::Request => Duration::from_secs(30),
+                Loss::Cut | Loss::Request | Loss::Held => Duration::from_secs(30),
                 Loss::Silence => Duration::from_secs(4),
             },
             statement_timeout: match loss {
-                Loss::Cut | Loss::Request => Duration::from_secs(30),
+                Loss::Cut | Loss::Request | Loss::Held => Duration::from_secs(30),
                 Loss::Silence => Duration::from_millis(100),
             },
             ..right.clone()
         };
-        let losses = Arc::new(AtomicU32::new(0));
+        let (losses, hold) = (Arc::new(AtomicU32::new(0)), Arc::<Hold>::default());
         tokio::spawn({
-            let losses = Arc::clone(&losses);
+            let (losses, hold) = (Arc::clone(&losses), Arc::clone(&hold));
             async move {
                 loop {
                     let (client, _) = proxy.accept().await.unwrap();
                     let server = TcpStream::connect((right.host.clone(), right.port)).await.unwrap();
-                    tokio::spawn(pass_on(client, server, Arc::clone(&losses), loss));
+                    tokio::spawn(pass_on(client, server, Arc::clone(&losses), Arc::clone(&hold), loss));
                 }
             }
         });
         let store = Postgres::connect(through).await.unwrap();
         // The first connection of a store is looked at: answers to that are not to be lost.
         store.ping().await.unwrap();
-        Self { store, losses, database }
+        Self { store, losses, hold, database }
     }
 
     /// Has the next `count` answers that hold rows taken away.
@@ -88,7 +102,7 @@ impl Behind {
 }
 
 /// Passes messages on, whole ones from the server, until an answer is to be taken away.
-async fn pass_on(client: TcpStream, server: TcpStream, losses: Arc<AtomicU32>, loss: Loss) {
+async fn pass_on(client: TcpStream, server: TcpStream, losses: Arc<AtomicU32>, hold: Arc<Hold>, loss: Loss) {
     // Small messages, one by one: they would wait for each other's acknowledgement.
     client.set_nodelay(true).unwrap();
     server.set_nodelay(true).unwrap();
@@ -110,6 +124,11 @@ async fn pass_on(client: TcpStream, server: TcpStream, losses: Arc<AtomicU32>, l
             match loss {
                 Loss::Cut | Loss::Request => break,
                 Loss::Silence => std::future::pending().await,
+                Loss::Held => {
+                    hold.taken.notify_one();
+                    hold.released.notified().await;
+                    break;
+                }
             }
         }
         let message = [&[kind][..], &length.to_be_bytes()[..], &body[..]].concat();
@@ -214,6 +233,59 @@ async fn every_other_write_whose_answer_is_lost_is_told_truly() {
 
     assert!(ConversationRepository::delete(behind.lose(1), user, id).await.unwrap());
     assert!(!ConversationRepository::delete(&behind.store, user, id).await.unwrap());
+}
+
+/// What happens to a conversation between a save whose answer is lost and the save being run again.
+#[derive(Debug, Clone, Copy)]
+enum Meanwhile {
+    /// Another state is made from the one that was saved.
+    GoneOn,
+    /// The state is deleted.
+    Deleted,
+    /// The conversation is closed.
+    Archived,
+}
+
+#[tokio::test]
+async fn a_save_is_not_refused_that_was_stored_and_gone_on_from() {
+    for meanwhile in [Meanwhile::GoneOn, Meanwhile::Deleted, Meanwhile::Archived] {
+        let behind = Behind::new(Loss::Held).await;
+        let direct = single(behind.database.url()).await;
+        let conversation = begin(&direct).await;
+        let (user, id, agent) = (conversation.user_id, conversation.conversation_id, conversation.agent_id);
+        let save = |state: &str, expected_revision| SaveAgentState {
+            agent_id: agent,
+            conversation_id: id,
+            agent_config: None,
+            current_state: Some(Payload::parse(state).unwrap()),
+            expected_revision,
+            through_turn: 0,
+        };
+        let (saved, ()) = tokio::join!(behind.lose(1).save(user, save("1", 0)), async {
+            behind.hold.taken.notified().await;
+            match meanwhile {
+                Meanwhile::GoneOn => drop(direct.save(user, save("2", 1)).await.unwrap()),
+                Meanwhile::Deleted => {
+                    assert!(AgentStateRepository::delete(&direct, user, agent).await.unwrap());
+                }
+                Meanwhile::Archived => {
+                    let status = Some(OpenStatus::Archived);
+                    let update = ConversationUpdate { status, ..ConversationUpdate::default() };
+                    ConversationRepository::update(&direct, user, id, update).await.unwrap();
+                }
+            }
+            behind.hold.released.notify_one();
+        });
+        match (meanwhile, saved) {
+            (Meanwhile::Archived, Ok(saved)) => assert_eq!(saved.revision, 1),
+            (_, Err(RepositoryError::OutcomeUnknown { key })) => assert_eq!(key, agent.to_string()),
+            (_, told) => panic!("{meanwhile:?}: {told:?}"),
+        }
+        // Who was not in between is refused as before.
+        let error = direct.save(user, save("3", 0)).await.unwrap_err();
+        let is_refused = matches!(error, RepositoryError::Conflict { .. } | RepositoryError::Closed { .. });
+        assert!(is_refused, "{meanwhile:?}: {error:?}");
+    }
 }
 
 #[tokio::test]

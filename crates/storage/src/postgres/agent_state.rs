@@ -14,6 +14,7 @@ use super::Postgres;
 use super::error::Fault;
 use super::json::Json;
 use super::operation::detached;
+use super::retry::outcome_unknown;
 use super::row::{AgentStateRow, ColumnsOf, binds, no_row, revision_bind};
 use super::statement::statement;
 use crate::row::{AgentStateRecord, Row};
@@ -148,33 +149,42 @@ impl Postgres {
         let repeated = answer.repeated;
         let report = answer.one().ok_or_else(no_row)?;
         match verdict(report, save)? {
-            Err(RepositoryError::Conflict { entity: Entity::AgentState, observed, .. })
-                if repeated && save.expected_revision.checked_add(1) == Some(observed) =>
-            {
-                self.saved_before(user_id, save, observed).await
-            }
+            Err(refusal) if repeated => self.refused_after_a_loss(user_id, save, refusal).await,
             verdict => verdict,
         }
     }
 
-    /// The save whose first answer was lost, if that attempt is what stored the next revision.
-    async fn saved_before(
+    /// What a save came to whose first answer was lost, and which was refused when it was run again.
+    ///
+    /// A save has no key. That attempt may have stored what stands there now; or what stood there before somebody
+    /// else went on from it, of which nothing is left to be seen.
+    async fn refused_after_a_loss(
         &self,
         user_id: UserId,
         save: &SaveAgentState,
-        revision: u64,
+        refusal: RepositoryError,
     ) -> RepositoryResult<Saved> {
-        let stored = AgentStateRepository::get(self, user_id, save.agent_id).await?;
-        let ours = stored.is_some_and(|stored| {
-            stored.revision == revision
-                && stored.through_turn == save.through_turn
-                && stored.current_state == save.current_state
-                && save.agent_config.as_ref().is_none_or(|config| *config == stored.agent_config)
-        });
-        if ours {
-            return Ok(Saved { revision, durability: Durability::Durable });
+        let next = save.expected_revision.checked_add(1);
+        match refusal {
+            RepositoryError::Conflict { observed, .. } if next.is_some_and(|next| observed >= next) => {}
+            RepositoryError::Closed { .. } => {}
+            // What that attempt was refused for as well: ids stay, and counts only grow.
+            refusal => return Err(refusal),
         }
-        Err(conflict(save, revision))
+        match AgentStateRepository::get(self, user_id, save.agent_id).await? {
+            Some(stored) if Some(stored.revision) == next => {
+                let is_ours = stored.through_turn == save.through_turn
+                    && stored.current_state == save.current_state
+                    && save.agent_config.as_ref().is_none_or(|config| *config == stored.agent_config);
+                if is_ours {
+                    return Ok(Saved { revision: stored.revision, durability: Durability::Durable });
+                }
+                Err(refusal)
+            }
+            // Nobody has gone on from what this save was to go on from.
+            Some(stored) if stored.revision <= save.expected_revision => Err(refusal),
+            _ => Err(outcome_unknown(save.agent_id.into())),
+        }
     }
 }
 

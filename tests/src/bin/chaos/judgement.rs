@@ -2,12 +2,15 @@
 
 use std::fmt::Write as _;
 
-use lcs_tests::chaos::checker::Verdict;
+use lcs_tests::chaos::checker::{Anomaly, Verdict};
 
 use super::bar::Bar;
 use super::resource::Resources;
 use super::service::Mode;
 use super::table::Requirement;
+
+/// How many anomalies stand in the line of their requirement.
+const SHOWN: usize = 4;
 
 /// What is asked of the faults, which lasted for so many seconds.
 pub(crate) fn of_faults(
@@ -43,7 +46,7 @@ pub(crate) fn of_faults(
             acknowledged >= bar.part(bar.appends, seconds),
         )
         .told(),
-        Requirement::new("R3", "no anomaly", anomalies.len().to_string(), anomalies.is_empty()),
+        Requirement::new("R3", "no anomaly", listed(anomalies), anomalies.is_empty()),
         Requirement::new("R3", "no answer that no server may give", wrong.to_string(), wrong == 0),
         Requirement::new(
             "R4",
@@ -82,11 +85,17 @@ pub(crate) fn sound(verdict: &Verdict, retried: usize) -> (bool, String) {
     let appends = |outcome| tally.of_outcome("append", outcome);
     let (durable, journaled, volatile) = (appends("ok"), appends("journaled"), appends("volatile"));
     let found = format!(
-        "{} anomalies, {wrong} wrong answers; {durable} durable, {journaled} journaled ({retried} of them after \
+        "anomalies {}, {wrong} wrong answers; {durable} durable, {journaled} journaled ({retried} of them after \
          an operator's retry), {volatile} volatile",
-        anomalies.len(),
+        listed(anomalies),
     );
     (anomalies.is_empty() && wrong == 0 && durable > 0, found)
+}
+
+/// How many anomalies there are and, where the whole output may be cut off, the first of them.
+fn listed(anomalies: &[Anomaly]) -> String {
+    let first: Vec<String> = anomalies.iter().take(SHOWN).map(ToString::to_string).collect();
+    if first.is_empty() { "0".into() } else { format!("{}: {}", anomalies.len(), first.join("; ")) }
 }
 
 /// Everything that the checker counted and found.
