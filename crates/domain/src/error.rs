@@ -105,10 +105,11 @@ pub enum RepositoryError {
         #[source]
         source: Option<Cause>,
     },
-    /// The connection was lost while the answer was awaited: it may or may not have been applied. The
-    /// same call, with the same key, resolves it.
+    /// The connection was lost while the answer was awaited, or a disk failed under a write: it may or may not
+    /// have been applied. The same call, with the same key, resolves it.
     #[error(
-        "the connection was lost before the database answered: send the same request again with its key {key}"
+        "no answer says whether it was stored, from the database or, in an outage, from the journal's disk: send \
+         the same request again with its key {key}"
     )]
     OutcomeUnknown {
         /// The idempotency key to send again: a turn's id, a conversation's id, an agent's id.
@@ -246,6 +247,21 @@ impl fmt::Display for DisplayPointer<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_shared_failure_names_each_ones_own_key() {
+        let lost = RepositoryError::OutcomeUnknown { key: "group".into() };
+        assert!(matches!(lost.shared("k"), RepositoryError::OutcomeUnknown { key } if key == "k"));
+        for error in [
+            RepositoryError::StorageFull { reason: "r".into() },
+            RepositoryError::ReadOnly { reason: "r".into() },
+            RepositoryError::Overloaded { reason: "r".into() },
+            RepositoryError::unavailable("r"),
+            RepositoryError::Backend { reason: "r".into(), source: None },
+        ] {
+            assert_eq!(error.shared("k").to_string(), error.to_string());
+        }
+    }
 
     #[test]
     fn a_pointer_is_prefixed_with_where_the_value_stands() {

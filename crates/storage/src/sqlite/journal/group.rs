@@ -159,14 +159,14 @@ impl Inner {
         let is_of_all =
             matches!(error, RepositoryError::OutcomeUnknown { .. } | RepositoryError::Overloaded { .. });
         if entries.len() == 1 || is_of_all {
-            return entries.into_iter().map(|entry| Err(again(&error, entry.key))).collect();
+            return entries.into_iter().map(|entry| Err(error.shared(entry.key))).collect();
         }
         let mut taken = Vec::with_capacity(entries.len());
         for entry in entries {
             let key = entry.key.clone();
             match self.commit_once(vec![entry]).await {
                 Ok(one) => taken.extend(one),
-                Err(error) => taken.push(Err(again(&error, key))),
+                Err(error) => taken.push(Err(error.shared(key))),
             }
         }
         taken
@@ -203,21 +203,6 @@ fn key(operation: &JournalOperation) -> String {
         JournalOperation::Append(append) => append.turn.turn_id().to_string(),
         JournalOperation::Save(save) => save.agent_id.to_string(),
         operation => operation.conversation_id().to_string(),
-    }
-}
-
-/// The failure of a commit, for one of those who were in it.
-fn again(error: &RepositoryError, key: String) -> RepositoryError {
-    match error {
-        RepositoryError::OutcomeUnknown { .. } => RepositoryError::OutcomeUnknown { key },
-        RepositoryError::StorageFull { reason } => RepositoryError::StorageFull { reason: reason.clone() },
-        RepositoryError::ReadOnly { reason } => RepositoryError::ReadOnly { reason: reason.clone() },
-        RepositoryError::Overloaded { reason } => RepositoryError::Overloaded { reason: reason.clone() },
-        RepositoryError::Unavailable { reason, .. } => RepositoryError::unavailable(reason.clone()),
-        RepositoryError::Backend { reason, .. } => {
-            RepositoryError::Backend { reason: reason.clone(), source: None }
-        }
-        error => RepositoryError::Backend { reason: error.to_string(), source: None },
     }
 }
 

@@ -139,21 +139,6 @@ async fn who_does_not_wait_for_the_answer_hinders_nobody() {
     assert!((20..=40).contains(&status.entries));
 }
 
-#[test]
-fn a_shared_failure_names_each_ones_own_key() {
-    let lost = RepositoryError::OutcomeUnknown { key: "group".into() };
-    assert!(matches!(again(&lost, "k".into()), RepositoryError::OutcomeUnknown { key } if key == "k"));
-    for error in [
-        RepositoryError::StorageFull { reason: "r".into() },
-        RepositoryError::ReadOnly { reason: "r".into() },
-        RepositoryError::Overloaded { reason: "r".into() },
-        RepositoryError::unavailable("r"),
-        RepositoryError::Backend { reason: "r".into(), source: None },
-    ] {
-        assert_eq!(again(&error, "k".into()).to_string(), error.to_string());
-    }
-}
-
 async fn bounded(folder: &tempfile::TempDir, limits: JournalLimits) -> SqliteJournal {
     SqliteJournal::open(folder.path(), limits, Arc::new(SystemClock)).await.unwrap()
 }
