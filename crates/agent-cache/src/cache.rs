@@ -34,15 +34,24 @@ use self::table::{Found, Table};
 pub struct CacheConfig {
     /// How many agents are kept at most; `None`: none, and every get loads (one load for all at once).
     pub capacity: Option<NonZeroUsize>,
+    /// How many [bytes](CachedAgent::bytes) the kept agents have together at most; one that has more alone is not
+    /// kept.
+    pub max_bytes: u64,
     /// How long an agent is kept after it was put. Zero keeps none; thirty years are for ever.
     pub ttl: Duration,
 }
 
 impl CacheConfig {
-    /// At most `max_size` agents, 0 for none, each for `ttl`.
+    /// At most `max_size` agents, 0 for none, each for `ttl`, of whatever size.
     #[must_use]
     pub const fn new(max_size: usize, ttl: Duration) -> Self {
-        Self { capacity: NonZeroUsize::new(max_size), ttl }
+        Self { capacity: NonZeroUsize::new(max_size), max_bytes: u64::MAX, ttl }
+    }
+
+    /// The same with at most `max_bytes` bytes of agents.
+    #[must_use]
+    pub const fn with_max_bytes(self, max_bytes: u64) -> Self {
+        Self { max_bytes, ..self }
     }
 }
 
@@ -60,26 +69,35 @@ pub struct CachedAgent<A> {
     pub agent: Arc<A>,
     /// What the agent has seen at least.
     pub version: Version,
+    /// How large it is, as whoever put it estimates; 0: it is counted as one agent and nothing more.
+    pub bytes: u64,
 }
 
 impl<A> CachedAgent<A> {
     /// An agent at `version`. Where the version is read apart from what the agent is made of, read it
     /// first: an agent may be newer than its version says, and never older.
     pub fn new(agent: impl Into<Arc<A>>, version: impl Into<Version>) -> Self {
-        Self { agent: agent.into(), version: version.into() }
+        Self { agent: agent.into(), version: version.into(), bytes: 0 }
+    }
+
+    /// The same, of this size.
+    #[must_use]
+    pub fn with_bytes(self, bytes: u64) -> Self {
+        Self { bytes, ..self }
     }
 }
 
 // By hand: derive would ask for `A: Clone`.
 impl<A> Clone for CachedAgent<A> {
     fn clone(&self) -> Self {
-        Self { agent: Arc::clone(&self.agent), version: self.version }
+        Self { agent: Arc::clone(&self.agent), version: self.version, bytes: self.bytes }
     }
 }
 
 /// Keeps live agents by conversation. A clone is another handle on the same cache.
 ///
-/// - Capacity and time: the least recently used agent leaves first; one whose time is up is never handed out.
+/// - Capacity, bytes and time: the least recently used agent leaves first; one whose time is up is never handed
+///   out.
 /// - One load for each conversation at a time, however many ask. A caller that gives up aborts nothing.
 ///   An error goes to everybody who waited and is not kept; a panic frees the slot.
 /// - An older version never replaces a newer one, and an invalidation is not undone by a load that was

@@ -378,7 +378,8 @@ impl PersistentAgentManager {
             let rehydrated = rehydration.agent(user_id, conversation_id).await?;
             let version =
                 Version { turn_count: rehydrated.turn_count, state_revision: rehydrated.state_revision };
-            Ok(CachedAgent::new(LiveAgent::new(rehydrated), version))
+            let bytes = rehydrated.bytes;
+            Ok(CachedAgent::new(LiveAgent::new(rehydrated), version).with_bytes(bytes))
         };
         Ok(self.cache.get_checked(conversation_id, version, load).await?)
     }
@@ -401,6 +402,9 @@ impl PersistentAgentManager {
             held.update(self.parts.payload_limits)
         };
         let goes_on = !matches!(update, StateUpdate::Unknown);
+        if let Some(bytes) = update.bytes() {
+            held.bytes = bytes + held.agent_config.as_json().len() as u64;
+        }
         let append = AppendTurn {
             conversation_id: answered.conversation_id,
             turn: turn.clone(),
@@ -414,7 +418,8 @@ impl PersistentAgentManager {
                     held.moved_to(&appended);
                     let version =
                         Version { turn_count: held.turn_count, state_revision: held.state_revision };
-                    self.cache.put_if_newer(answered.conversation_id, CachedAgent::new(live, version));
+                    let cached = CachedAgent::new(live, version).with_bytes(held.bytes);
+                    self.cache.put_if_newer(answered.conversation_id, cached);
                 }
                 Ok(answered.stored(&appended, false))
             }

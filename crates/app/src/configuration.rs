@@ -54,6 +54,8 @@ pub struct Configuration {
     pub store: StoreConfiguration,
     /// How many agents are kept alive in memory.
     pub agent_cache_max_size: usize,
+    /// How many bytes they have together at most.
+    pub agent_cache_max_bytes: u64,
     /// How long an agent is kept alive after it was last stored.
     pub agent_cache_ttl: Duration,
     /// Whether an agent that is no longer in memory is made again from what is stored.
@@ -167,6 +169,13 @@ impl Configuration {
         };
         let max_size =
             number("agent_cache_max_size", &persistence.agent_cache_max_size, 1..=1_000_000, "agents", 1_000);
+        let agents_max_bytes = number(
+            "agent_cache_max_bytes",
+            &persistence.agent_cache_max_bytes,
+            1_048_576..=u32::MAX,
+            "bytes",
+            268_435_456,
+        );
         let ttl_seconds = number(
             "agent_cache_ttl_seconds",
             &persistence.agent_cache_ttl_seconds,
@@ -201,6 +210,7 @@ impl Configuration {
         Self {
             store,
             agent_cache_max_size: size(max_size),
+            agent_cache_max_bytes: agents_max_bytes.into(),
             agent_cache_ttl: Duration::from_secs(ttl_seconds.into()),
             enable_rehydration: reader.flag(
                 "persistence.enable_rehydration",

@@ -329,7 +329,8 @@ async fn compose(
     let agents = PersistentAgentManager::new(Parts {
         repositories: Arc::clone(&repositories),
         runtime: Arc::clone(&runtime),
-        cache: CacheConfig::new(configuration.agent_cache_max_size, configuration.agent_cache_ttl),
+        cache: CacheConfig::new(configuration.agent_cache_max_size, configuration.agent_cache_ttl)
+            .with_max_bytes(configuration.agent_cache_max_bytes),
         clock: Arc::clone(&clock),
         retention: retention.clone(),
         enable_rehydration: configuration.enable_rehydration,

@@ -13,12 +13,14 @@ pub struct CacheMetrics {
     pub coalesced: u64,
     /// Agents that left because their time was up.
     pub expired: u64,
-    /// Agents that left because a newer entry needed the room.
+    /// Agents that left because a newer entry needed the room, or were too large to be kept at all.
     pub evicted: u64,
     /// Agents that were found to be behind their conversation: not handed out, and not kept.
     pub stale: u64,
     /// Agents in the cache now.
     pub size: usize,
+    /// How many bytes they have together, as whoever put them estimated.
+    pub bytes: u64,
     /// Loads under way now whose agents are to be kept.
     pub loading: usize,
 }

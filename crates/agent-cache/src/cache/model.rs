@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -40,18 +41,26 @@ struct Entry {
     id: ConversationId,
     agent: u64,
     version: Version,
+    bytes: u64,
     deadline: Instant,
 }
 
 /// The same promises by linear search: the least recently used stands in front.
 struct Model {
     capacity: usize,
+    max_bytes: u64,
     ttl: Duration,
     entries: VecDeque<Entry>,
     metrics: CacheMetrics,
 }
 
 impl Model {
+    fn new(config: CacheConfig) -> Self {
+        let CacheConfig { capacity, max_bytes, ttl } = config;
+        let capacity = capacity.map_or(0, NonZeroUsize::get);
+        Self { capacity, max_bytes, ttl, entries: VecDeque::new(), metrics: CacheMetrics::default() }
+    }
+
     fn expire(&mut self) {
         let before = self.entries.len();
         self.entries.retain(|entry| entry.deadline > Instant::now());
@@ -75,7 +84,11 @@ impl Model {
         Some(agent)
     }
 
-    fn put(&mut self, id: ConversationId, agent: u64, version: Version) -> bool {
+    fn bytes(&self) -> u64 {
+        self.entries.iter().map(|entry| entry.bytes).sum()
+    }
+
+    fn put(&mut self, id: ConversationId, agent: u64, version: Version, bytes: u64) -> bool {
         self.expire();
         if self.capacity == 0 {
             return false;
@@ -91,41 +104,50 @@ impl Model {
                 self.metrics.stale += 2;
                 return false;
             }
-        } else if self.entries.len() == self.capacity {
+        }
+        if bytes > self.max_bytes {
+            self.metrics.evicted += 1;
+            return false;
+        }
+        while self.entries.len() == self.capacity || self.bytes() + bytes > self.max_bytes {
             self.entries.pop_front();
             self.metrics.evicted += 1;
         }
-        self.entries.push_back(Entry { id, agent, version, deadline });
+        self.entries.push_back(Entry { id, agent, version, bytes, deadline });
         true
     }
 
     fn metrics(&mut self) -> CacheMetrics {
         self.expire();
-        CacheMetrics { size: self.entries.len(), ..self.metrics }
+        CacheMetrics { size: self.entries.len(), bytes: self.bytes(), ..self.metrics }
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn the_cache_does_what_the_model_does() {
     let mut random = Random::seeded();
-    for capacity in [0, 1, 2, 3, 7, 16] {
+    for (capacity, max_bytes) in
+        [(0, u64::MAX), (1, u64::MAX), (2, 9), (3, u64::MAX), (7, 40), (16, 30), (16, u64::MAX)]
+    {
         let ttl = Duration::from_secs(20);
-        let cache: AgentCache<u64, std::io::Error> = AgentCache::new(CacheConfig::new(capacity, ttl));
-        let mut model = Model { capacity, ttl, entries: VecDeque::new(), metrics: CacheMetrics::default() };
+        let config = CacheConfig::new(capacity, ttl).with_max_bytes(max_bytes);
+        let cache: AgentCache<u64, std::io::Error> = AgentCache::new(config);
+        let mut model = Model::new(config);
         let ids: Vec<_> = (0..12).map(|_| ConversationId::generate()).collect();
         for step in 0..4000_u64 {
             let id = ids[usize::try_from(random.below(12)).unwrap()];
             match random.below(16) {
                 0..=6 => {
-                    let (head, loaded) = (random.version(), random.version());
-                    let got = cache.get_checked(id, head, async move { Ok(CachedAgent::new(step, loaded)) });
+                    let (head, loaded, bytes) = (random.version(), random.version(), random.below(12));
+                    let load = async move { Ok(CachedAgent::new(step, loaded).with_bytes(bytes)) };
+                    let got = cache.get_checked(id, head, load);
                     let got = got.await.map(|cached| *cached.agent);
                     if let Some(agent) = model.get(id, head) {
                         model.metrics.hits += 1;
                         assert_eq!(got.ok(), Some(agent), "step {step}");
                     } else {
                         model.metrics.misses += 1;
-                        model.put(id, step, loaded);
+                        model.put(id, step, loaded, bytes);
                         if loaded.covers(head) {
                             assert_eq!(got.ok(), Some(step), "step {step}");
                         } else {
@@ -135,9 +157,9 @@ async fn the_cache_does_what_the_model_does() {
                     }
                 }
                 7..=11 => {
-                    let version = random.version();
-                    let kept = cache.put_if_newer(id, CachedAgent::new(step, version));
-                    assert_eq!(kept, model.put(id, step, version), "step {step}");
+                    let (version, bytes) = (random.version(), random.below(12));
+                    let kept = cache.put_if_newer(id, CachedAgent::new(step, version).with_bytes(bytes));
+                    assert_eq!(kept, model.put(id, step, version, bytes), "step {step}");
                 }
                 12 => {
                     cache.invalidate(id);
@@ -159,6 +181,35 @@ async fn the_cache_does_what_the_model_does() {
             assert_eq!(cache.metrics(), model.metrics(), "step {step}");
         }
     }
+}
+
+/// Conversation number n is asked for in proportion to 1/n, as the busiest conversations of a service are.
+#[tokio::test(start_paused = true)]
+async fn a_zipf_trace_hits_as_often_as_an_exact_lru() {
+    const IDS: usize = 2_000;
+    let mut random = Random::seeded();
+    let ids: Vec<_> = (0..IDS).map(|_| ConversationId::generate()).collect();
+    let mut ends: Vec<u64> = Vec::new();
+    for n in 1..=IDS as u64 {
+        ends.push(ends.last().copied().unwrap_or_default() + 1_000_000 / n);
+    }
+    let config = CacheConfig::new(IDS / 10, Duration::from_hours(1));
+    let cache: AgentCache<u64, std::io::Error> = AgentCache::new(config);
+    let mut model = Model::new(config);
+    let at = Version { turn_count: 1, state_revision: 1 };
+    for step in 0..30_000_u64 {
+        let asked = random.below(*ends.last().unwrap());
+        let id = ids[ends.partition_point(|end| *end <= asked)];
+        cache.get_checked(id, at, async move { Ok(CachedAgent::new(step, at)) }).await.unwrap();
+        if model.get(id, at).is_some() {
+            model.metrics.hits += 1;
+        } else {
+            model.put(id, step, at, 0);
+        }
+    }
+    let (hits, exact) = (cache.metrics().hits, model.metrics().hits);
+    assert_eq!(hits, exact);
+    assert!((10_000..28_000).contains(&hits), "{hits} of 30,000: the trace shows something");
 }
 
 /// Eight tasks on four threads go on with a few conversations. Nobody is ever given an agent that is

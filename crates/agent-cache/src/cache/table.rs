@@ -46,6 +46,8 @@ pub(super) struct Table<A, E> {
     deadlines: LruCache<ConversationId, Instant>,
     loads: HashMap<ConversationId, Slot<A, E>>,
     last_ticket: u64,
+    /// What `agents` have together.
+    bytes: u64,
     metrics: CacheMetrics,
     /// Agents that have left and are still to be dropped: their `Drop` is not ours to run under a lock.
     gone: Vec<Arc<A>>,
@@ -60,6 +62,7 @@ impl<A, E> Table<A, E> {
             deadlines: LruCache::sparse(capacity),
             loads: HashMap::new(),
             last_ticket: 0,
+            bytes: 0,
             metrics: CacheMetrics::default(),
             gone: Vec::new(),
         }
@@ -127,15 +130,27 @@ impl<A, E> Table<A, E> {
                 return false;
             }
         }
-        if let Some((left, agent)) = self.agents.push(id, cached) {
-            self.gone.push(agent.agent);
-            if left != id {
-                self.deadlines.pop(&left);
-                self.metrics.evicted += 1;
-            }
+        // What is there is older by now, whether this one finds room or not.
+        self.remove(id);
+        if cached.bytes > self.config.max_bytes {
+            self.metrics.evicted += 1;
+            self.gone.push(cached.agent);
+            return false;
         }
+        let room = self.config.max_bytes - cached.bytes;
+        while self.agents.len() >= self.capacity() || self.bytes > room {
+            let Some((oldest, _)) = self.agents.peek_lru() else { break };
+            self.remove(*oldest);
+            self.metrics.evicted += 1;
+        }
+        self.bytes += cached.bytes;
+        self.agents.push(id, cached);
         self.deadlines.push(id, Instant::now() + self.config.ttl);
         true
+    }
+
+    fn capacity(&self) -> usize {
+        self.config.capacity.map_or(0, NonZeroUsize::get)
     }
 
     /// Drops the agent unless it is newer than `version`. Answers whether it was dropped.
@@ -153,6 +168,7 @@ impl<A, E> Table<A, E> {
     /// [`forget`](Self::forget) for all.
     pub(super) fn forget_all(&mut self) -> HashMap<ConversationId, Slot<A, E>> {
         self.deadlines.clear();
+        self.bytes = 0;
         while let Some((_, cached)) = self.agents.pop_lru() {
             self.gone.push(cached.agent);
         }
@@ -165,7 +181,8 @@ impl<A, E> Table<A, E> {
 
     pub(super) fn metrics(&mut self) -> CacheMetrics {
         self.expire();
-        CacheMetrics { size: self.agents.len(), loading: self.loads.len(), ..self.metrics }
+        let (size, loading) = (self.agents.len(), self.loads.len());
+        CacheMetrics { size, bytes: self.bytes, loading, ..self.metrics }
     }
 
     /// What has left since the last call, to be dropped when the lock is given back.
@@ -175,10 +192,10 @@ impl<A, E> Table<A, E> {
 
     fn remove(&mut self, id: ConversationId) -> bool {
         self.deadlines.pop(&id);
-        let removed = self.agents.pop(&id);
-        let was_there = removed.is_some();
-        self.gone.extend(removed.map(|cached| cached.agent));
-        was_there
+        let Some(removed) = self.agents.pop(&id) else { return false };
+        self.bytes -= removed.bytes;
+        self.gone.push(removed.agent);
+        true
     }
 
     /// Lets go of what is past its deadline: each entry is looked at once when it expires, and no other.
@@ -237,6 +254,27 @@ mod tests {
         assert_eq!([held(&mut table, a), held(&mut table, b), held(&mut table, c)], [Some(1), None, Some(3)]);
         assert_eq!(table.metrics().evicted, 1);
         assert_eq!(table.deadlines.len(), table.agents.len(), "an evicted agent leaves no deadline behind");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_least_recently_used_leave_until_there_is_room_for_the_bytes() {
+        let mut table = TestTable::new(CacheConfig::new(8, TTL).with_max_bytes(10));
+        let [a, b, c, d] = [id(), id(), id(), id()];
+        table.put_if_newer(a, agent(1, 1, 1).with_bytes(4));
+        table.put_if_newer(b, agent(2, 1, 1).with_bytes(4));
+        table.put_if_newer(c, agent(3, 1, 1).with_bytes(2));
+        assert_eq!((table.metrics().size, table.metrics().bytes), (3, 10));
+        assert_eq!(held(&mut table, a), Some(1), "a is used, so b and c are the older ones");
+        assert!(table.put_if_newer(d, agent(4, 1, 1).with_bytes(5)));
+        assert_eq!([a, b, c, d].map(|id| held(&mut table, id)), [Some(1), None, None, Some(4)]);
+        assert_eq!((table.metrics().evicted, table.metrics().bytes), (2, 9));
+        // It has grown: the others make room for it.
+        assert!(table.put_if_newer(a, agent(5, 2, 2).with_bytes(10)));
+        assert_eq!((table.metrics().size, table.metrics().bytes), (1, 10));
+        // Too large for the whole cache: it is not kept, and neither is the older one.
+        assert!(!table.put_if_newer(a, agent(6, 3, 3).with_bytes(11)));
+        assert_eq!((table.metrics().size, table.metrics().bytes, table.metrics().evicted), (0, 0, 4));
+        assert_eq!(table.take_gone().len(), 6, "each is dropped once");
     }
 
     #[tokio::test(start_paused = true)]

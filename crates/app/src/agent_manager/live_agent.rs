@@ -29,6 +29,8 @@ pub(super) struct Standing {
     /// Whether the agent is what the store has. Not while it answers, and never again after an answer
     /// that was given up or stored without its state: such an agent is thrown away and made again.
     pub(super) settled: bool,
+    /// How large the agent is taken to be: the documents that it was made from, then the state that it has.
+    pub(super) bytes: u64,
 }
 
 impl LiveAgent {
@@ -41,6 +43,7 @@ impl LiveAgent {
             keeps_state,
             turn_count,
             state_revision,
+            bytes,
         } = rehydrated;
         let settled = true;
         let standing = Standing {
@@ -52,6 +55,7 @@ impl LiveAgent {
             turn_count,
             state_revision,
             settled,
+            bytes,
         };
         Self { standing: Arc::new(Mutex::new(standing)) }
     }
@@ -119,6 +123,14 @@ pub(super) enum StateUpdate {
 }
 
 impl StateUpdate {
+    /// How large the state is, if it is known.
+    pub(super) fn bytes(&self) -> Option<u64> {
+        match self {
+            Self::New(state) => Some(state.current_state.as_json().len() as u64),
+            Self::Kept | Self::Unknown => None,
+        }
+    }
+
     /// The state to append with the turn, if any.
     pub(super) fn into_state(self) -> Option<AgentStateUpdate> {
         match self {

@@ -32,6 +32,8 @@ pub(super) struct Rehydrated {
     pub(super) keeps_state: bool,
     pub(super) turn_count: u32,
     pub(super) state_revision: u64,
+    /// How many bytes the documents have that it was made from.
+    pub(super) bytes: u64,
 }
 
 /// Makes agents again. One for each load.
@@ -92,8 +94,9 @@ impl Rehydration {
             missed_turns = stored.missed_turns.len(),
             "rehydrating the agent"
         );
+        let bytes = bytes(&stored);
         let agent = self.runtime.rehydrate(stored).await?;
-        Ok(standing_at(conversation, agent, agent_config, config_stored))
+        Ok(Rehydrated { bytes, ..standing_at(conversation, agent, agent_config, config_stored) })
     }
 
     /// What is stored of the agent, and whether its configuration is; `None` where nothing is.
@@ -161,13 +164,22 @@ impl Rehydration {
     }
 }
 
+fn bytes(stored: &StoredAgent) -> u64 {
+    let turns = stored.missed_turns.iter().chain(&stored.recent_turns);
+    let documents = turns.flat_map(|turn| turn.output_message.iter().chain([&turn.input_messages]));
+    let documents = documents.chain(stored.current_state.iter()).chain([&stored.agent_config]);
+    documents.map(|document| document.as_json().len() as u64).sum()
+}
+
 fn standing_at(
     conversation: &Conversation,
     agent: Box<dyn Agent>,
     agent_config: Payload,
     config_stored: bool,
 ) -> Rehydrated {
+    let bytes = agent_config.as_json().len() as u64;
     Rehydrated {
+        bytes,
         agent,
         agent_id: conversation.agent_id,
         agent_config,

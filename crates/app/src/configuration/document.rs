@@ -32,6 +32,7 @@ section!(Persistence {
     database: Option<Database> = "database",
     sqlite: Option<Sqlite> = "sqlite",
     agent_cache_max_size: Value = "agent_cache_max_size",
+    agent_cache_max_bytes: Value = "agent_cache_max_bytes",
     agent_cache_ttl_seconds: Value = "agent_cache_ttl_seconds",
     enable_rehydration: Value = "enable_rehydration",
     conversation_retention_days: Value = "conversation_retention_days",

@@ -80,6 +80,7 @@ metrics! {
     Counter "lcs_cache_gets_total" ["outcome"] "Agents that were asked of the cache: hit, miss, or coalesced with a load under way.";
     Counter "lcs_cache_removed_total" ["reason"] "Agents that left the cache: evicted, expired, or stale.";
     Gauge "lcs_cache_size" [] "Agents in the cache.";
+    Gauge "lcs_cache_bytes" [] "Bytes of the agents in the cache, as the documents that they were made from say.";
     Gauge "lcs_cache_loading" [] "Agents that are being loaded.";
     Gauge "lcs_fallback_state" ["state"] "1 for the state that the fallback is in: closed, open, half_open, or replaying.";
     Counter "lcs_fallback_openings_total" [] "How often the database was given up for gone.";

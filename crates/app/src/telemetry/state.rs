@@ -69,6 +69,7 @@ fn cache(metrics: &CacheMetrics) {
         counter!("lcs_cache_removed_total", "reason" => reason).absolute(count);
     }
     set("lcs_cache_size", metrics.size as u64);
+    set("lcs_cache_bytes", metrics.bytes);
     set("lcs_cache_loading", metrics.loading as u64);
 }
 

@@ -19,6 +19,7 @@ const WRONG: &[&str] = &[
     "database.max_overflow",
     "database.pool_recycle",
     "agent_cache_max_size",
+    "agent_cache_max_bytes",
     "agent_cache_ttl_seconds",
     "conversation_retention_days",
     "max_document_bytes",
@@ -69,6 +70,7 @@ persistence:
     ca_cert_path: /nowhere/ca.pem
     colour: teal
   agent_cache_max_size: 0
+  agent_cache_max_bytes: 1
   agent_cache_ttl_seconds: 99999999999
   enable_rehydration: maybe
   conversation_retention_days: 40000
