@@ -6,8 +6,9 @@
 
 use futures_util::TryStreamExt as _;
 use lcs_domain::{
-    AgentStateRepository, Conversation, ConversationRepository, ListConversations, ListSummaries,
-    NewConversation, PageLimit, Payload, RequestRepository, SaveAgentState, TurnRange, TurnRepository,
+    AgentStateRepository, Conversation, ConversationCursor, ConversationRepository, ListConversations,
+    ListSummaries, NewConversation, PageLimit, Payload, RequestRepository, SaveAgentState, TurnRange,
+    TurnRepository, UserId,
 };
 use lcs_storage::testing::PrivateCluster;
 
@@ -93,4 +94,63 @@ async fn call_everything(store: &lcs_storage::postgres::Postgres, conversation: 
     store.finish(user, begin.request_id).await.unwrap();
     store.abandon(user, begin.request_id).await.unwrap();
     assert!(ConversationRepository::delete(store, user, id).await.unwrap());
+}
+
+/// Two users' conversations, one for each 20 minutes: a user with few, and one with many.
+const FEW_AND_MANY: &str = "
+    INSERT INTO conversations (conversation_id, user_id, agent_id, model_id, updated_at)
+    SELECT gen_random_uuid(), format('00000000-0000-4000-8000-00000000000%s', CASE WHEN n <= 20 THEN 1 ELSE 2 END)::uuid, gen_random_uuid(), 'model',
+           now() - n * interval '20 minutes'
+      FROM generate_series(1, 10000) n;
+    VACUUM ANALYZE conversations;";
+
+#[tokio::test]
+async fn a_page_of_a_user_with_many_conversations_reads_about_that_page() {
+    let cluster = PrivateCluster::start(&[
+        "session_preload_libraries = 'auto_explain'",
+        "auto_explain.log_min_duration = 0",
+        "auto_explain.log_analyze = on",
+        "auto_explain.log_timing = off",
+        "log_line_prefix = '%a|'",
+    ]);
+    let database = cluster.database().await;
+    let store = single(database.url()).await;
+    // One by one: VACUUM is not done within a transaction, which several statements in one string are.
+    for statement in FEW_AND_MANY.split_inclusive(';') {
+        database.execute(statement).await;
+    }
+    let users: Vec<UserId> =
+        (1..=2).map(|n| format!("00000000-0000-4000-8000-00000000000{n}").parse().unwrap()).collect();
+    let limit = PageLimit::new(20).unwrap();
+    let begun = cluster.log().len();
+    // Custom plans, and the one that is made for all of them.
+    for _ in 0..4 {
+        for user in users.iter().copied() {
+            let first = ListConversations { limit, ..ListConversations::default() };
+            let page = store.list(user, first).await.unwrap();
+            assert_eq!(page.conversations.len(), 20);
+            // Somewhere in the middle, nothing before that is read.
+            let behind = |at: &Conversation| ConversationCursor {
+                updated_at: at.updated_at - chrono::TimeDelta::days(30),
+                conversation_id: at.conversation_id,
+            };
+            let after = page.conversations.first().map(behind);
+            store.list(user, ListConversations { after, ..first }).await.unwrap();
+            let summaries = ListSummaries { limit: Some(limit.get()), ..ListSummaries::default() };
+            let summaries: Vec<_> = store.summaries(user, summaries).try_collect().await.unwrap();
+            assert_eq!(summaries.len(), 20);
+        }
+    }
+    let log = cluster.log().split_off(begun);
+    let read: Vec<u64> = log
+        .lines()
+        .filter(|line| line.contains("on conversations") && line.contains("actual rows="))
+        .map(|line| {
+            assert!(line.contains("conversations_user_id_active_hour_idx"), "{line}");
+            let rows = line.split("actual rows=").nth(1).unwrap();
+            rows.split([' ', '.']).next().unwrap().parse().unwrap()
+        })
+        .collect();
+    assert_eq!(read.len(), 24, "a plan for each list:\n{log}");
+    assert!(read.iter().all(|rows| *rows <= 100), "{read:?}");
 }

@@ -81,6 +81,9 @@ pub(crate) const TABLES: &[(&str, Columns)] = &[
     ),
 ];
 
+/// The column that only PostgreSQL has, generated from another: table, name, type.
+pub(crate) const POSTGRES_COLUMN: (&str, &str, &str) = ("conversations", "active_hour", "int4");
+
 /// Keys and checks in PostgreSQL: table, name, definition.
 pub(crate) const CONSTRAINTS: &[(&str, &str, &str)] = &[
     (
@@ -144,13 +147,17 @@ pub(crate) const INDEXES: &[(&str, &str, bool)] = &[
     ("conversations", "agent_id", true),
     ("conversations", "conversation_id", true),
     ("conversations", "status", false),
-    ("conversations", "user_id", false),
     ("conversations", "user_id, external_id", true),
     ("requests", "conversation_id", false),
     ("requests", "lease_until", false),
     ("requests", "request_id", true),
     ("requests", "user_id, idempotency_key", true),
 ];
+
+/// The one that differs. On a laptop a user has few conversations, and sorting them is cheaper than an index.
+pub(crate) const POSTGRES_INDEX: (&str, &str, bool) = ("conversations", "user_id, active_hour", false);
+/// What SQLite has in its place.
+pub(crate) const SQLITE_INDEX: (&str, &str, bool) = ("conversations", "user_id", false);
 
 /// The indexes of them that are partial.
 pub(crate) const PARTIAL_INDEXES: &[&str] = &["requests_lease_until_idx"];

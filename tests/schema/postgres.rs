@@ -4,7 +4,7 @@ use lcs_storage::migration::Migrations;
 use lcs_storage::postgres::{Postgres, PostgresConfig};
 use lcs_storage::testing::TestPostgres;
 
-use crate::expected::{CONSTRAINTS, INDEXES, PARTIAL_INDEXES, TABLES};
+use crate::expected::{CONSTRAINTS, INDEXES, PARTIAL_INDEXES, POSTGRES_COLUMN, POSTGRES_INDEX, TABLES};
 
 /// A store on `database`, as it is.
 pub(crate) async fn store(database: &TestPostgres) -> Postgres {
@@ -24,7 +24,7 @@ async fn rows(database: &TestPostgres, sql: &str) -> Vec<String> {
 #[tokio::test]
 async fn every_column_has_its_type_nullability_and_default() {
     let database = TestPostgres::migrated().await;
-    let expected: Vec<_> = TABLES
+    let mut expected: Vec<_> = TABLES
         .iter()
         .flat_map(|(table, columns)| columns.iter().map(move |column| (table, column)))
         .map(|(table, (name, kind, _, nullable, default))| {
@@ -32,6 +32,10 @@ async fn every_column_has_its_type_nullability_and_default() {
             format!("{table} | {name} | {kind} | {null} | {}", default.unwrap_or("-"))
         })
         .collect();
+    let (table, name, kind) = POSTGRES_COLUMN;
+    expected.push(format!("{table} | {name} | {kind} | NO | -"));
+    // Stable: a table's columns keep their order.
+    expected.sort_by_key(|line| line.split(' ').next().map(str::to_owned));
     let columns = rows(
         &database,
         "SELECT table_name, column_name, udt_name, is_nullable, column_default FROM information_schema.columns
@@ -61,8 +65,12 @@ async fn every_key_and_check_is_there_under_its_name() {
 #[tokio::test]
 async fn every_index_is_there_and_no_other() {
     let database = TestPostgres::migrated().await;
-    let expected: Vec<_> =
-        INDEXES.iter().map(|(table, columns, unique)| format!("{table} | {columns} | {unique}")).collect();
+    let mut expected: Vec<_> = INDEXES
+        .iter()
+        .chain([&POSTGRES_INDEX])
+        .map(|(table, columns, unique)| format!("{table} | {columns} | {unique}"))
+        .collect();
+    expected.sort();
     let mut indexes = rows(
         &database,
         "SELECT i.indrelid::regclass,

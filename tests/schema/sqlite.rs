@@ -9,7 +9,7 @@ use lcs_domain::SystemClock;
 use lcs_storage::migration::Migrations;
 use lcs_storage::sqlite::{Sqlite, SqliteConfig};
 
-use crate::expected::{INDEXES, PARTIAL_INDEXES, SQLITE_TABLES, TABLES};
+use crate::expected::{INDEXES, PARTIAL_INDEXES, SQLITE_INDEX, SQLITE_TABLES, TABLES};
 
 #[derive(QueryableByName)]
 struct Line {
@@ -72,10 +72,12 @@ async fn every_column_has_its_type_and_nullability() {
 #[tokio::test]
 async fn every_index_is_there_and_no_other() {
     let mut database = Migrated::new().await;
-    let expected: Vec<_> = INDEXES
+    let mut expected: Vec<_> = INDEXES
         .iter()
+        .chain([&SQLITE_INDEX])
         .map(|(table, columns, unique)| format!("{table} | {columns} | {}", i32::from(*unique)))
         .collect();
+    expected.sort();
     let mut indexes = database.lines(
         "SELECT t.name || ' | ' || (SELECT group_concat(c.name, ', ') FROM pragma_index_info(i.name) c)
                 || ' | ' || i.\"unique\" AS line

@@ -57,6 +57,7 @@ diesel::table! {
         state_revision -> Int8,
         topic_summary -> Nullable<Text>,
         external_id -> Nullable<Text>,
+        active_hour -> Int4,
     }
 }
 
