@@ -34,6 +34,31 @@ async fn p7_a_conversation_that_is_waking_up_is_passed_over_and_then_kept() {
     assert!(store.head(conversation.user_id, conversation.conversation_id).await.unwrap().is_some());
 }
 
+#[tokio::test]
+async fn a_batch_that_is_not_full_has_looked_at_the_whole_table() {
+    let database = TestPostgres::create().await;
+    let store = store(database.url()).await;
+    store.run_pending().await.unwrap();
+    // Some pages of conversations, in the order of their places.
+    let conversations: Vec<_> = join_all((0..300).map(|_| begin(&store))).await;
+    let purge = async |limit| {
+        let batch = store.purge_batch(ninety_days(), PageLimit::new(limit).unwrap()).await.unwrap();
+        batch.purged.len()
+    };
+    let age = async |range: std::ops::Range<usize>| {
+        let ids: Vec<_> =
+            conversations[range].iter().map(|one| format!("'{}'", one.conversation_id)).collect();
+        database.execute(&format!("{AGE} WHERE conversation_id IN ({})", ids.join(", "))).await;
+    };
+    age(100..200).await;
+    assert_eq!([purge(40).await, purge(40).await], [40, 40]);
+    // Due before the place where the next batch begins to look, and behind it.
+    age(0..10).await;
+    age(290..300).await;
+    assert_eq!([purge(200).await, purge(200).await], [40, 0]);
+    assert_eq!(database.query("SELECT count(*)::text FROM conversations").await, [[Some("180".to_owned())]]);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn p7_wake_ups_and_two_cleaners_at_once_lose_nothing_and_purge_nothing_twice() {
     let database = TestPostgres::create().await;

@@ -51,6 +51,7 @@ use self::connect::{Connector, Purpose};
 use self::error::Fault;
 use self::operation::Effect;
 use self::pool::Pool;
+use self::retention::PurgeFrom;
 use self::retry::Operation;
 use self::statement::statement;
 use self::turn::Coalescer;
@@ -63,6 +64,7 @@ pub struct Postgres {
     appends: Option<Arc<Coalescer>>,
     /// The one call that this value stands for, if it does.
     operation: Option<Arc<Operation>>,
+    purge_from: PurgeFrom,
 }
 
 impl fmt::Debug for Postgres {
@@ -83,7 +85,8 @@ impl Postgres {
     )]
     pub async fn connect(config: PostgresConfig) -> RepositoryResult<Self> {
         let appends = config.coalesce_appends.then(|| Arc::new(Coalescer::new(config.row_level_security)));
-        Ok(Self { pool: Arc::new(Pool::new(Connector::new(config)?)), appends, operation: None })
+        let pool = Arc::new(Pool::new(Connector::new(config)?));
+        Ok(Self { pool, appends, operation: None, purge_from: PurgeFrom::default() })
     }
 
     fn pool(&self) -> &Pool {

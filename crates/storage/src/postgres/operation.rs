@@ -83,6 +83,7 @@ impl Postgres {
             let mut lease = lease.map_err(|error| operation.ended_by(error))?;
             let fault = match lease.session().load_by(tries.deadline(), query).await {
                 Ok(rows) => {
+                    self.pool().give_back(lease);
                     self.pool().budget().earn();
                     return Ok(Answer { rows, repeated });
                 }

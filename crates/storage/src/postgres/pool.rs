@@ -1,5 +1,6 @@
 //! The pool of connections, and why there is none when there is none.
 
+mod kept;
 mod session;
 
 use std::sync::Arc;
@@ -12,6 +13,7 @@ use lcs_domain::{PoolStatus, RepositoryError};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
+use self::kept::Kept;
 pub(super) use self::session::Session;
 use super::connect::{ConnectFailure, Connector, Purpose};
 use super::retry::{RetryBudget, Tries};
@@ -23,7 +25,7 @@ const IDLE_TIMEOUT: Duration = Duration::from_mins(10);
 pub(super) enum Lease {
     /// It goes back when this is dropped.
     Pooled(Box<PooledConnection<'static, Manager>>),
-    /// It is closed when this is dropped.
+    /// It is closed when this is dropped, unless it is [given back](Pool::give_back).
     Own(Box<Session>),
 }
 
@@ -40,6 +42,8 @@ impl Lease {
 pub(super) struct Pool {
     connections: bb8::Pool<Manager>,
     connector: Arc<Connector>,
+    /// The last connection for maintenance.
+    kept: Arc<Kept>,
     budget: RetryBudget,
     failures: watch::Receiver<Option<ConnectFailure>>,
     failed: Arc<AtomicU64>,
@@ -67,7 +71,14 @@ impl Pool {
             .queue_strategy(QueueStrategy::Lifo)
             .error_sink(Box::new(FailureSink { failures: sender, failed: Arc::clone(&failed) }))
             .build_unchecked(Manager(Arc::clone(&connector)));
-        Self { connections, connector, budget: RetryBudget::of(max_size), failures, failed }
+        Self {
+            connections,
+            connector,
+            kept: Arc::default(),
+            budget: RetryBudget::of(max_size),
+            failures,
+            failed,
+        }
     }
 
     pub(super) fn connector(&self) -> &Connector {
@@ -99,6 +110,9 @@ impl Pool {
         newer_than: Option<Instant>,
         tries: &mut Tries,
     ) -> RepositoryResult<Lease> {
+        if let (Purpose::Maintenance, Some(session)) = (purpose, self.kept.take(newer_than)) {
+            return Ok(Lease::Own(Box::new(session)));
+        }
         let config = self.connector.config();
         let began = Instant::now();
         // Maintenance may work for minutes; that nobody is there is told as soon as to all others.
@@ -138,9 +152,17 @@ impl Pool {
         }
     }
 
+    /// Lets a connection whose statement is done be used again.
+    pub(super) fn give_back(&self, lease: Lease) {
+        if let Lease::Own(session) = lease {
+            self.kept.put(*session);
+        }
+    }
+
     /// A connection for maintenance, of its own.
     pub(super) async fn own_session(&self, tries: &mut Tries) -> RepositoryResult<Session> {
-        match self.lease(Purpose::Maintenance, None, tries).await? {
+        // A new one: what the caller does with it is not run again where it turns out to be dead.
+        match self.lease(Purpose::Maintenance, Some(Instant::now()), tries).await? {
             Lease::Own(session) => Ok(*session),
             Lease::Pooled(_) => Err(RepositoryError::unavailable("no connection for maintenance")),
         }

@@ -1,5 +1,8 @@
 //! Retention in PostgreSQL. It runs on connections of its own, with the time limit of maintenance.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
 use async_trait::async_trait;
 use diesel::sql_types::{BigInt, Bool, Double, Nullable, Text as SqlText, Uuid as SqlUuid};
 use lcs_domain::repository::RepositoryResult;
@@ -32,6 +35,7 @@ statement! {
     /// Removes a batch of conversations: whether it was free to, and each of them.
     Purge(include_str!("retention/purge.sql")) -> (
         Bool,
+        Nullable<BigInt>,
         Nullable<SqlUuid>,
         Nullable<SqlUuid>,
         Nullable<SqlUuid>,
@@ -39,6 +43,7 @@ statement! {
     ) {
         idle_seconds: f64 as Double,
         limit: i64 as BigInt,
+        from_page: i64 as BigInt,
     }
 }
 
@@ -50,8 +55,14 @@ statement! {
     }
 }
 
-/// Whether nobody else was at it, and a conversation that was removed; all `None` where none was.
-type PurgedRow = (bool, Option<Uuid>, Option<Uuid>, Option<Uuid>, Option<String>);
+/// Whether nobody else was at it, the last page that was looked at, and a conversation that was removed; all
+/// `None` where none was.
+type PurgedRow = (bool, Option<i64>, Option<Uuid>, Option<Uuid>, Option<Uuid>, Option<String>);
+
+/// Where in the table the next batch begins to look: a run would else read all that it has removed again, for
+/// each of its batches. It is nothing but a hint: a batch that is not full has looked at the whole table.
+#[derive(Debug, Clone, Default)]
+pub(super) struct PurgeFrom(Arc<AtomicI64>);
 
 #[async_trait]
 impl RetentionRepository for Postgres {
@@ -65,21 +76,23 @@ impl RetentionRepository for Postgres {
 
     #[tracing::instrument(name = "db.retention.purge_batch", skip_all, fields(limit = limit.get()))]
     async fn purge_batch(&self, policy: RetentionPolicy, limit: PageLimit) -> RepositoryResult<PurgeReport> {
-        let query = Purge { idle_seconds: policy.idle().as_secs_f64(), limit: limit.get().into() };
         let store = self.clone();
         // A purge has no key and needs none: what is gone is gone, and the next batch finds the rest.
         detached(Uuid::nil(), async move {
-            let answer = store.run::<PurgedRow>(Purpose::Maintenance, Effect::Writes(Uuid::nil()), &query);
-            let answer = answer.await.map_err(Fault::into_error)?;
-            if answer.repeated {
-                tracing::warn!("a batch of purging was run again: what the lost one removed is in no report");
-            }
             let mut report = PurgeReport::default();
-            for row in answer.rows {
-                report.busy = !row.0;
-                report.purged.extend(purged(row)?);
+            let limit = i64::from(limit.get());
+            loop {
+                let from_page = store.purge_from.0.load(Ordering::Relaxed);
+                let left = limit - i64::try_from(report.purged.len()).unwrap_or(limit);
+                let query = Purge { idle_seconds: policy.idle().as_secs_f64(), limit: left, from_page };
+                let last_page = store.purge_once(&query, &mut report).await?;
+                let is_full = report.purged.len() >= usize::try_from(limit).unwrap_or_default();
+                let next = last_page.filter(|_| is_full).unwrap_or_default();
+                store.purge_from.0.store(next, Ordering::Relaxed);
+                if is_full || report.busy || from_page == 0 {
+                    return Ok(report);
+                }
             }
-            Ok(report)
         })
         .await
     }
@@ -97,8 +110,27 @@ impl RetentionRepository for Postgres {
     }
 }
 
+impl Postgres {
+    /// Removes what one statement can, and adds it to `report`: gives the last page that it looked at.
+    async fn purge_once(&self, query: &Purge, report: &mut PurgeReport) -> RepositoryResult<Option<i64>> {
+        let effect = Effect::Writes(Uuid::nil());
+        let answer = self.run::<PurgedRow>(Purpose::Maintenance, effect, query).await;
+        let answer = answer.map_err(Fault::into_error)?;
+        if answer.repeated {
+            tracing::warn!("a batch of purging was run again: what the lost one removed is in no report");
+        }
+        let mut last_page = None;
+        for row in answer.rows {
+            report.busy = !row.0;
+            last_page = row.1;
+            report.purged.extend(purged(row)?);
+        }
+        Ok(last_page)
+    }
+}
+
 fn purged(row: PurgedRow) -> RepositoryResult<Option<PurgedConversation>> {
-    let (_, Some(conversation_id), Some(user_id), Some(agent_id), Some(reason)) = row else {
+    let (_, _, Some(conversation_id), Some(user_id), Some(agent_id), Some(reason)) = row else {
         return Ok(None);
     };
     let reason = match reason.as_str() {

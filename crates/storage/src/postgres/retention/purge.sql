@@ -2,15 +2,15 @@
 -- at it, which is said. The condition is checked again on each row when its lock is taken: what has woken up
 -- meanwhile stays, what somebody else holds is passed over. Turns and states go with their conversation by
 -- their foreign keys. One row without a conversation where nothing was removed.
--- $1 idle_seconds  $2 limit
+-- $1 idle_seconds  $2 limit  $3 from_page (what is before it in the table is not looked at)
 WITH mine AS MATERIALIZED (
     -- Until this statement has ended. Each schema has a lock of its own.
     SELECT pg_try_advisory_xact_lock(hashtext('lcs-persistence retention'), hashtext(current_schema())) AS held
 ), due AS MATERIALIZED (
-    SELECT c.conversation_id, c.user_id, c.agent_id,
+    SELECT c.ctid AS place, c.conversation_id, c.user_id, c.agent_id,
            CASE WHEN c.status = 'deleted' THEN 'deleted' ELSE 'expired' END AS reason
       FROM conversations c
-     WHERE (SELECT held FROM mine)
+     WHERE (SELECT held FROM mine) AND c.ctid >= format('(%s,0)', $3)::tid
        AND (c.status = 'deleted' OR c.updated_at < now() - $1 * interval '1 second')
      LIMIT $2 FOR UPDATE SKIP LOCKED
 ), purged AS (
@@ -25,5 +25,6 @@ WITH mine AS MATERIALIZED (
     SELECT conversation_id, sha256(uuid_send(user_id)), reason FROM purged
     ON CONFLICT ON CONSTRAINT conversation_tombstones_pkey DO NOTHING
 )
-SELECT mine.held, purged.conversation_id, purged.user_id, purged.agent_id, purged.reason
+SELECT mine.held, (SELECT max((place::text::point)[0])::bigint FROM due),
+       purged.conversation_id, purged.user_id, purged.agent_id, purged.reason
   FROM mine LEFT JOIN purged ON true
