@@ -30,9 +30,8 @@ use crate::postgres::retry::outcome_unknown;
 
 /// Statements that are under way at once, as long as none of them takes long.
 const STATEMENTS: usize = 2;
-/// How many have to wait before a second statement is begun beside the first: fewer are better off in the
-/// commit that follows.
-const WORTH_A_STATEMENT: usize = 16;
+/// How many have to wait for two statements to be made of them.
+const WORTH_TWO_STATEMENTS: usize = 4;
 /// Statements under way at once where some of them take long: what the pool is left with serves all else.
 const MOST_STATEMENTS: usize = 8;
 /// How long one waits until another statement is begun.
@@ -117,11 +116,21 @@ impl Waiting {
 }
 
 impl Queue {
-    /// Takes in one more; gives it back as a batch of its own where nothing is under way.
+    /// Takes in one more; gives a batch for one more statement where that is worth it: where nothing is under way,
+    /// or less than what waits. Statements of the same size keep two processors of the server busy; a small one
+    /// beside a large one costs a commit for little.
     fn arrive(&mut self, waiting: Waiting, by_user: bool) -> Option<Vec<Waiting>> {
         self.waiting.push_back(waiting);
-        let limit = if self.waiting.len() < WORTH_A_STATEMENT { 1 } else { STATEMENTS };
+        let limit = if self.waiting.len() < self.busy.len() { 1 } else { STATEMENTS };
         self.begin(limit, by_user)
+    }
+
+    /// The next batch of a statement that has been answered; `None`: it is not gone on with.
+    fn go_on(&mut self, by_user: bool) -> Option<Vec<Waiting>> {
+        let is_worth_it = self.runners == 1 || self.waiting.len() * 2 >= self.busy.len();
+        let next = if is_worth_it { self.take(by_user) } else { None };
+        self.runners -= usize::from(next.is_none());
+        next
     }
 
     /// A batch for one more statement, if fewer than `limit` are under way and there is something to do.
@@ -129,16 +138,24 @@ impl Queue {
         if self.runners >= limit || self.gathering > 0 {
             return None;
         }
-        let batch = self.take(by_user)?;
         self.runners += 1;
-        Some(batch)
+        let batch = self.take(by_user);
+        self.runners -= usize::from(batch.is_none());
+        batch
     }
 
-    /// The next batch, of those whose conversations nothing is under way for.
+    /// The next batch, of those whose conversations nothing is under way for: half of those who wait, where no
+    /// other statement is under way.
     fn take(&mut self, by_user: bool) -> Option<Vec<Waiting>> {
         let (mut batch, mut bytes, mut user) = (Vec::new(), 0, None::<UserId>);
+        let most = if self.runners == 1 && self.waiting.len() >= WORTH_TWO_STATEMENTS {
+            self.waiting.len() / 2
+        } else {
+            self.waiting.len()
+        };
+        let most = most.min(MOST_TURNS);
         let mut index = 0;
-        while let Some(waiting) = self.waiting.get(index).filter(|_| batch.len() < MOST_TURNS) {
+        while let Some(waiting) = self.waiting.get(index).filter(|_| batch.len() < most) {
             let Append { user_id, binds, .. } = &waiting.append;
             let size = binds.bytes();
             let fits = batch.is_empty() || bytes + size <= MOST_BYTES;
@@ -172,6 +189,17 @@ impl Coalescer {
         }
     }
 
+    /// Begins a second statement, where as many wait as are under way.
+    fn start_where_worth_it(self: &Arc<Self>) {
+        let is_worth_it = {
+            let queue = self.queue();
+            !queue.waiting.is_empty() && queue.waiting.len() >= queue.busy.len()
+        };
+        if is_worth_it {
+            self.start(STATEMENTS);
+        }
+    }
+
     /// Runs one statement after the other, until nobody waits.
     async fn run(self: Arc<Self>, mut batch: Vec<Waiting>) {
         loop {
@@ -183,7 +211,11 @@ impl Coalescer {
                 tokio::spawn(Arc::clone(&self).decide(waiting));
             }
             match self.next(&lanes).await {
-                Some(next) => batch = next,
+                Some(next) => {
+                    // The other half, where this took one.
+                    self.start_where_worth_it();
+                    batch = next;
+                }
                 None => return,
             }
         }
@@ -208,9 +240,7 @@ impl Coalescer {
         }
         let mut queue = self.queue();
         queue.gathering -= 1;
-        let next = queue.take(self.by_user);
-        queue.runners -= usize::from(next.is_none());
-        next
+        queue.go_on(self.by_user)
     }
 
     /// Decides one append by itself, and lets its conversation's next one go.
