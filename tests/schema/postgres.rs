@@ -115,4 +115,9 @@ async fn p6_a_purged_id_is_refused_to_whoever_writes() {
         let refused = refused.as_db_error().unwrap();
         assert_eq!(refused.constraint(), Some("conversation_tombstones_pkey"), "{session}: {refused}");
     }
+    // The function names its schema; another may stand under that name by now.
+    database.execute("ALTER SCHEMA lcs RENAME TO moved").await;
+    let refused = database.client().await.batch_execute(&insert.replace("lcs.", "moved.")).await.unwrap_err();
+    let refused = refused.as_db_error().unwrap();
+    assert_eq!(refused.constraint(), Some("conversation_tombstones_pkey"), "{refused}");
 }
