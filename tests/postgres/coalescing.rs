@@ -6,8 +6,8 @@ use std::sync::Arc;
 use futures_util::future::join_all;
 use lcs_domain::conversation::OpenStatus;
 use lcs_domain::{
-    AppendTurn, Appended, Conversation, ConversationRepository, ConversationUpdate, PageLimit, Repositories,
-    RepositoryError, TurnRange, TurnRepository, UserId,
+    AppendTurn, Appended, Conversation, ConversationRepository, ConversationUpdate, NewConversation,
+    PageLimit, Repositories, RepositoryError, Text, TurnRange, TurnRepository, UserId,
 };
 use lcs_storage::postgres::{Postgres, PostgresConfig};
 use lcs_storage::testing::{PrivateCluster, Role, TestPostgres};
@@ -295,4 +295,87 @@ async fn an_error_of_one_is_not_shared() {
             Err(error) => assert!(index == 11 && matches!(error, RepositoryError::Backend { .. }), "{error}"),
         }
     }
+}
+
+fn beginning() -> NewConversation {
+    NewConversation::begin(Text::name("model", "/model_id").unwrap())
+}
+
+#[tokio::test]
+async fn forty_conversations_begun_at_once_are_a_few_statements_and_without_coalescing_forty() {
+    let cluster = PrivateCluster::start(&["log_min_duration_statement = 0"]);
+    let database = cluster.database().await;
+    single(database.url()).await;
+    for (coalesce_appends, statements) in [(true, 2..=8), (false, 40..=40)] {
+        let config =
+            PostgresConfig { coalesce_appends, pool_size: 1, max_overflow: 0, ..config(database.url()) };
+        let store = Postgres::connect(config).await.unwrap();
+        store.ping().await.unwrap();
+        let begun = cluster.log().len();
+        let user = UserId::generate();
+        let made = join_all((0..40).map(|_| store.create(user, beginning()))).await;
+        let executed = executed(&cluster, begun);
+        assert!(statements.contains(&executed), "{executed} statements, coalescing {coalesce_appends}");
+        for made in made {
+            let made = made.unwrap();
+            assert_eq!((made.user_id, made.turn_count), (user, 0));
+        }
+    }
+}
+
+#[tokio::test]
+async fn each_of_the_conversations_begun_at_once_keeps_its_own_outcome() {
+    let database = TestPostgres::create().await;
+    single(database.url()).await;
+    let store = Postgres::connect(config(database.url())).await.unwrap();
+    let user = UserId::generate();
+    let external_id = Some(Text::name("thread-1", "/external_id").unwrap());
+    let before = NewConversation { external_id: external_id.clone(), ..beginning() };
+    let made = store.create(user, before.clone()).await.unwrap();
+    let purged = beginning();
+    database
+        .execute(&format!(
+            "INSERT INTO conversation_tombstones VALUES ('{}', '\\x00', 'deleted', now())",
+            purged.conversation_id
+        ))
+        .await;
+    // With one that is refused for all, and without it.
+    for with_purged in [false, true] {
+        // The first to come is held up by somebody who is about to take its id, and then does not.
+        let (held, other) = (beginning(), database.client().await);
+        let take = format!(
+            "BEGIN; INSERT INTO conversations (conversation_id, user_id, agent_id, model_id)
+             VALUES ('{}', gen_random_uuid(), gen_random_uuid(), 'm')",
+            held.conversation_id
+        );
+        other.batch_execute(&take).await.unwrap();
+        let waiting = tokio::spawn({
+            let (store, held) = (store.clone(), held.clone());
+            async move { store.create(user, held).await }
+        });
+        until(&database, WAITING, "1").await;
+        let mut commands = vec![
+            (user, beginning()),
+            (user, before.clone()),
+            (UserId::generate(), before.clone()),
+            (user, NewConversation { external_id: external_id.clone(), ..beginning() }),
+            (UserId::generate(), beginning()),
+        ];
+        if with_purged {
+            commands.push((user, purged.clone()));
+        }
+        let count = commands.len();
+        let outcomes = join_all(commands.iter().map(|(user, new)| store.create(*user, new.clone()))).await;
+        let told: Vec<bool> = outcomes.iter().map(Result::is_ok).collect();
+        assert_eq!(told, [true, true, false, false, true, false][..count], "{outcomes:?}");
+        for ((user, new), outcome) in commands.iter().zip(outcomes) {
+            match outcome {
+                Ok(begun) => assert!(new.made(*user, &begun)),
+                Err(error) => assert!(matches!(error, RepositoryError::AlreadyExists { .. }), "{error:?}"),
+            }
+        }
+        other.batch_execute("ROLLBACK").await.unwrap();
+        assert_eq!(waiting.await.unwrap().unwrap().conversation_id, held.conversation_id);
+    }
+    assert_eq!(store.create(user, before).await.unwrap().created_at, made.created_at);
 }

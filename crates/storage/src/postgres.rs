@@ -15,6 +15,7 @@
 //! | `conversation`, `turn`, `agent_state`, `request`, `retention`, `diagnostic`, `migration` | the ports |
 
 mod agent_state;
+mod coalescer;
 mod config;
 mod connect;
 mod conversation;
@@ -46,22 +47,26 @@ use lcs_domain::{
     Repositories, RequestRepository, RetentionRepository, TurnRepository,
 };
 
+use self::coalescer::Coalescer;
 pub use self::config::{Pooler, PostgresConfig, Server, SslMode, TargetSessionAttrs, UnknownSslMode};
 use self::connect::{Connector, Purpose};
+use self::conversation::Creation;
 use self::error::Fault;
 use self::operation::Effect;
 use self::pool::Pool;
 use self::retention::PurgeFrom;
 use self::retry::Operation;
 use self::statement::statement;
-use self::turn::Coalescer;
+use self::turn::Append;
 
 /// A PostgreSQL store. Cheap to clone: clones share one pool.
 #[derive(Clone)]
 pub struct Postgres {
     pool: Arc<Pool>,
     /// The appends that wait for each other; `None` where each goes by itself.
-    appends: Option<Arc<Coalescer>>,
+    appends: Option<Arc<Coalescer<Append>>>,
+    /// The same for conversations that are begun.
+    creations: Option<Arc<Coalescer<Creation>>>,
     /// The one call that this value stands for, if it does.
     operation: Option<Arc<Operation>>,
     purge_from: PurgeFrom,
@@ -84,9 +89,11 @@ impl Postgres {
         reason = "the pool's tasks need the runtime that only an async caller has"
     )]
     pub async fn connect(config: PostgresConfig) -> RepositoryResult<Self> {
-        let appends = config.coalesce_appends.then(|| Arc::new(Coalescer::new(config.row_level_security)));
+        let (coalesces, by_user) = (config.coalesce_appends, config.row_level_security);
+        let appends = coalesces.then(|| Arc::new(Coalescer::new(by_user)));
+        let creations = coalesces.then(|| Arc::new(Coalescer::new(by_user)));
         let pool = Arc::new(Pool::new(Connector::new(config)?));
-        Ok(Self { pool, appends, operation: None, purge_from: PurgeFrom::default() })
+        Ok(Self { pool, appends, creations, operation: None, purge_from: PurgeFrom::default() })
     }
 
     fn pool(&self) -> &Pool {

@@ -1,7 +1,10 @@
 //! Conversations in PostgreSQL.
 
 mod adopt;
+mod create;
 mod summary;
+
+pub(super) use self::create::Creation;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Datelike, Utc};
@@ -28,20 +31,6 @@ use super::schema::conversations;
 use super::statement::statement;
 use crate::row::{ConversationRecord, Row};
 use crate::tombstone::user_hash;
-
-statement! {
-    /// Makes a conversation, or gives no row.
-    Create(include_str!("conversation/create.sql")) -> ColumnsOf<ConversationRow> {
-        conversation_id: Uuid as SqlUuid,
-        user_id: Uuid as SqlUuid,
-        agent_id: Uuid as SqlUuid,
-        model_id: String as SqlText,
-        system_prompt: Option<String> as Nullable<SqlText>,
-        metadata: Json as Jsonb,
-        topic_summary: Option<String> as Nullable<SqlText>,
-        external_id: Option<String> as Nullable<SqlText>,
-    }
-}
 
 statement! {
     /// Changes a conversation, or gives no row.
@@ -102,9 +91,7 @@ impl ConversationRepository for Postgres {
     )]
     async fn create(&self, user_id: UserId, new: NewConversation) -> RepositoryResult<Conversation> {
         new.validate()?;
-        let store = self.operation();
-        detached(new.conversation_id.into(), async move { store.create_conversation(user_id, new).await })
-            .await
+        self.create_conversation(user_id, new).await
     }
 
     #[tracing::instrument(
@@ -247,34 +234,6 @@ impl ConversationRepository for Postgres {
             Ok(store.read(user_id, &query).await?.into_iter().next().unwrap_or(false))
         })
         .await
-    }
-}
-
-impl Postgres {
-    async fn create_conversation(
-        &self,
-        user_id: UserId,
-        new: NewConversation,
-    ) -> RepositoryResult<Conversation> {
-        let query = Create {
-            conversation_id: new.conversation_id.into(),
-            user_id: user_id.into(),
-            agent_id: new.agent_id.into(),
-            model_id: new.model_id.to_string(),
-            system_prompt: text(new.system_prompt.clone()),
-            metadata: Json(new.metadata.as_json().to_owned()),
-            topic_summary: text(new.topic_summary.clone()),
-            external_id: text(new.external_id.clone()),
-        };
-        let answer = self.write(user_id, query.conversation_id, &query).await.map_err(Fault::into_error)?;
-        if let Some(made) = conversation(answer.rows)? {
-            return Ok(made);
-        }
-        // Something of this id is in the way: what this very command made before, or anything else.
-        let query = owned(user_id, new.conversation_id).select(ConversationRow::as_select());
-        conversation(self.read(user_id, &query).await?)?
-            .filter(|existing| new.made(user_id, existing))
-            .ok_or(RepositoryError::AlreadyExists { entity: Entity::Conversation })
     }
 }
 

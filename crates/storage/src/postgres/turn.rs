@@ -12,7 +12,7 @@ use lcs_domain::{
 };
 use uuid::Uuid;
 
-pub(super) use self::append::Coalescer;
+pub(super) use self::append::Append;
 use super::Postgres;
 use super::row::TurnRow;
 use super::schema::{conversation_turns, conversations};

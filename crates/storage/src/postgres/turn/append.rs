@@ -1,12 +1,11 @@
 //! Appending a turn: one statement, one round trip, exactly once.
 //!
 //! An append goes out by itself when no other is under way, and together with those that wait otherwise: see
-//! [`coalescer`]. Either way a statement goes first that appends where nothing stands against it. Where
+//! [`coalescer`](crate::postgres::coalescer). Either way a statement goes first that appends where nothing stands against it. Where
 //! something does, [`Postgres::decide`] runs the statement that says what.
 
 mod batch;
 mod binds;
-mod coalescer;
 mod statement;
 
 use std::mem::discriminant;
@@ -17,10 +16,9 @@ use lcs_domain::{AppendTurn, Appended, ConversationStatus, Durability, Entity, R
 use uuid::Uuid;
 
 use self::binds::Binds;
-pub(in crate::postgres) use self::coalescer::Coalescer;
-use self::coalescer::Waiting;
 use self::statement::{Alone, AloneWithState, Decide};
 use crate::postgres::Postgres;
+use crate::postgres::coalescer::{Waiting, Write};
 use crate::postgres::error::Fault;
 use crate::postgres::operation::detached;
 use crate::postgres::row::no_row;
@@ -30,10 +28,42 @@ use crate::row::Row;
 const RUNS: u32 = 8;
 
 /// An append, and what its statements are given.
-pub(super) struct Append {
+pub(in crate::postgres) struct Append {
     user_id: UserId,
     command: AppendTurn,
     binds: Binds,
+}
+
+impl Write for Append {
+    type Done = Appended;
+
+    fn user_id(&self) -> UserId {
+        self.user_id
+    }
+
+    fn conversation_id(&self) -> Uuid {
+        self.binds.conversation_id
+    }
+
+    fn key(&self) -> Uuid {
+        self.binds.turn_id
+    }
+
+    fn bytes(&self) -> usize {
+        self.binds.bytes()
+    }
+
+    async fn try_alone(&self, store: &Postgres) -> RepositoryResult<Option<Appended>> {
+        store.try_alone(self).await
+    }
+
+    async fn decide(&self, store: &Postgres) -> RepositoryResult<Appended> {
+        store.decide(self).await
+    }
+
+    async fn together(batch: Vec<Waiting<Self>>) -> Vec<Waiting<Self>> {
+        batch::append(batch).await
+    }
 }
 
 /// What running a statement once came to. The outer error is a failure, the inner one a refusal.

@@ -3,14 +3,12 @@
 use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
-use lcs_domain::RepositoryError;
 use uuid::Uuid;
 
+use super::Append;
 use super::binds::{Binds, Plain};
-use super::coalescer::Waiting;
 use super::statement::Batch;
-use crate::postgres::error::Fault;
-use crate::postgres::retry::Operation;
+use crate::postgres::coalescer::{Waiting, run_together};
 
 /// The binds of several appends, column by column.
 #[derive(Default)]
@@ -60,54 +58,23 @@ impl Columns {
 
 /// Runs the statement for `batch` and answers those whose turns were appended, or whose failure is everybody's.
 /// Gives those that are still to be decided one by one.
-pub(super) async fn append(batch: Vec<Waiting>) -> Vec<Waiting> {
-    let Some(first) = batch.iter().min_by_key(|waiting| waiting.deadline()) else { return batch };
+pub(super) async fn append(batch: Vec<Waiting<Append>>) -> Vec<Waiting<Append>> {
     let mut columns = Columns::default();
     for waiting in &batch {
-        columns.push(waiting.append.binds.clone());
+        columns.push(waiting.write.binds.clone());
     }
-    // One user's, where row-level security is configured; otherwise the statement names each turn's own.
-    let (user_id, key) = (first.append.user_id, first.append.binds.turn_id);
-    let store = first.store.operation_until(first.deadline());
-    let written = store.write::<(Uuid, i32, i64)>(user_id, key, &Batch(&columns)).await;
-    if store.operation.as_deref().is_some_and(Operation::has_lost) {
-        // What becomes of them one by one is no proof that the lost statement did nothing.
-        for waiting in &batch {
-            waiting.lose();
+    let (rows, batch) = run_together::<_, (Uuid, i32, i64)>(batch, &Batch(&columns)).await;
+    let appended: HashMap<_, _> =
+        rows.into_iter().map(|(id, number, revision)| (id, (number, revision))).collect();
+    let mut undecided = Vec::new();
+    for waiting in batch {
+        match appended.get(&waiting.write.binds.conversation_id) {
+            Some((number, revision)) => {
+                let appended = waiting.write.appended(*number, *revision);
+                waiting.answer(appended);
+            }
+            None => undecided.push(waiting),
         }
     }
-    match written {
-        Ok(answer) => {
-            let appended: HashMap<_, _> =
-                answer.rows.into_iter().map(|(id, number, revision)| (id, (number, revision))).collect();
-            let mut undecided = Vec::new();
-            for waiting in batch {
-                match appended.get(&waiting.append.binds.conversation_id) {
-                    Some((number, revision)) => {
-                        let appended = waiting.append.appended(*number, *revision);
-                        waiting.answer(appended);
-                    }
-                    None => undecided.push(waiting),
-                }
-            }
-            undecided
-        }
-        Err(Fault::Constraint(_)) => batch,
-        Err(fault) => match fault.into_error() {
-            // It would be the same for each of them.
-            error @ (RepositoryError::Unavailable { .. }
-            | RepositoryError::OutcomeUnknown { .. }
-            | RepositoryError::ReadOnly { .. }
-            | RepositoryError::StorageFull { .. }
-            | RepositoryError::SchemaSkew { .. }) => {
-                for waiting in batch {
-                    let error = error.shared(waiting.append.binds.turn_id);
-                    waiting.answer(Err(error));
-                }
-                Vec::new()
-            }
-            // One of them may be what the others suffer from.
-            _ => batch,
-        },
-    }
+    undecided
 }

@@ -1,7 +1,7 @@
-//! Appends that arrive while others are under way go together in the next statement.
+//! Writes of one kind that arrive while others are under way go together in the next statement.
 //!
 //! Who finds nothing under way goes at once, alone. Everybody else waits in a queue, from which a batch is taken
-//! as soon as a statement has been answered: at most one append of a conversation, within bounds of count
+//! as soon as a statement has been answered: at most one write to a conversation, within bounds of count
 //! and bytes, and of one user where row-level security is configured. So nobody waits when there is nothing
 //! to wait for, and the more there is to do, the more is done in one commit.
 //!
@@ -16,17 +16,18 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use lcs_domain::repository::RepositoryResult;
-use lcs_domain::{Appended, RepositoryError, UserId};
+use lcs_domain::{RepositoryError, UserId};
 use tokio::sync::oneshot;
 use tokio::task::yield_now;
 use tokio::time::{Instant, timeout};
 use tracing::{Instrument as _, Span};
 use uuid::Uuid;
 
-use super::{Append, batch};
-use crate::postgres::Postgres;
-use crate::postgres::connect::Purpose;
-use crate::postgres::retry::outcome_unknown;
+use super::Postgres;
+use super::connect::Purpose;
+use super::error::Fault;
+use super::retry::{Operation, outcome_unknown};
+use super::statement::Single;
 
 /// Statements that are under way at once, as long as none of them takes long.
 const STATEMENTS: usize = 2;
@@ -36,57 +37,86 @@ const WORTH_TWO_STATEMENTS: usize = 4;
 const MOST_STATEMENTS: usize = 8;
 /// How long one waits until another statement is begun.
 const PATIENCE: Duration = Duration::from_millis(25);
-/// Appends in one statement at most.
-const MOST_TURNS: usize = 64;
+/// Writes in one statement at most.
+const MOST_WRITES: usize = 64;
 /// Bytes of payload in one statement at most, unless one append alone has more.
 const MOST_BYTES: usize = 1024 * 1024;
 
-/// The appends of one store that wait for each other.
-pub(in crate::postgres) struct Coalescer {
-    /// Whether a batch is of one user.
-    by_user: bool,
-    queue: Mutex<Queue>,
+/// A write that can be done by itself, and with others of its kind in one statement.
+pub(super) trait Write: Send + Sync + Sized + 'static {
+    /// What its caller is told.
+    type Done: Send + 'static;
+
+    /// Whose it is.
+    fn user_id(&self) -> UserId;
+
+    /// The conversation that it is to: of two writes to the same one, the second waits for the first.
+    fn conversation_id(&self) -> Uuid;
+
+    /// The key that it can be sent again with.
+    fn key(&self) -> Uuid;
+
+    /// The bytes that it sends, about.
+    fn bytes(&self) -> usize;
+
+    /// Does it, where nothing stands against it; `None`: something does, and nothing was done.
+    fn try_alone(
+        &self,
+        store: &Postgres,
+    ) -> impl Future<Output = RepositoryResult<Option<Self::Done>>> + Send;
+
+    /// Does it, or says what stands against it.
+    fn decide(&self, store: &Postgres) -> impl Future<Output = RepositoryResult<Self::Done>> + Send;
+
+    /// Does those of `batch` in one statement that nothing stands against, and answers them; gives the others.
+    fn together(batch: Vec<Waiting<Self>>) -> impl Future<Output = Vec<Waiting<Self>>> + Send;
 }
 
-#[derive(Default)]
-struct Queue {
-    waiting: VecDeque<Waiting>,
-    /// The conversations of which an append is under way.
+/// The writes of one kind and one store that wait for each other.
+pub(super) struct Coalescer<W: Write> {
+    /// Whether a batch is of one user.
+    by_user: bool,
+    queue: Mutex<Queue<W>>,
+}
+
+struct Queue<W: Write> {
+    waiting: VecDeque<Waiting<W>>,
+    /// The conversations to which a write is under way.
     busy: HashSet<Uuid>,
     /// The tasks that run statements, and how many of them are about to take a batch.
     runners: usize,
     gathering: usize,
 }
 
-/// An append, and who waits for it.
-pub(super) struct Waiting {
+/// A write, and who waits for it.
+pub(super) struct Waiting<W: Write> {
     /// The store for this call.
-    pub(super) store: Postgres,
-    pub(super) append: Append,
+    store: Postgres,
+    pub(super) write: W,
     deadline: Instant,
     span: Span,
-    answer: oneshot::Sender<RepositoryResult<Appended>>,
+    answer: oneshot::Sender<RepositoryResult<W::Done>>,
 }
 
-impl Waiting {
-    /// Has `append` done, by itself or with others. It is done whether its caller waits for it or not.
+impl<W: Write> Waiting<W> {
+    /// Has `write` done, by itself or with others. It is done whether its caller waits for it or not.
     pub(super) async fn join(
         store: Postgres,
-        append: Append,
-        appends: &Arc<Coalescer>,
-    ) -> RepositoryResult<Appended> {
-        let key = append.binds.turn_id;
+        write: W,
+        others: &Arc<Coalescer<W>>,
+    ) -> RepositoryResult<W::Done> {
+        let key = write.key();
         let (answer, answered) = oneshot::channel();
         let deadline = store.tries(Purpose::Service).deadline();
-        let waiting = Self { store, append, deadline, span: Span::current(), answer };
-        if let Some(batch) = appends.queue().arrive(waiting, appends.by_user) {
-            tokio::spawn(Arc::clone(appends).run(batch));
+        let waiting = Self { store, write, deadline, span: Span::current(), answer };
+        if let Some(batch) = others.queue().arrive(waiting, others.by_user) {
+            tokio::spawn(Arc::clone(others).run(batch));
         }
         let mut answered = pin!(answered);
         let answer = loop {
             match timeout(PATIENCE, &mut answered).await {
                 Ok(answer) => break answer,
-                Err(_) => appends.start(MOST_STATEMENTS),
+                Err(_) => others.start(MOST_STATEMENTS),
             }
         };
         // Without an answer its task has ended in the middle, or the runtime has.
@@ -94,39 +124,81 @@ impl Waiting {
     }
 
     /// Tells the caller; who does not wait any more is not told.
-    pub(super) fn answer(self, answer: RepositoryResult<Appended>) {
+    pub(super) fn answer(self, answer: RepositoryResult<W::Done>) {
         let _gone = self.answer.send(answer);
     }
 
-    /// By when its caller is to be answered.
-    pub(super) const fn deadline(&self) -> Instant {
-        self.deadline
-    }
-
-    /// Notes that a statement was lost that may have appended it.
-    pub(super) fn lose(&self) {
+    /// Notes that a statement was lost that may have done it.
+    fn lose(&self) {
         if let Some(operation) = &self.store.operation {
-            operation.lose(self.append.binds.turn_id);
+            operation.lose(self.write.key());
         }
     }
 
     fn lane(&self) -> Uuid {
-        self.append.binds.conversation_id
+        self.write.conversation_id()
     }
 }
 
-impl Queue {
+/// Runs `statement` for all of `batch`: its rows, and who is still to be answered by them, or one by one. Where
+/// it failed at what is everybody's, everybody is answered.
+pub(super) async fn run_together<W: Write, U: Send + 'static>(
+    batch: Vec<Waiting<W>>,
+    statement: &impl Single<U>,
+) -> (Vec<U>, Vec<Waiting<W>>) {
+    let Some(first) = batch.iter().min_by_key(|waiting| waiting.deadline) else {
+        return (Vec::new(), batch);
+    };
+    // One user's, where row-level security is configured; otherwise the statement names each write's own.
+    let (user_id, key) = (first.write.user_id(), first.write.key());
+    let store = first.store.operation_until(first.deadline);
+    let written = store.write::<U>(user_id, key, statement).await;
+    if store.operation.as_deref().is_some_and(Operation::has_lost) {
+        // What becomes of them one by one is no proof that the lost statement did nothing.
+        batch.iter().for_each(Waiting::lose);
+    }
+    let error = match written {
+        Ok(answer) => return (answer.rows, batch),
+        Err(Fault::Constraint(_)) => return (Vec::new(), batch),
+        Err(fault) => fault.into_error(),
+    };
+    let is_of_all = matches!(
+        error,
+        RepositoryError::Unavailable { .. }
+            | RepositoryError::OutcomeUnknown { .. }
+            | RepositoryError::ReadOnly { .. }
+            | RepositoryError::StorageFull { .. }
+            | RepositoryError::SchemaSkew { .. }
+    );
+    if !is_of_all {
+        // One of them may be what the others suffer from.
+        return (Vec::new(), batch);
+    }
+    for waiting in batch {
+        let error = error.shared(waiting.write.key());
+        waiting.answer(Err(error));
+    }
+    (Vec::new(), Vec::new())
+}
+
+impl<W: Write> Default for Queue<W> {
+    fn default() -> Self {
+        Self { waiting: VecDeque::new(), busy: HashSet::new(), runners: 0, gathering: 0 }
+    }
+}
+
+impl<W: Write> Queue<W> {
     /// Takes in one more; gives a batch for one more statement where that is worth it: where nothing is under way,
     /// or less than what waits. Statements of the same size keep two processors of the server busy; a small one
     /// beside a large one costs a commit for little.
-    fn arrive(&mut self, waiting: Waiting, by_user: bool) -> Option<Vec<Waiting>> {
+    fn arrive(&mut self, waiting: Waiting<W>, by_user: bool) -> Option<Vec<Waiting<W>>> {
         self.waiting.push_back(waiting);
         let limit = if self.waiting.len() < self.busy.len() { 1 } else { STATEMENTS };
         self.begin(limit, by_user)
     }
 
     /// The next batch of a statement that has been answered; `None`: it is not gone on with.
-    fn go_on(&mut self, by_user: bool) -> Option<Vec<Waiting>> {
+    fn go_on(&mut self, by_user: bool) -> Option<Vec<Waiting<W>>> {
         let is_worth_it = self.runners == 1 || self.waiting.len() * 2 >= self.busy.len();
         let next = if is_worth_it { self.take(by_user) } else { None };
         self.runners -= usize::from(next.is_none());
@@ -134,7 +206,7 @@ impl Queue {
     }
 
     /// A batch for one more statement, if fewer than `limit` are under way and there is something to do.
-    fn begin(&mut self, limit: usize, by_user: bool) -> Option<Vec<Waiting>> {
+    fn begin(&mut self, limit: usize, by_user: bool) -> Option<Vec<Waiting<W>>> {
         if self.runners >= limit || self.gathering > 0 {
             return None;
         }
@@ -146,39 +218,38 @@ impl Queue {
 
     /// The next batch, of those whose conversations nothing is under way for: half of those who wait, where no
     /// other statement is under way.
-    fn take(&mut self, by_user: bool) -> Option<Vec<Waiting>> {
+    fn take(&mut self, by_user: bool) -> Option<Vec<Waiting<W>>> {
         let (mut batch, mut bytes, mut user) = (Vec::new(), 0, None::<UserId>);
         let most = if self.runners == 1 && self.waiting.len() >= WORTH_TWO_STATEMENTS {
             self.waiting.len() / 2
         } else {
             self.waiting.len()
         };
-        let most = most.min(MOST_TURNS);
+        let most = most.min(MOST_WRITES);
         let mut index = 0;
         while let Some(waiting) = self.waiting.get(index).filter(|_| batch.len() < most) {
-            let Append { user_id, binds, .. } = &waiting.append;
-            let size = binds.bytes();
+            let (user_id, lane, size) = (waiting.write.user_id(), waiting.lane(), waiting.write.bytes());
             let fits = batch.is_empty() || bytes + size <= MOST_BYTES;
-            let is_of_user = !by_user || user.is_none_or(|user| user == *user_id);
-            if !fits || !is_of_user || self.busy.contains(&binds.conversation_id) {
+            let is_of_user = !by_user || user.is_none_or(|user| user == user_id);
+            if !fits || !is_of_user || self.busy.contains(&lane) {
                 index += 1;
                 continue;
             }
             bytes += size;
-            user = Some(*user_id);
-            self.busy.insert(binds.conversation_id);
+            user = Some(user_id);
+            self.busy.insert(lane);
             batch.extend(self.waiting.remove(index));
         }
         (!batch.is_empty()).then_some(batch)
     }
 }
 
-impl Coalescer {
-    pub(in crate::postgres) fn new(by_user: bool) -> Self {
+impl<W: Write> Coalescer<W> {
+    pub(super) fn new(by_user: bool) -> Self {
         Self { by_user, queue: Mutex::default() }
     }
 
-    fn queue(&self) -> MutexGuard<'_, Queue> {
+    fn queue(&self) -> MutexGuard<'_, Queue<W>> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -201,7 +272,7 @@ impl Coalescer {
     }
 
     /// Runs one statement after the other, until nobody waits.
-    async fn run(self: Arc<Self>, mut batch: Vec<Waiting>) {
+    async fn run(self: Arc<Self>, mut batch: Vec<Waiting<W>>) {
         loop {
             let mut lanes: HashSet<Uuid> = batch.iter().map(Waiting::lane).collect();
             // A bug must not leave conversations busy for ever.
@@ -222,7 +293,7 @@ impl Coalescer {
     }
 
     /// The next batch, now that `lanes` are free; `None`: this was the last.
-    async fn next(&self, lanes: &HashSet<Uuid>) -> Option<Vec<Waiting>> {
+    async fn next(&self, lanes: &HashSet<Uuid>) -> Option<Vec<Waiting<W>>> {
         let mut waiting = {
             let mut queue = self.queue();
             queue.busy.retain(|lane| !lanes.contains(lane));
@@ -233,7 +304,7 @@ impl Coalescer {
         loop {
             yield_now().await;
             let more = self.queue().waiting.len();
-            if more <= waiting || more >= MOST_TURNS {
+            if more <= waiting || more >= MOST_WRITES {
                 break;
             }
             waiting = more;
@@ -243,10 +314,10 @@ impl Coalescer {
         queue.go_on(self.by_user)
     }
 
-    /// Decides one append by itself, and lets its conversation's next one go.
-    async fn decide(self: Arc<Self>, waiting: Waiting) {
+    /// Decides one write by itself, and lets its conversation's next one go.
+    async fn decide(self: Arc<Self>, waiting: Waiting<W>) {
         let lane = waiting.lane();
-        let deciding = waiting.store.decide(&waiting.append).instrument(waiting.span.clone());
+        let deciding = waiting.write.decide(&waiting.store).instrument(waiting.span.clone());
         let decided = AssertUnwindSafe(deciding).catch_unwind().await;
         self.queue().busy.remove(&lane);
         self.start(1);
@@ -256,21 +327,21 @@ impl Coalescer {
     }
 }
 
-/// Tries to append each of `batch`, and gives those that are still to be decided.
-async fn tried(batch: Vec<Waiting>) -> Vec<Waiting> {
+/// Tries to do each of `batch`, and gives those that are still to be decided.
+async fn tried<W: Write>(batch: Vec<Waiting<W>>) -> Vec<Waiting<W>> {
     let now = Instant::now();
     let (late, batch): (Vec<_>, Vec<_>) = batch.into_iter().partition(|waiting| waiting.deadline <= now);
     for waiting in late {
-        let reason = "it did not answer the appends before this one in time";
+        let reason = "it did not answer the writes before this one in time";
         waiting.answer(Err(RepositoryError::unavailable(reason)));
     }
     if batch.len() > 1 {
-        let span = tracing::info_span!(parent: None, "db.turn.append_batch", turns = batch.len());
-        return batch::append(batch).instrument(span).await;
+        let span = tracing::info_span!(parent: None, "db.write_batch", writes = batch.len());
+        return W::together(batch).instrument(span).await;
     }
     let Some(waiting) = batch.into_iter().next() else { return Vec::new() };
-    match waiting.store.try_alone(&waiting.append).instrument(waiting.span.clone()).await {
-        Ok(Some(appended)) => waiting.answer(Ok(appended)),
+    match waiting.write.try_alone(&waiting.store).instrument(waiting.span.clone()).await {
+        Ok(Some(done)) => waiting.answer(Ok(done)),
         Ok(None) => return vec![waiting],
         Err(error) => waiting.answer(Err(error)),
     }

@@ -1,0 +1,184 @@
+//! Making a conversation: one statement, by itself or with others that are made at the same time.
+
+use std::collections::HashMap;
+
+use diesel::prelude::*;
+use diesel::sql_types::{Array, Jsonb, Nullable, Text as SqlText, Uuid as SqlUuid};
+use lcs_domain::repository::RepositoryResult;
+use lcs_domain::{Conversation, ConversationId, Entity, NewConversation, RepositoryError, UserId};
+use uuid::Uuid;
+
+use super::{conversation, owned, text};
+use crate::postgres::Postgres;
+use crate::postgres::coalescer::{Waiting, Write, run_together};
+use crate::postgres::error::Fault;
+use crate::postgres::json::Json;
+use crate::postgres::operation::detached;
+use crate::postgres::row::{ColumnsOf, ConversationRow};
+use crate::postgres::statement::statement;
+use crate::row::ConversationRecord;
+
+statement! {
+    /// Makes a conversation, or gives no row.
+    Create(include_str!("create.sql")) of Binds => ColumnsOf<ConversationRow> {
+        conversation_id as SqlUuid,
+        user_id as SqlUuid,
+        agent_id as SqlUuid,
+        model_id as SqlText,
+        system_prompt as Nullable<SqlText>,
+        metadata as Jsonb,
+        topic_summary as Nullable<SqlText>,
+        external_id as Nullable<SqlText>,
+    }
+}
+
+statement! {
+    /// Makes conversations: a row for each that was made.
+    CreateBatch(include_str!("create_batch.sql")) of Columns => ColumnsOf<ConversationRow> {
+        conversation_id as Array<SqlUuid>,
+        user_id as Array<SqlUuid>,
+        agent_id as Array<SqlUuid>,
+        model_id as Array<SqlText>,
+        system_prompt as Array<Nullable<SqlText>>,
+        metadata as Array<Jsonb>,
+        topic_summary as Array<Nullable<SqlText>>,
+        external_id as Array<Nullable<SqlText>>,
+    }
+}
+
+/// What the statement binds, in its order.
+pub(super) struct Binds {
+    conversation_id: Uuid,
+    user_id: Uuid,
+    agent_id: Uuid,
+    model_id: String,
+    system_prompt: Option<String>,
+    metadata: Json,
+    topic_summary: Option<String>,
+    external_id: Option<String>,
+}
+
+/// The binds of several, column by column.
+#[derive(Default)]
+pub(super) struct Columns {
+    conversation_id: Vec<Uuid>,
+    user_id: Vec<Uuid>,
+    agent_id: Vec<Uuid>,
+    model_id: Vec<String>,
+    system_prompt: Vec<Option<String>>,
+    metadata: Vec<Json>,
+    topic_summary: Vec<Option<String>>,
+    external_id: Vec<Option<String>>,
+}
+
+impl Columns {
+    fn push(&mut self, binds: Binds) {
+        self.conversation_id.push(binds.conversation_id);
+        self.user_id.push(binds.user_id);
+        self.agent_id.push(binds.agent_id);
+        self.model_id.push(binds.model_id);
+        self.system_prompt.push(binds.system_prompt);
+        self.metadata.push(binds.metadata);
+        self.topic_summary.push(binds.topic_summary);
+        self.external_id.push(binds.external_id);
+    }
+}
+
+/// A conversation that is to be made.
+pub(in crate::postgres) struct Creation {
+    user_id: UserId,
+    new: NewConversation,
+}
+
+impl Creation {
+    fn binds(&self) -> Binds {
+        let Self { user_id, new } = self;
+        Binds {
+            conversation_id: new.conversation_id.into(),
+            user_id: (*user_id).into(),
+            agent_id: new.agent_id.into(),
+            model_id: new.model_id.to_string(),
+            system_prompt: text(new.system_prompt.clone()),
+            metadata: Json(new.metadata.as_json().to_owned()),
+            topic_summary: text(new.topic_summary.clone()),
+            external_id: text(new.external_id.clone()),
+        }
+    }
+}
+
+impl Write for Creation {
+    type Done = Conversation;
+
+    fn user_id(&self) -> UserId {
+        self.user_id
+    }
+
+    fn conversation_id(&self) -> Uuid {
+        self.new.conversation_id.into()
+    }
+
+    fn key(&self) -> Uuid {
+        self.new.conversation_id.into()
+    }
+
+    fn bytes(&self) -> usize {
+        let texts = [&self.new.system_prompt, &self.new.topic_summary, &self.new.external_id];
+        let texts = texts.into_iter().flatten().chain([&self.new.model_id]);
+        self.new.metadata.as_json().len() + texts.map(|text| text.as_str().len()).sum::<usize>()
+    }
+
+    async fn try_alone(&self, store: &Postgres) -> RepositoryResult<Option<Conversation>> {
+        let binds = self.binds();
+        let answer = store.write(self.user_id, binds.conversation_id, &Create(&binds)).await;
+        conversation(answer.map_err(Fault::into_error)?.rows)
+    }
+
+    async fn decide(&self, store: &Postgres) -> RepositoryResult<Conversation> {
+        if let Some(made) = self.try_alone(store).await? {
+            return Ok(made);
+        }
+        // Something of this id is in the way: what this very command made before, or anything else.
+        let query = owned(self.user_id, self.new.conversation_id).select(ConversationRow::as_select());
+        conversation(store.read(self.user_id, &query).await?)?
+            .filter(|existing| self.new.made(self.user_id, existing))
+            .ok_or(RepositoryError::AlreadyExists { entity: Entity::Conversation })
+    }
+
+    async fn together(batch: Vec<Waiting<Self>>) -> Vec<Waiting<Self>> {
+        let mut columns = Columns::default();
+        for waiting in &batch {
+            columns.push(waiting.write.binds());
+        }
+        let (rows, batch) = run_together::<_, ConversationRow>(batch, &CreateBatch(&columns)).await;
+        let made = rows.into_iter().map(|row| ConversationRecord::from(row).try_into());
+        let mut made: HashMap<ConversationId, _> = made
+            .filter_map(|made: RepositoryResult<Conversation>| made.ok())
+            .map(|made| (made.conversation_id, made))
+            .collect();
+        let mut undecided = Vec::new();
+        for waiting in batch {
+            match made.remove(&waiting.write.new.conversation_id) {
+                Some(made) => waiting.answer(Ok(made)),
+                None => undecided.push(waiting),
+            }
+        }
+        undecided
+    }
+}
+
+impl Postgres {
+    /// Makes a conversation, by itself or with others.
+    pub(super) async fn create_conversation(
+        &self,
+        user_id: UserId,
+        new: NewConversation,
+    ) -> RepositoryResult<Conversation> {
+        let creation = Creation { user_id, new };
+        let store = self.operation();
+        if let Some(creations) = &self.creations {
+            return Waiting::join(store, creation, creations).await;
+        }
+        let key = creation.key();
+        detached(key, async move { creation.decide(&store).await }).await
+    }
+}
