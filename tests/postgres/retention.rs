@@ -52,9 +52,17 @@ async fn a_batch_that_is_not_full_has_looked_at_the_whole_table() {
     };
     age(100..200).await;
     assert_eq!([purge(40).await, purge(40).await], [40, 40]);
-    // Due before the place where the next batch begins to look, and behind it.
+    // The page on which the first conversation stands that is due: from there the next batch looks on.
+    let first_page = async || {
+        let due = "SELECT min((ctid::text::point)[0])::int::text FROM conversations
+                    WHERE updated_at < now() - interval '1 day'";
+        let page = database.query(due).await.into_iter().flatten().next().flatten().unwrap();
+        page.parse::<u32>().unwrap()
+    };
+    let from = first_page().await;
     age(0..10).await;
     age(290..300).await;
+    assert!(first_page().await < from, "some are due before that page");
     assert_eq!([purge(200).await, purge(200).await], [40, 0]);
     assert_eq!(database.query("SELECT count(*)::text FROM conversations").await, [[Some("180".to_owned())]]);
 }

@@ -106,10 +106,11 @@ pub enum RepositoryError {
         source: Option<Cause>,
     },
     /// The connection was lost while the answer was awaited, or a disk failed under a write: it may or may not
-    /// have been applied. The same call, with the same key, resolves it.
+    /// have been applied. The same call, with the same key, resolves it; a save of an agent's state has none: read the
+    /// state.
     #[error(
-        "no answer says whether it was stored, from the database or, in an outage, from the journal's disk: send \
-         the same request again with its key {key}"
+        "neither the database nor, in an outage, the journal's disk said whether it was stored: send the same \
+         request again with its key {key}"
     )]
     OutcomeUnknown {
         /// The idempotency key to send again: a turn's id, a conversation's id, an agent's id.

@@ -168,7 +168,8 @@ impl Postgres {
         match refusal {
             RepositoryError::Conflict { observed, .. } if next.is_some_and(|next| observed >= next) => {}
             RepositoryError::Closed { .. } => {}
-            // What that attempt was refused for as well: ids stay, and counts only grow.
+            // What that attempt was refused for as well, since ids stay and counts only grow; or the conversation is
+            // gone, and the state with it.
             refusal => return Err(refusal),
         }
         match AgentStateRepository::get(self, user_id, save.agent_id).await? {

@@ -5,8 +5,9 @@
 //! and bytes, and of one user where row-level security is configured. So nobody waits when there is nothing
 //! to wait for, and the more there is to do, the more is done in one commit.
 //!
-//! A statement that takes long, because a conversation is locked elsewhere, holds up that conversation alone:
-//! whoever has waited for [`PATIENCE`] has another statement begun.
+//! A statement that takes long, because a conversation is locked elsewhere, holds up nobody but those who are in
+//! it: whoever has waited for [`PATIENCE`] has another statement begun. Each kind of write has a queue of its own,
+//! and these numbers are for each of them.
 
 use std::collections::{HashSet, VecDeque};
 use std::panic::AssertUnwindSafe;
@@ -39,7 +40,7 @@ const MOST_STATEMENTS: usize = 8;
 const PATIENCE: Duration = Duration::from_millis(25);
 /// Writes in one statement at most.
 const MOST_WRITES: usize = 64;
-/// Bytes of payload in one statement at most, unless one append alone has more.
+/// Bytes of payload in one statement at most, unless one write alone has more.
 const MOST_BYTES: usize = 1024 * 1024;
 
 /// A write that can be done by itself, and with others of its kind in one statement.

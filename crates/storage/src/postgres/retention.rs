@@ -85,7 +85,15 @@ impl RetentionRepository for Postgres {
                 let from_page = store.purge_from.0.load(Ordering::Relaxed);
                 let left = limit - i64::try_from(report.purged.len()).unwrap_or(limit);
                 let query = Purge { idle_seconds: policy.idle().as_secs_f64(), limit: left, from_page };
-                let last_page = store.purge_once(&query, &mut report).await?;
+                let last_page = store.purge_once(&query, &mut report).await.inspect_err(|_| {
+                    let removed = report.purged.len();
+                    if removed > 0 {
+                        tracing::warn!(
+                            removed,
+                            "a batch of purging failed: what it had removed is in no report"
+                        );
+                    }
+                })?;
                 let is_full = report.purged.len() >= usize::try_from(limit).unwrap_or_default();
                 let next = last_page.filter(|_| is_full).unwrap_or_default();
                 store.purge_from.0.store(next, Ordering::Relaxed);

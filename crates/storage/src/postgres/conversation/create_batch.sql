@@ -2,7 +2,8 @@
 -- element for each conversation.
 -- $1 conversation_id  $2 user_id  $3 agent_id  $4 model_id  $5 system_prompt  $6 metadata
 -- $7 topic_summary  $8 external_id
--- In the order of their ids: two replicas that make the same ones wait for each other in that order.
+-- In the order of their ids: two replicas that make the same ones wait for each other in that order. An insert cannot
+-- skip what another transaction is inserting, as the appends skip what is locked: the batch waits for it.
 INSERT INTO conversations (
     conversation_id, user_id, agent_id, model_id, system_prompt, created_at, updated_at, metadata,
     topic_summary, external_id)
