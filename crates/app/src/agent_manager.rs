@@ -1,6 +1,7 @@
 //! Talking to agents: each turn is answered by an agent that knows all turns before it, and is stored
 //! with the agent's new state before the answer is given.
 
+mod answered;
 mod error;
 mod hearing;
 mod live_agent;
@@ -9,7 +10,6 @@ mod rehydration;
 use std::fmt;
 use std::sync::Arc;
 
-use chrono::{DateTime, Utc};
 use lcs_agent_cache::{AgentCache, CacheConfig, CacheMetrics, CachedAgent, Version};
 use lcs_domain::agent::{AgentAnswer, AgentRequest, AgentRuntime, AnswerOptions};
 use lcs_domain::metadata::Mark;
@@ -22,6 +22,7 @@ use lcs_domain::{
 use serde::Serialize;
 use tracing::Instrument;
 
+use self::answered::Answered;
 pub use self::error::AgentManagerError;
 pub use self::hearing::Hearing;
 use self::hearing::Recorder;
@@ -448,48 +449,6 @@ impl PersistentAgentManager {
             agent_state: None,
         };
         self.parts.repositories.turns().append(answered.user_id, append).await
-    }
-}
-
-/// A turn that the agent has answered and nobody has stored yet.
-struct Answered {
-    user_id: UserId,
-    conversation_id: ConversationId,
-    request: TurnRequest,
-    output_message: Payload,
-    interrupted: bool,
-    started_at: DateTime<Utc>,
-    completed_at: DateTime<Utc>,
-}
-
-impl Answered {
-    fn turn(&self) -> Result<NewTurn, RepositoryError> {
-        NewTurn::new(
-            self.request.turn_id,
-            self.request.input_messages.clone(),
-            Some(self.output_message.clone()),
-            self.started_at,
-            self.completed_at,
-            self.request.metadata.clone(),
-        )
-    }
-
-    fn stored(self, appended: &Appended, interleaved: bool) -> TurnAnswer {
-        TurnAnswer {
-            turn_id: self.request.turn_id,
-            conversation_id: self.conversation_id,
-            turn_number: appended.turn_number,
-            output_message: self.output_message,
-            metadata: self.request.metadata,
-            interrupted: self.interrupted,
-            interleaved,
-            replayed: false,
-            durability: appended.durability,
-        }
-    }
-
-    fn not_stored(self, source: RepositoryError) -> AgentManagerError {
-        AgentManagerError::NotStored { turn_id: self.request.turn_id, answer: self.output_message, source }
     }
 }
 
