@@ -19,8 +19,8 @@ use super::table::{Part, Requirement};
 /// How many clients go away at a time; fewer than the pool has connections, so that who waits for one waits for
 /// what somebody else has left behind.
 const CLIENTS: u32 = 4;
-/// How long after its beginning a request is given up at the latest.
-const WITHIN: Duration = Duration::from_millis(10);
+/// How long after its beginning a request is given up at the latest: about twice what it takes.
+const WITHIN: Duration = Duration::from_millis(4);
 /// How long the next answer may take, its connection included, for 99 of 100.
 const LIMIT: Duration = Duration::from_millis(50);
 /// How many undisturbed answers are timed before.
