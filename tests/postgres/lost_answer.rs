@@ -11,9 +11,10 @@ use std::time::Duration;
 
 use lcs_domain::conversation::OpenStatus;
 use lcs_domain::{
-    AgentStateRepository, Begun, ConversationRepository, ConversationUpdate, Interruption, NewConversation,
-    PageLimit, Payload, Repositories, RepositoryError, RequestRepository, RequestTarget, RetentionPolicy,
-    RetentionRepository, SaveAgentState, Text, TurnRange, TurnRepository, UserId,
+    AgentId, AgentStateRepository, Begun, ConversationId, ConversationRepository, ConversationUpdate,
+    Interruption, NewConversation, PageLimit, Payload, Repositories, RepositoryError, RequestRepository,
+    RequestTarget, RetentionPolicy, RetentionRepository, SaveAgentState, Text, TurnRange, TurnRepository,
+    UserId,
 };
 use lcs_storage::postgres::{Postgres, PostgresConfig, SslMode};
 use lcs_storage::testing::TestPostgres;
@@ -205,6 +206,23 @@ async fn p1_an_append_whose_answer_is_lost_is_stored_once() {
     }
 }
 
+/// A save of `state`, made from revision `expected_revision`.
+fn save_of(
+    conversation_id: ConversationId,
+    agent_id: AgentId,
+    state: &str,
+    expected_revision: u64,
+) -> SaveAgentState {
+    SaveAgentState {
+        agent_id,
+        conversation_id,
+        agent_config: None,
+        current_state: Some(Payload::parse(state).unwrap()),
+        expected_revision,
+        through_turn: 0,
+    }
+}
+
 #[tokio::test]
 async fn every_other_write_whose_answer_is_lost_is_told_truly() {
     let behind = Behind::new(Loss::Cut).await;
@@ -214,14 +232,7 @@ async fn every_other_write_whose_answer_is_lost_is_told_truly() {
     let made = ConversationRepository::create(behind.lose(1), user, new).await.unwrap();
     assert_eq!(made.conversation_id, id);
 
-    let save = |state: &str, expected_revision| SaveAgentState {
-        agent_id: agent,
-        conversation_id: id,
-        agent_config: None,
-        current_state: Some(Payload::parse(state).unwrap()),
-        expected_revision,
-        through_turn: 0,
-    };
+    let save = |state: &str, expected_revision| save_of(id, agent, state, expected_revision);
     assert_eq!(behind.lose(1).save(user, save("1", 0)).await.unwrap().revision, 1);
     assert_eq!(behind.store.save(user, save("2", 1)).await.unwrap().revision, 2);
     // The answer that is lost here is a refusal: the state of revision 2 is another one.
@@ -253,14 +264,7 @@ async fn a_save_is_not_refused_that_was_stored_and_gone_on_from() {
         let direct = single(behind.database.url()).await;
         let conversation = begin(&direct).await;
         let (user, id, agent) = (conversation.user_id, conversation.conversation_id, conversation.agent_id);
-        let save = |state: &str, expected_revision| SaveAgentState {
-            agent_id: agent,
-            conversation_id: id,
-            agent_config: None,
-            current_state: Some(Payload::parse(state).unwrap()),
-            expected_revision,
-            through_turn: 0,
-        };
+        let save = |state: &str, expected_revision| save_of(id, agent, state, expected_revision);
         let (saved, ()) = tokio::join!(behind.lose(1).save(user, save("1", 0)), async {
             behind.hold.taken.notified().await;
             match meanwhile {
