@@ -53,8 +53,12 @@ ALTER TABLE conversation_turns OWNER TO :"migrator";
 ALTER TABLE agent_states OWNER TO :"migrator";
 ALTER TABLE requests OWNER TO :"migrator";
 ALTER TABLE conversation_tombstones OWNER TO :"migrator";
+ALTER TABLE audit_events OWNER TO :"migrator";
+ALTER TABLE audit_head OWNER TO :"migrator";
 ALTER TABLE __diesel_schema_migrations OWNER TO :"migrator";
 ALTER FUNCTION refuse_tombstoned_conversation() OWNER TO :"migrator";
+ALTER FUNCTION refuse_audit_change() OWNER TO :"migrator";
+ALTER FUNCTION chain_audit_event() OWNER TO :"migrator";
 
 -- The application: no table is emptied, no conversation removed, no stored turn changed. To lock a turn, which a
 -- retried append does, PostgreSQL asks for the right to update one of its columns: this one means the least.
@@ -62,6 +66,11 @@ GRANT SELECT, INSERT, UPDATE ON conversations TO :"application";
 GRANT SELECT, INSERT, UPDATE (started_at) ON conversation_turns TO :"application";
 GRANT SELECT, INSERT, UPDATE, DELETE ON agent_states, requests TO :"application";
 GRANT SELECT ON conversation_tombstones, __diesel_schema_migrations TO :"application";
+
+-- The audit log is only ever added to, and what is added gets its place from a trigger that runs as the migrator.
+GRANT INSERT (actor, on_behalf_of, action, conversation_id, outcome, detail) ON audit_events
+    TO :"application", :"operator";
+GRANT SELECT ON audit_events, audit_head TO :"operator", :"auditor";
 
 -- The operator removes conversations, which he locks; turns and states go with them by their foreign keys.
 GRANT SELECT, UPDATE (updated_at), DELETE ON conversations TO :"operator";

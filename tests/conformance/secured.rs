@@ -7,8 +7,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use lcs_domain::repository::RepositoryResult;
 use lcs_domain::{
-    AgentStateRepository, Capabilities, ConversationId, ConversationRepository, DiagnosticRepository,
-    Durability, PoolStatus, Repositories, RequestId, RequestRepository, RetentionRepository, TurnRepository,
+    AgentStateRepository, AuditRepository, Capabilities, ConversationId, ConversationRepository,
+    DiagnosticRepository, Durability, PoolStatus, Repositories, RequestId, RequestRepository,
+    RetentionRepository, TurnRepository,
 };
 use lcs_storage::conformance::Harness;
 use lcs_storage::postgres::{Postgres, PostgresConfig};
@@ -75,6 +76,10 @@ impl Repositories for Secured {
     }
 
     fn retention(&self) -> &dyn RetentionRepository {
+        &self.operator
+    }
+
+    fn audit(&self) -> &dyn AuditRepository {
         &self.operator
     }
 

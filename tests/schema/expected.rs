@@ -22,6 +22,29 @@ pub(crate) const TABLES: &[(&str, Columns)] = &[
         ],
     ),
     (
+        "audit_events",
+        &[
+            ("sequence", "int8", "INTEGER", false, None),
+            ("at", "timestamptz", "INTEGER", false, None),
+            ("actor", "text", "TEXT", false, None),
+            ("on_behalf_of", "uuid", "BLOB", true, None),
+            ("action", "text", "TEXT", false, None),
+            ("conversation_id", "uuid", "BLOB", true, None),
+            ("outcome", "text", "TEXT", false, None),
+            ("detail", "text", "TEXT", false, None),
+            ("previous_hash", "bytea", "BLOB", false, None),
+            ("hash", "bytea", "BLOB", false, None),
+        ],
+    ),
+    (
+        "audit_head",
+        &[
+            ("is_only", "bool", "INTEGER", false, Some("true")),
+            ("sequence", "int8", "INTEGER", false, None),
+            ("hash", "bytea", "BLOB", false, None),
+        ],
+    ),
+    (
         "conversation_tombstones",
         &[
             ("conversation_id", "uuid", "BLOB", false, None),
@@ -99,6 +122,9 @@ pub(crate) const CONSTRAINTS: &[(&str, &str, &str)] = &[
          (current_state_sealed IS NULL))))",
     ),
     ("agent_states", "agent_states_pkey", "PRIMARY KEY (agent_id)"),
+    ("audit_events", "audit_events_pkey", "PRIMARY KEY (sequence)"),
+    ("audit_head", "audit_head_is_only_check", "CHECK (is_only)"),
+    ("audit_head", "audit_head_pkey", "PRIMARY KEY (is_only)"),
     ("conversation_tombstones", "conversation_tombstones_pkey", "PRIMARY KEY (conversation_id)"),
     (
         "conversation_tombstones",
@@ -141,6 +167,9 @@ pub(crate) const CONSTRAINTS: &[(&str, &str, &str)] = &[
 pub(crate) const INDEXES: &[(&str, &str, bool)] = &[
     ("agent_states", "agent_id", true),
     ("agent_states", "conversation_id", true),
+    ("audit_events", "action, sequence", false),
+    ("audit_events", "conversation_id, sequence", false),
+    ("audit_events", "on_behalf_of, sequence", false),
     ("conversation_tombstones", "conversation_id", true),
     ("conversation_turns", "conversation_id, turn_number", true),
     ("conversation_turns", "turn_id", true),
@@ -154,13 +183,19 @@ pub(crate) const INDEXES: &[(&str, &str, bool)] = &[
     ("requests", "user_id, idempotency_key", true),
 ];
 
-/// The one that differs. On a laptop a user has few conversations, and sorting them is cheaper than an index.
-pub(crate) const POSTGRES_INDEX: (&str, &str, bool) = ("conversations", "user_id, active_hour", false);
+/// Those that differ. On a laptop a user has few conversations, and sorting them is cheaper than an index; a
+/// key that is an integer is SQLite's own.
+pub(crate) const POSTGRES_INDEXES: &[(&str, &str, bool)] = &[
+    ("audit_events", "sequence", true),
+    ("audit_head", "is_only", true),
+    ("conversations", "user_id, active_hour", false),
+];
 /// What SQLite has in its place.
 pub(crate) const SQLITE_INDEX: (&str, &str, bool) = ("conversations", "user_id", false);
 
 /// The indexes of them that are partial.
-pub(crate) const PARTIAL_INDEXES: &[&str] = &["requests_lease_until_idx"];
+pub(crate) const PARTIAL_INDEXES: &[&str] =
+    &["audit_events_conversation_id_idx", "audit_events_on_behalf_of_idx", "requests_lease_until_idx"];
 
 /// The tables that only SQLite has: the journal is a file beside PostgreSQL, never in it.
 pub(crate) const SQLITE_TABLES: &[(&str, &[(&str, &str)])] = &[

@@ -4,7 +4,7 @@ use lcs_storage::migration::Migrations;
 use lcs_storage::postgres::{Postgres, PostgresConfig};
 use lcs_storage::testing::TestPostgres;
 
-use crate::expected::{CONSTRAINTS, INDEXES, PARTIAL_INDEXES, POSTGRES_COLUMN, POSTGRES_INDEX, TABLES};
+use crate::expected::{CONSTRAINTS, INDEXES, PARTIAL_INDEXES, POSTGRES_COLUMN, POSTGRES_INDEXES, TABLES};
 
 /// A store on `database`, as it is.
 pub(crate) async fn store(database: &TestPostgres) -> Postgres {
@@ -67,7 +67,7 @@ async fn every_index_is_there_and_no_other() {
     let database = TestPostgres::migrated().await;
     let mut expected: Vec<_> = INDEXES
         .iter()
-        .chain([&POSTGRES_INDEX])
+        .chain(POSTGRES_INDEXES)
         .map(|(table, columns, unique)| format!("{table} | {columns} | {unique}"))
         .collect();
     expected.sort();
@@ -85,7 +85,8 @@ async fn every_index_is_there_and_no_other() {
     .await;
     indexes.sort();
     assert_eq!(indexes, expected);
-    let partial = "SELECT indexrelid::regclass FROM pg_index WHERE indpred IS NOT NULL AND indrelid >= 16384";
+    let partial = "SELECT indexrelid::regclass FROM pg_index WHERE indpred IS NOT NULL AND indrelid >= 16384 \
+                   ORDER BY indexrelid::regclass::text";
     assert_eq!(rows(&database, partial).await, PARTIAL_INDEXES);
 }
 

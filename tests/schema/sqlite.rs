@@ -86,8 +86,8 @@ async fn every_index_is_there_and_no_other() {
     );
     indexes.sort();
     assert_eq!(indexes, expected);
-    let partial =
-        "SELECT i.name AS line FROM pragma_table_list t JOIN pragma_index_list(t.name) i WHERE i.partial";
+    let partial = "SELECT i.name AS line FROM pragma_table_list t JOIN pragma_index_list(t.name) i WHERE i.partial \
+         ORDER BY 1";
     assert_eq!(database.lines(partial), PARTIAL_INDEXES);
 }
 

@@ -1,6 +1,7 @@
 //! The SQLite store on real files: what it promises when the disk, the file or a process fails.
 #![cfg(test)]
 
+mod audit;
 mod disk;
 mod journal;
 mod journal_slot;

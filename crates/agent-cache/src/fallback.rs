@@ -14,7 +14,7 @@
 //! | anything else on another conversation or agent | `Unavailable` | `Unavailable`: what it holds cannot be known | `Unavailable` |
 //! | begin a request | `Unavailable` | kept in memory: a retry in another process, or after the outage, is not known | as in memory |
 //! | interrupt a request that was not begun in this outage | `Unavailable` | `Unavailable`: whether it runs cannot be known | `Unavailable` |
-//! | list, adopt, delete, retention | `Unavailable` | `Unavailable`: a partial list would be a lie, a deletion one too | `Unavailable` |
+//! | list, adopt, delete, retention, audit | `Unavailable` | `Unavailable`: a partial list would be a lie, a deletion one too | `Unavailable` |
 //! | [`ping`](Repositories::ping), diagnostics | the primary | the primary | the primary |
 //!
 //! When the circuit closes, what was volatile is discarded, counted and logged. From then on such a
@@ -46,6 +46,7 @@
 //! `volatile` or `journaled`, as all others do, and its turns come late.
 
 mod agent_state;
+mod audit;
 mod circuit;
 mod conversation;
 mod intake;
@@ -75,8 +76,9 @@ use async_trait::async_trait;
 use lcs_domain::journal::ConflictResolution;
 use lcs_domain::repository::RepositoryResult;
 use lcs_domain::{
-    AgentStateRepository, Capabilities, ConversationRepository, DiagnosticRepository, JournalRepository,
-    PoolStatus, Repositories, RepositoryError, RequestRepository, RetentionRepository, TurnRepository,
+    AgentStateRepository, AuditRepository, Capabilities, ConversationRepository, DiagnosticRepository,
+    JournalRepository, PoolStatus, Repositories, RepositoryError, RequestRepository, RetentionRepository,
+    TurnRepository,
 };
 
 pub use self::status::{Backlog, CircuitState, FallbackStatus, VolatileCount};
@@ -253,6 +255,10 @@ impl Repositories for Fallback {
     }
 
     fn retention(&self) -> &dyn RetentionRepository {
+        self
+    }
+
+    fn audit(&self) -> &dyn AuditRepository {
         self
     }
 

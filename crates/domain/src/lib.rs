@@ -12,7 +12,7 @@
 //! | [`request`] | requests that are being answered |
 //! | [`journal`] | what is kept while the database is gone |
 //! | [`page`] | keyset pages and their cursors |
-//! | [`retention`], [`diagnostic`], [`pool`] | what an operator asks for |
+//! | [`retention`], [`audit`], [`diagnostic`], [`pool`] | what an operator asks for |
 //! | [`agent`] | the port behind which a live agent stands |
 //! | [`repository`] | the ports that every store implements, and the promises they make |
 //! | [`error`] | what a store may answer instead |
@@ -25,6 +25,7 @@
 
 pub mod agent;
 pub mod agent_state;
+pub mod audit;
 pub mod clock;
 pub mod conversation;
 pub mod diagnostic;
@@ -43,6 +44,7 @@ pub mod text;
 pub mod turn;
 
 pub use agent_state::{AgentState, AgentStateUpdate, SaveAgentState, Saved};
+pub use audit::{Actor, AuditAction, AuditDetail, AuditOutcome, AuditQuery, AuditRecord, NewAuditEvent};
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use conversation::{
     Conversation, ConversationStatus, ConversationSummary, ConversationUpdate, Head, ListSummaries,
@@ -56,8 +58,8 @@ pub use page::{ConversationCursor, ConversationPage, ListConversations, PageLimi
 pub use payload::{Payload, PayloadLimits};
 pub use pool::PoolStatus;
 pub use repository::{
-    AgentStateRepository, Capabilities, ConversationRepository, DiagnosticRepository, JournalRepository,
-    Repositories, RequestRepository, RetentionRepository, TurnRepository,
+    AgentStateRepository, AuditRepository, Capabilities, ConversationRepository, DiagnosticRepository,
+    JournalRepository, Repositories, RequestRepository, RetentionRepository, TurnRepository,
 };
 pub use request::{BeginRequest, Begun, Interruption, RequestTarget};
 pub use retention::{PurgeReason, PurgeReport, PurgedConversation, RetentionPolicy};

@@ -4,10 +4,11 @@
 //! user's port takes the [`UserId`]: there is no way to ask for a conversation without saying whose it
 //! is. Absence is `Ok(None)` or `Ok(false)`; refusal is an error; another user's is absent (P9).
 //!
-//! What an operator does ([`RetentionRepository`], [`DiagnosticRepository`]) has ports of its own, and so
-//! has what stands in for the database while it is gone ([`JournalRepository`]).
+//! What an operator does ([`RetentionRepository`], [`AuditRepository`], [`DiagnosticRepository`]) has ports of
+//! its own, and so has what stands in for the database while it is gone ([`JournalRepository`]).
 
 mod agent_state;
+mod audit;
 mod conversation;
 mod diagnostic;
 mod journal;
@@ -21,6 +22,7 @@ use async_trait::async_trait;
 use serde::Serialize;
 
 pub use self::agent_state::AgentStateRepository;
+pub use self::audit::AuditRepository;
 pub use self::conversation::ConversationRepository;
 pub use self::diagnostic::DiagnosticRepository;
 pub use self::journal::JournalRepository;
@@ -58,6 +60,8 @@ pub trait Repositories: Send + Sync {
     fn requests(&self) -> &dyn RequestRepository;
     /// What retention does.
     fn retention(&self) -> &dyn RetentionRepository;
+    /// The audit log.
+    fn audit(&self) -> &dyn AuditRepository;
     /// What `doctor` asks.
     fn diagnostics(&self) -> &dyn DiagnosticRepository;
 
@@ -91,6 +95,10 @@ impl<T: Repositories + ?Sized> Repositories for Arc<T> {
 
     fn retention(&self) -> &dyn RetentionRepository {
         (**self).retention()
+    }
+
+    fn audit(&self) -> &dyn AuditRepository {
+        (**self).audit()
     }
 
     fn diagnostics(&self) -> &dyn DiagnosticRepository {

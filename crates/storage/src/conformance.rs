@@ -49,6 +49,7 @@
 
 pub mod adopt;
 pub mod agent_state;
+pub mod audit;
 pub mod conversation;
 pub mod diagnostic;
 mod fixture;
@@ -180,6 +181,14 @@ macro_rules! conformance_suite {
                 p9_another_users_request_is_an_absent_one
                 p10_a_key_that_cannot_be_kept_is_refused
             }
+            audit {
+                what_is_recorded_is_read_back
+                a_page_is_of_what_is_asked_for
+                all_who_record_at_once_make_one_chain
+                a_delete_is_recorded_once
+                a_purge_is_recorded_with_what_it_removed
+                a_break_is_told_by_its_place
+            }
             diagnostic {
                 a_healthy_store_finds_nothing_wrong
                 a_diagnosis_changes_nothing
@@ -286,6 +295,7 @@ mod tests {
         let files = [
             ("adopt", include_str!("conformance/adopt.rs")),
             ("agent_state", include_str!("conformance/agent_state.rs")),
+            ("audit", include_str!("conformance/audit.rs")),
             ("conversation", include_str!("conformance/conversation.rs")),
             ("diagnostic", include_str!("conformance/diagnostic.rs")),
             ("model", include_str!("conformance/model.rs")),

@@ -5,6 +5,7 @@
 //! stores do is compared with what it does (`conformance`). It is volatile, and says so in every answer.
 
 mod agent_state;
+mod audit;
 mod conversation;
 mod diagnostic;
 mod request;
@@ -20,10 +21,10 @@ use lcs_domain::repository::RepositoryResult;
 use lcs_domain::request::RequestHash;
 use lcs_domain::turn::ContentHash;
 use lcs_domain::{
-    AgentId, AgentState, AgentStateRepository, Capabilities, Clock, Conversation, ConversationId,
-    ConversationRepository, ConversationStatus, DiagnosticRepository, Durability, Entity, Payload,
-    PoolStatus, Repositories, RepositoryError, RequestId, RequestRepository, RequestTarget,
-    RetentionRepository, Turn, TurnId, TurnRepository, UserId,
+    AgentId, AgentState, AgentStateRepository, AuditRecord, AuditRepository, Capabilities, Clock,
+    Conversation, ConversationId, ConversationRepository, ConversationStatus, DiagnosticRepository,
+    Durability, Entity, Payload, PoolStatus, Repositories, RepositoryError, RequestId, RequestRepository,
+    RequestTarget, RetentionRepository, Turn, TurnId, TurnRepository, UserId,
 };
 
 /// A store that ends with this value. A fresh one costs nothing to make.
@@ -46,6 +47,8 @@ struct Tables {
     requests: HashMap<RequestId, Request>,
     /// The request that a user's key names.
     keys: HashMap<(UserId, String), RequestId>,
+    /// The audit log, in its order.
+    audit: Vec<AuditRecord>,
 }
 
 /// A conversation with all that belongs to it.
@@ -200,6 +203,10 @@ impl Repositories for Memory {
     }
 
     fn retention(&self) -> &dyn RetentionRepository {
+        self
+    }
+
+    fn audit(&self) -> &dyn AuditRepository {
         self
     }
 

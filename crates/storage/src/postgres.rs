@@ -12,9 +12,10 @@
 //! | `pool`, `operation`, `retry` | connections, running one statement on them, and how often that is tried |
 //! | `statement`, `json`, `schema`, `row` | how statements and rows are written and read |
 //! | `error` | what PostgreSQL's refusals mean to the domain |
-//! | `conversation`, `turn`, `agent_state`, `request`, `retention`, `diagnostic`, `migration` | the ports |
+//! | `conversation`, `turn`, `agent_state`, `request`, `retention`, `audit`, `diagnostic`, `migration` | the ports |
 
 mod agent_state;
+mod audit;
 mod coalescer;
 mod config;
 mod connect;
@@ -43,8 +44,8 @@ use async_trait::async_trait;
 use diesel::sql_types::Integer;
 use lcs_domain::repository::RepositoryResult;
 use lcs_domain::{
-    AgentStateRepository, Capabilities, ConversationRepository, DiagnosticRepository, Durability, PoolStatus,
-    Repositories, RequestRepository, RetentionRepository, TurnRepository,
+    AgentStateRepository, AuditRepository, Capabilities, ConversationRepository, DiagnosticRepository,
+    Durability, PoolStatus, Repositories, RequestRepository, RetentionRepository, TurnRepository,
 };
 
 use self::coalescer::Coalescer;
@@ -125,6 +126,10 @@ impl Repositories for Postgres {
     }
 
     fn retention(&self) -> &dyn RetentionRepository {
+        self
+    }
+
+    fn audit(&self) -> &dyn AuditRepository {
         self
     }
 

@@ -5,6 +5,7 @@
 //! decided and applied one after the other. The log is synced with each commit.
 
 mod agent_state;
+mod audit;
 mod connection;
 mod conversation;
 mod database;
@@ -27,8 +28,9 @@ use async_trait::async_trait;
 use diesel::prelude::*;
 use lcs_domain::repository::RepositoryResult;
 use lcs_domain::{
-    AgentStateRepository, Capabilities, Clock, ConversationRepository, DiagnosticRepository, Durability,
-    PoolStatus, Repositories, RequestRepository, RetentionRepository, TurnRepository,
+    Actor, AgentStateRepository, AuditRepository, Capabilities, Clock, ConversationRepository,
+    DiagnosticRepository, Durability, PoolStatus, Repositories, RequestRepository, RetentionRepository,
+    TurnRepository,
 };
 
 pub use self::journal::{
@@ -60,6 +62,8 @@ pub struct SqliteConfig {
     pub busy_timeout: Duration,
     /// How long an operation waits for a connection of its own process.
     pub pool_timeout: Duration,
+    /// Who is at work, for the audit log; `None`: each user, and retention by itself.
+    pub actor: Option<Actor>,
 }
 
 impl SqliteConfig {
@@ -77,6 +81,7 @@ impl SqliteConfig {
             coalesce_appends: true,
             busy_timeout: Duration::from_secs(5),
             pool_timeout: Duration::from_secs(30),
+            actor: None,
         }
     }
 }
@@ -87,6 +92,7 @@ pub struct Sqlite {
     database: Database,
     /// The appends that go together in one commit; `None` where each has its own.
     appends: Option<Appends>,
+    actor: Option<Actor>,
 }
 
 impl Sqlite {
@@ -97,7 +103,8 @@ impl Sqlite {
     /// where nothing may be written; `Backend` where it is no SQLite database, or another program's.
     pub async fn open(config: SqliteConfig, clock: Arc<dyn Clock>) -> RepositoryResult<Self> {
         let appends = config.coalesce_appends.then(Appends::default);
-        Ok(Self { database: Database::open(config, clock).await?, appends })
+        let actor = config.actor.clone();
+        Ok(Self { database: Database::open(config, clock).await?, appends, actor })
     }
 }
 
@@ -120,6 +127,10 @@ impl Repositories for Sqlite {
     }
 
     fn retention(&self) -> &dyn RetentionRepository {
+        self
+    }
+
+    fn audit(&self) -> &dyn AuditRepository {
         self
     }
 

@@ -3,6 +3,7 @@
 mod fuse;
 mod held;
 mod journal;
+mod operator;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -14,8 +15,8 @@ use futures_util::stream::{self, BoxStream};
 use lcs_domain::diagnostic::Finding;
 use lcs_domain::repository::RepositoryResult;
 use lcs_domain::{
-    AgentId, AgentState, AgentStateRepository, AppendTurn, Appended, BeginRequest, Begun, Capabilities,
-    Conversation, ConversationId, ConversationPage, ConversationRepository, ConversationStatus,
+    AgentId, AgentState, AgentStateRepository, AppendTurn, Appended, AuditRepository, BeginRequest, Begun,
+    Capabilities, Conversation, ConversationId, ConversationPage, ConversationRepository, ConversationStatus,
     ConversationSummary, ConversationUpdate, DiagnosticRepository, Durability, Head, Interruption,
     ListConversations, ListSummaries, NewConversation, NewTurn, PageLimit, PoolStatus, PurgeReport,
     Repositories, RepositoryError, RequestId, RequestRepository, RequestTarget, RetentionPolicy,
@@ -368,6 +369,10 @@ impl Repositories for Fake {
     }
 
     fn retention(&self) -> &dyn RetentionRepository {
+        self
+    }
+
+    fn audit(&self) -> &dyn AuditRepository {
         self
     }
 

@@ -2,6 +2,8 @@
 
 #![deny(clippy::missing_trait_methods)]
 
+mod operator;
+
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,12 +14,12 @@ use futures_util::StreamExt as _;
 use lcs_domain::diagnostic::Finding;
 use lcs_domain::repository::RepositoryResult;
 use lcs_domain::{
-    AgentId, AgentState, AgentStateRepository, AppendTurn, Appended, BeginRequest, Begun, Capabilities,
-    Conversation, ConversationId, ConversationPage, ConversationRepository, ConversationSummary,
-    ConversationUpdate, DiagnosticRepository, Head, Interruption, ListConversations, ListSummaries,
-    NewConversation, NewTurn, PageLimit, PoolStatus, PurgeReport, Repositories, RepositoryError, RequestId,
-    RequestRepository, RetentionPolicy, RetentionRepository, SaveAgentState, Saved, Turn, TurnId, TurnPage,
-    TurnRange, TurnRepository, UserId,
+    AgentId, AgentState, AgentStateRepository, AppendTurn, Appended, AuditRepository, BeginRequest, Begun,
+    Capabilities, Conversation, ConversationId, ConversationPage, ConversationRepository,
+    ConversationSummary, ConversationUpdate, DiagnosticRepository, Head, Interruption, ListConversations,
+    ListSummaries, NewConversation, NewTurn, PageLimit, PoolStatus, PurgeReport, Repositories,
+    RepositoryError, RequestId, RequestRepository, RetentionPolicy, RetentionRepository, SaveAgentState,
+    Saved, Turn, TurnId, TurnPage, TurnRange, TurnRepository, UserId,
 };
 use metrics::{counter, histogram};
 use tokio::time::Instant;
@@ -114,6 +116,10 @@ impl Repositories for Timed {
     }
 
     fn retention(&self) -> &dyn RetentionRepository {
+        self
+    }
+
+    fn audit(&self) -> &dyn AuditRepository {
         self
     }
 

@@ -8,12 +8,13 @@ use futures_util::StreamExt;
 use futures_util::stream::{self, BoxStream};
 use lcs_domain::repository::RepositoryResult;
 use lcs_domain::{
-    Conversation, ConversationCursor, ConversationId, ConversationPage, ConversationRepository,
+    Actor, Conversation, ConversationCursor, ConversationId, ConversationPage, ConversationRepository,
     ConversationStatus, ConversationSummary, ConversationUpdate, Durability, Entity, Head, ListConversations,
     ListSummaries, NewConversation, NewTurn, RepositoryError, UserId,
 };
 
 use super::{Memory, Row, Tables};
+use crate::audit::deletion;
 
 impl Tables {
     /// Whether an id of `new` is in use or was, or the user has another conversation of its external id.
@@ -218,6 +219,8 @@ impl ConversationRepository for Memory {
         };
         row.touch(now);
         row.conversation.status = ConversationStatus::Deleted;
+        let turns = row.conversation.turn_count;
+        tables.record(deletion(Actor::user(user_id), user_id, conversation_id, turns), now);
         Ok(true)
     }
 }

@@ -5,11 +5,12 @@ use chrono::{DateTime, TimeDelta, Utc};
 use lcs_domain::repository::RepositoryResult;
 use lcs_domain::retention::ABANDONED_AFTER;
 use lcs_domain::{
-    Conversation, ConversationStatus, PageLimit, PurgeReason, PurgeReport, PurgedConversation,
+    Actor, Conversation, ConversationStatus, PageLimit, PurgeReason, PurgeReport, PurgedConversation,
     RetentionPolicy, RetentionRepository,
 };
 
 use super::{Memory, Tables};
+use crate::audit;
 
 /// Before when a conversation must have been changed last to go; `None`: time does not reach back that far.
 fn cut_off(policy: RetentionPolicy, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
@@ -48,8 +49,10 @@ impl RetentionRepository for Memory {
 
     #[tracing::instrument(name = "db.retention.purge_batch", skip_all)]
     async fn purge_batch(&self, policy: RetentionPolicy, limit: PageLimit) -> RepositoryResult<PurgeReport> {
-        let cut_off = cut_off(policy, self.clock.now());
         let mut tables = self.tables();
+        let now = self.clock.now();
+        let cut_off = cut_off(policy, now);
+        let mut turns = 0;
         let purged: Vec<_> = tables.due(cut_off).take(limit.get() as usize).collect();
         for PurgedConversation { conversation_id, user_id, agent_id, .. } in &purged {
             tables.forget_all(usize::MAX, |_, request| {
@@ -59,8 +62,12 @@ impl RetentionRepository for Memory {
             tables.agents.remove(agent_id);
             let row = tables.conversations.remove(conversation_id);
             for stored in row.into_iter().flat_map(|row| row.turns) {
+                turns += 1;
                 tables.turns.remove(&stored.turn.turn_id);
             }
+        }
+        if let Some(event) = audit::purge(Actor::retention(), &purged, turns) {
+            tables.record(event, now);
         }
         Ok(PurgeReport { purged, busy: false })
     }

@@ -8,7 +8,7 @@ mod url;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use lcs_domain::RepositoryError;
+use lcs_domain::{Actor, RepositoryError};
 use secrecy::SecretString;
 
 pub use self::pooler::Pooler;
@@ -78,6 +78,8 @@ pub struct PostgresConfig {
     pub maintenance_timeout: Duration,
     /// The name that the server shows this program by.
     pub application_name: String,
+    /// Who is at work, for the audit log; `None`: each user, and retention by itself.
+    pub actor: Option<Actor>,
 }
 
 impl Default for PostgresConfig {
@@ -107,6 +109,7 @@ impl Default for PostgresConfig {
             idle_in_transaction_timeout: Duration::from_secs(5),
             maintenance_timeout: Duration::from_mins(5),
             application_name: "lcs-persistence".into(),
+            actor: None,
         }
     }
 }

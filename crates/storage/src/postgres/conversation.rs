@@ -15,7 +15,7 @@ use diesel::sql_types::{
 use futures_util::stream::BoxStream;
 use lcs_domain::repository::RepositoryResult;
 use lcs_domain::{
-    Conversation, ConversationId, ConversationPage, ConversationRepository, ConversationStatus,
+    Actor, Conversation, ConversationId, ConversationPage, ConversationRepository, ConversationStatus,
     ConversationSummary, ConversationUpdate, Durability, Entity, Head, ListConversations, ListSummaries,
     NewConversation, NewTurn, RepositoryError, Text, UserId,
 };
@@ -50,6 +50,7 @@ statement! {
     Delete(include_str!("conversation/delete.sql")) -> SqlUuid {
         user_id: Uuid as SqlUuid,
         conversation_id: Uuid as SqlUuid,
+        actor: String as SqlText,
     }
 }
 
@@ -222,7 +223,8 @@ impl ConversationRepository for Postgres {
         let store = self.operation();
         detached(conversation_id.into(), async move {
             let (user, conversation) = (user_id.into(), conversation_id.into());
-            let query = Delete { user_id: user, conversation_id: conversation };
+            let actor = store.actor_or(|| Actor::user(user_id));
+            let query = Delete { user_id: user, conversation_id: conversation, actor };
             let answer =
                 store.write::<Uuid>(user_id, conversation, &query).await.map_err(Fault::into_error)?;
             if !answer.rows.is_empty() || !answer.repeated {

@@ -15,9 +15,12 @@ use super::statement::statement;
 use crate::migration::{MigrationStatus, Migrations};
 
 /// The indexes that promises and plans rest on.
-const INDEXES: [&str; 14] = [
+const INDEXES: [&str; 17] = [
     "agent_states_conversation_id_key",
     "agent_states_pkey",
+    "audit_events_conversation_id_idx",
+    "audit_events_on_behalf_of_idx",
+    "audit_events_pkey",
     "conversation_tombstones_pkey",
     "conversation_turns_conversation_id_turn_number_key",
     "conversation_turns_pkey",

@@ -8,7 +8,7 @@ use diesel::sql_types::{BigInt, Bool, Double, Nullable, Text as SqlText, Uuid as
 use lcs_domain::repository::RepositoryResult;
 use lcs_domain::retention::ABANDONED_AFTER;
 use lcs_domain::{
-    AgentId, ConversationId, PageLimit, PurgeReason, PurgeReport, PurgedConversation, RetentionPolicy,
+    Actor, AgentId, ConversationId, PageLimit, PurgeReason, PurgeReport, PurgedConversation, RetentionPolicy,
     RetentionRepository, UserId,
 };
 use uuid::Uuid;
@@ -44,6 +44,7 @@ statement! {
         idle_seconds: f64 as Double,
         limit: i64 as BigInt,
         from_page: i64 as BigInt,
+        actor: String as SqlText,
     }
 }
 
@@ -84,7 +85,12 @@ impl RetentionRepository for Postgres {
             loop {
                 let from_page = store.purge_from.0.load(Ordering::Relaxed);
                 let left = limit - i64::try_from(report.purged.len()).unwrap_or(limit);
-                let query = Purge { idle_seconds: policy.idle().as_secs_f64(), limit: left, from_page };
+                let query = Purge {
+                    idle_seconds: policy.idle().as_secs_f64(),
+                    limit: left,
+                    from_page,
+                    actor: store.actor_or(Actor::retention),
+                };
                 let last_page = store.purge_once(&query, &mut report).await.inspect_err(|_| {
                     let removed = report.purged.len();
                     if removed > 0 {

@@ -17,6 +17,29 @@ diesel::table! {
 }
 
 diesel::table! {
+    audit_events (sequence) {
+        sequence -> Int8,
+        at -> Timestamptz,
+        actor -> Text,
+        on_behalf_of -> Nullable<Uuid>,
+        action -> Text,
+        conversation_id -> Nullable<Uuid>,
+        outcome -> Text,
+        detail -> Text,
+        previous_hash -> Bytea,
+        hash -> Bytea,
+    }
+}
+
+diesel::table! {
+    audit_head (is_only) {
+        is_only -> Bool,
+        sequence -> Int8,
+        hash -> Bytea,
+    }
+}
+
+diesel::table! {
     conversation_tombstones (conversation_id) {
         conversation_id -> Uuid,
         user_hash -> Bytea,
@@ -80,6 +103,8 @@ diesel::joinable!(conversation_turns -> conversations (conversation_id));
 
 diesel::allow_tables_to_appear_in_same_query!(
     agent_states,
+    audit_events,
+    audit_head,
     conversation_tombstones,
     conversation_turns,
     conversations,

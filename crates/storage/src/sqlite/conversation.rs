@@ -10,17 +10,18 @@ use diesel::sqlite::{Sqlite as Backend, SqliteConnection};
 use futures_util::stream::BoxStream;
 use lcs_domain::repository::RepositoryResult;
 use lcs_domain::{
-    AgentId, Conversation, ConversationCursor, ConversationId, ConversationPage, ConversationRepository,
-    ConversationStatus, ConversationSummary, ConversationUpdate, Durability, Entity, Head, ListConversations,
-    ListSummaries, NewConversation, NewTurn, RepositoryError, Text, UserId,
+    Actor, AgentId, Conversation, ConversationCursor, ConversationId, ConversationPage,
+    ConversationRepository, ConversationStatus, ConversationSummary, ConversationUpdate, Durability, Entity,
+    Head, ListConversations, ListSummaries, NewConversation, NewTurn, RepositoryError, Text, UserId,
 };
 
-use super::Sqlite;
 use super::error::Failure;
 use super::row::{BlobUuid, Cell, ConversationRow, Micros, Reader};
 use super::schema::conversation_tombstones;
 use super::schema::conversations::{self, dsl};
 use super::turn::{self, AdvanceHead, Payloads};
+use super::{Sqlite, audit};
+use crate::audit::deletion;
 use crate::row::ConversationRecord;
 use crate::tombstone::user_hash;
 
@@ -331,8 +332,10 @@ impl ConversationRepository for Sqlite {
 
     #[tracing::instrument(name = "db.conversation.delete", skip_all, fields(%user_id, %conversation_id))]
     async fn delete(&self, user_id: UserId, conversation_id: ConversationId) -> RepositoryResult<bool> {
+        let actor = self.actor_or(|| Actor::user(user_id));
         self.database
             .write(conversation_id, move |connection, now| {
+                let found = find_place(connection, user_id, conversation_id)?;
                 let visible = dsl::conversations
                     .filter(dsl::conversation_id.eq(BlobUuid::from(conversation_id)))
                     .filter(dsl::user_id.eq(BlobUuid::from(user_id)))
@@ -343,6 +346,13 @@ impl ConversationRepository for Sqlite {
                         dsl::updated_at.eq(super::turn::max(dsl::updated_at, Micros::from(now))),
                     ))
                     .execute(connection)?;
+                if let Some(place) = found {
+                    audit::record(
+                        connection,
+                        deletion(actor, user_id, conversation_id, place.turn_count),
+                        now,
+                    )?;
+                }
                 Ok(deleted == 1)
             })
             .await

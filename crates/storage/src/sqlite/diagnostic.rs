@@ -28,7 +28,7 @@ const MIGRATE: &str = "run `lcs-persistence migrate run`";
 
 /// The indexes that have names of their own, and the trigger, as the migrations make them. The others are
 /// part of their tables.
-const STATEMENTS: [(&str, &str); 5] = [
+const STATEMENTS: [(&str, &str); 8] = [
     ("conversations_user_id_idx", "CREATE INDEX conversations_user_id_idx ON conversations (user_id);"),
     ("conversations_status_idx", "CREATE INDEX conversations_status_idx ON conversations (status);"),
     (
@@ -44,6 +44,21 @@ const STATEMENTS: [(&str, &str); 5] = [
         "CREATE TRIGGER conversations_refuse_tombstoned BEFORE INSERT ON conversations \
          WHEN EXISTS (SELECT 1 FROM conversation_tombstones t WHERE t.conversation_id = NEW.conversation_id) \
          BEGIN SELECT RAISE(ABORT, 'the conversation has been purged'); END;",
+    ),
+    (
+        "audit_events_refuse_update",
+        "CREATE TRIGGER audit_events_refuse_update BEFORE UPDATE ON audit_events \
+         BEGIN SELECT RAISE(ABORT, 'the audit log is only ever added to'); END;",
+    ),
+    (
+        "audit_events_refuse_delete",
+        "CREATE TRIGGER audit_events_refuse_delete BEFORE DELETE ON audit_events \
+         BEGIN SELECT RAISE(ABORT, 'the audit log is only ever added to'); END;",
+    ),
+    (
+        "audit_head_refuse_delete",
+        "CREATE TRIGGER audit_head_refuse_delete BEFORE DELETE ON audit_head \
+         BEGIN SELECT RAISE(ABORT, 'the audit log is only ever added to'); END;",
     ),
 ];
 

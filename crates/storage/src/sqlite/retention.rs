@@ -8,16 +8,16 @@ use diesel::sqlite::SqliteConnection;
 use lcs_domain::repository::RepositoryResult;
 use lcs_domain::retention::ABANDONED_AFTER;
 use lcs_domain::{
-    AgentId, ConversationId, ConversationStatus, PageLimit, PurgeReason, PurgeReport, PurgedConversation,
-    RetentionPolicy, RetentionRepository, UserId,
+    Actor, AgentId, ConversationId, ConversationStatus, PageLimit, PurgeReason, PurgeReport,
+    PurgedConversation, RetentionPolicy, RetentionRepository, UserId,
 };
 
-use super::Sqlite;
 use super::conversation::DELETED;
 use super::error::Failure;
 use super::row::{BlobUuid, Cell, Micros, Reader};
 use super::schema::conversations::dsl;
 use super::schema::{conversation_tombstones, conversations, requests};
+use super::{Sqlite, audit};
 use crate::tombstone;
 
 #[derive(Insertable)]
@@ -76,18 +76,20 @@ impl RetentionRepository for Sqlite {
     /// Selected and removed in one transaction that holds the write lock: nothing wakes up in between.
     #[tracing::instrument(name = "db.retention.purge_batch", skip_all)]
     async fn purge_batch(&self, policy: RetentionPolicy, limit: PageLimit) -> RepositoryResult<PurgeReport> {
-        type Row = (Cell<Vec<u8>>, Cell<Vec<u8>>, Cell<Vec<u8>>, Cell<String>);
+        type Row = (Cell<Vec<u8>>, Cell<Vec<u8>>, Cell<Vec<u8>>, Cell<String>, Cell<i64>);
+        let actor = self.actor_or(Actor::retention);
         self.database
             .write("purge", move |connection, now| {
                 let due: Vec<Row> = dsl::conversations
                     .filter(dsl::status.eq(DELETED).or(dsl::updated_at.lt(cut_off(policy, now))))
                     .order((dsl::updated_at, dsl::conversation_id))
                     .limit(limit.get().into())
-                    .select((dsl::conversation_id, dsl::user_id, dsl::agent_id, dsl::status))
+                    .select((dsl::conversation_id, dsl::user_id, dsl::agent_id, dsl::status, dsl::turn_count))
                     .load(connection)?;
-                let mut purged = Vec::with_capacity(due.len());
-                for (key, user_id, agent_id, status) in due {
+                let (mut purged, mut turns) = (Vec::with_capacity(due.len()), 0);
+                for (key, user_id, agent_id, status, turn_count) in due {
                     let reader = Reader::new("conversations", "conversation_id", key)?;
+                    turns += u64::from(reader.count("turn_count", turn_count)?);
                     let deleted =
                         reader.parsed::<ConversationStatus>("status", status)? == ConversationStatus::Deleted;
                     let conversation = PurgedConversation {
@@ -97,6 +99,9 @@ impl RetentionRepository for Sqlite {
                         reason: if deleted { PurgeReason::Deleted } else { PurgeReason::Expired },
                     };
                     purged.push(purge(connection, conversation, now)?);
+                }
+                if let Some(event) = crate::audit::purge(actor, &purged, turns) {
+                    audit::record(connection, event, now)?;
                 }
                 Ok(PurgeReport { purged, busy: false })
             })

@@ -76,6 +76,29 @@ diesel::table! {
 }
 
 diesel::table! {
+    audit_events (sequence) {
+        sequence -> BigInt,
+        at -> BigInt,
+        actor -> Text,
+        on_behalf_of -> Nullable<Binary>,
+        action -> Text,
+        conversation_id -> Nullable<Binary>,
+        outcome -> Text,
+        detail -> Text,
+        previous_hash -> Binary,
+        hash -> Binary,
+    }
+}
+
+diesel::table! {
+    audit_head (is_only) {
+        is_only -> BigInt,
+        sequence -> BigInt,
+        hash -> Binary,
+    }
+}
+
+diesel::table! {
     journal_entries (sequence) {
         sequence -> BigInt,
         user_id -> Binary,
