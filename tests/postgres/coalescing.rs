@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::future::join_all;
 use lcs_domain::conversation::OpenStatus;
@@ -9,8 +10,11 @@ use lcs_domain::{
     AppendTurn, Appended, Conversation, ConversationRepository, ConversationUpdate, NewConversation,
     PageLimit, Repositories, RepositoryError, Text, TurnRange, TurnRepository, UserId,
 };
+use lcs_storage::migration::Migrations as _;
 use lcs_storage::postgres::{Postgres, PostgresConfig};
 use lcs_storage::testing::{PrivateCluster, Role, TestPostgres};
+use tokio::runtime::Runtime;
+use tokio::time::timeout;
 
 use crate::resilience::until;
 use crate::support::{append, begin, config, saying, saying_with_state, single};
@@ -378,4 +382,26 @@ async fn each_of_the_conversations_begun_at_once_keeps_its_own_outcome() {
         assert_eq!(waiting.await.unwrap().unwrap().conversation_id, held.conversation_id);
     }
     assert_eq!(store.create(user, before).await.unwrap().created_at, made.created_at);
+}
+
+#[test]
+fn a_store_goes_on_where_another_runtime_that_used_it_has_ended() {
+    let (first, second) = (Runtime::new().unwrap(), Runtime::new().unwrap());
+    let (database, store, (lock, held)) = second.block_on(async {
+        let database = TestPostgres::create().await;
+        let store = Postgres::connect(config(database.url())).await.unwrap();
+        store.run_pending().await.unwrap();
+        let held_up = held_up(&store, &database).await;
+        (database, store, held_up)
+    });
+    let (its_store, its_held) = (store.clone(), held.clone());
+    first.spawn(async move { append(&its_store, &its_held, saying(&its_held, "x")).await.map(drop) });
+    second.block_on(until(&database, WAITING, "1"));
+    first.shutdown_background();
+    second.block_on(async {
+        lock.batch_execute("COMMIT").await.unwrap();
+        until(&database, IDLE, "0").await;
+        let again = append(&store, &held, saying(&held, "y"));
+        timeout(Duration::from_mins(1), again).await.expect("its conversation is not busy for ever").unwrap();
+    });
 }

@@ -104,8 +104,9 @@ pub(crate) const TABLES: &[(&str, Columns)] = &[
     ),
 ];
 
-/// The column that only PostgreSQL has, generated from another: table, name, type.
-pub(crate) const POSTGRES_COLUMN: (&str, &str, &str) = ("conversations", "active_hour", "int4");
+/// The columns that only PostgreSQL has, kept by itself: table, name, type, default.
+pub(crate) const POSTGRES_COLUMNS: [(&str, &str, &str, &str); 2] =
+    [("agent_states", "is_deleted", "bool", "false"), ("conversations", "active_hour", "int4", "-")];
 
 /// Keys and checks in PostgreSQL: table, name, definition.
 pub(crate) const CONSTRAINTS: &[(&str, &str, &str)] = &[

@@ -1,10 +1,11 @@
 //! The schema in PostgreSQL, as its catalogue describes it.
 
+use lcs_domain::UserId;
 use lcs_storage::migration::Migrations;
 use lcs_storage::postgres::{Postgres, PostgresConfig};
 use lcs_storage::testing::TestPostgres;
 
-use crate::expected::{CONSTRAINTS, INDEXES, PARTIAL_INDEXES, POSTGRES_COLUMN, POSTGRES_INDEXES, TABLES};
+use crate::expected::{CONSTRAINTS, INDEXES, PARTIAL_INDEXES, POSTGRES_COLUMNS, POSTGRES_INDEXES, TABLES};
 
 /// A store on `database`, as it is.
 pub(crate) async fn store(database: &TestPostgres) -> Postgres {
@@ -32,8 +33,9 @@ async fn every_column_has_its_type_nullability_and_default() {
             format!("{table} | {name} | {kind} | {null} | {}", default.unwrap_or("-"))
         })
         .collect();
-    let (table, name, kind) = POSTGRES_COLUMN;
-    expected.push(format!("{table} | {name} | {kind} | NO | -"));
+    for (table, name, kind, default) in POSTGRES_COLUMNS {
+        expected.push(format!("{table} | {name} | {kind} | NO | {default}"));
+    }
     // Stable: a table's columns keep their order.
     expected.sort_by_key(|line| line.split(' ').next().map(str::to_owned));
     let columns = rows(
@@ -121,4 +123,33 @@ async fn p6_a_purged_id_is_refused_to_whoever_writes() {
     let refused = database.client().await.batch_execute(&insert.replace("lcs.", "moved.")).await.unwrap_err();
     let refused = refused.as_db_error().unwrap();
     assert_eq!(refused.constraint(), Some("conversation_tombstones_pkey"), "{refused}");
+}
+
+#[tokio::test]
+async fn p6_the_state_of_a_deleted_conversation_is_hidden_by_whoever_deletes_it() {
+    let database = TestPostgres::migrated().await;
+    database.execute("ALTER SCHEMA public RENAME TO lcs; CREATE SCHEMA public").await;
+    for session in [
+        "SET search_path = lcs",
+        "SET search_path = public",
+        "SET search_path = lcs; CREATE TEMP TABLE agent_states (conversation_id uuid, user_id uuid, is_deleted boolean)",
+    ] {
+        let client = database.client().await;
+        let id = UserId::generate();
+        let begun = format!(
+            "INSERT INTO lcs.conversations (conversation_id, user_id, agent_id, model_id)
+                 VALUES ('{id}', '{id}', '{id}', 'm');
+             INSERT INTO lcs.agent_states (agent_id, conversation_id, user_id, agent_config, revision, through_turn)
+                 VALUES ('{id}', '{id}', '{id}', '{{}}', 1, 0);
+             UPDATE lcs.conversations SET status = 'archived', turn_count = 1 WHERE conversation_id = '{id}'"
+        );
+        client.batch_execute(&begun).await.unwrap();
+        let is_hidden = format!("SELECT is_deleted::text FROM lcs.agent_states WHERE agent_id = '{id}'");
+        assert_eq!(rows(&database, &is_hidden).await, ["false"], "{session}");
+        client.batch_execute(session).await.unwrap();
+        let delete =
+            format!("UPDATE lcs.conversations SET status = 'deleted' WHERE conversation_id = '{id}'");
+        client.batch_execute(&delete).await.unwrap();
+        assert_eq!(rows(&database, &is_hidden).await, ["true"], "{session}");
+    }
 }

@@ -10,6 +10,7 @@
 //! and these numbers are for each of them.
 
 use std::collections::{HashSet, VecDeque};
+use std::mem;
 use std::panic::AssertUnwindSafe;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -27,6 +28,7 @@ use uuid::Uuid;
 use super::Postgres;
 use super::connect::Purpose;
 use super::error::Fault;
+use super::operation::detached;
 use super::retry::{Operation, outcome_unknown};
 use super::statement::Single;
 
@@ -66,7 +68,7 @@ pub(super) trait Write: Send + Sync + Sized + 'static {
         store: &Postgres,
     ) -> impl Future<Output = RepositoryResult<Option<Self::Done>>> + Send;
 
-    /// Does it, or says what stands against it.
+    /// Does what could not be done like that, or says what stands against it.
     fn decide(&self, store: &Postgres) -> impl Future<Output = RepositoryResult<Self::Done>> + Send;
 
     /// Does those of `batch` in one statement that nothing stands against, and answers them; gives the others.
@@ -84,6 +86,8 @@ struct Queue<W: Write> {
     waiting: VecDeque<Waiting<W>>,
     /// The conversations to which a write is under way.
     busy: HashSet<Uuid>,
+    /// How many writes are in the statements that are under way.
+    under_way: usize,
     /// The tasks that run statements, and how many of them are about to take a batch.
     runners: usize,
     gathering: usize,
@@ -99,19 +103,37 @@ pub(super) struct Waiting<W: Write> {
     answer: oneshot::Sender<RepositoryResult<W::Done>>,
 }
 
-impl<W: Write> Waiting<W> {
-    /// Has `write` done, by itself or with others. It is done whether its caller waits for it or not.
-    pub(super) async fn join(
-        store: Postgres,
+impl Postgres {
+    /// Does `write`, with others where there are any to do it with. It is done whether its caller waits for it or not.
+    pub(super) async fn coalesced<W: Write>(
+        &self,
         write: W,
-        others: &Arc<Coalescer<W>>,
+        others: Option<&Arc<Coalescer<W>>>,
     ) -> RepositoryResult<W::Done> {
+        let store = self.operation();
+        if let Some(others) = others {
+            return Waiting::join(store, write, others).await;
+        }
+        let key = write.key();
+        let alone = async move {
+            match write.try_alone(&store).await? {
+                Some(done) => Ok(done),
+                None => write.decide(&store).await,
+            }
+        };
+        detached(key, alone).await
+    }
+}
+
+impl<W: Write> Waiting<W> {
+    /// Has `write` done, by itself or with others.
+    async fn join(store: Postgres, write: W, others: &Arc<Coalescer<W>>) -> RepositoryResult<W::Done> {
         let key = write.key();
         let (answer, answered) = oneshot::channel();
         let deadline = store.tries(Purpose::Service).deadline();
         let waiting = Self { store, write, deadline, span: Span::current(), answer };
         if let Some(batch) = others.queue().arrive(waiting, others.by_user) {
-            tokio::spawn(Arc::clone(others).run(batch));
+            others.spawn(batch);
         }
         let mut answered = pin!(answered);
         let answer = loop {
@@ -184,23 +206,26 @@ pub(super) async fn run_together<W: Write, U: Send + 'static>(
 
 impl<W: Write> Default for Queue<W> {
     fn default() -> Self {
-        Self { waiting: VecDeque::new(), busy: HashSet::new(), runners: 0, gathering: 0 }
+        Self { waiting: VecDeque::new(), busy: HashSet::new(), under_way: 0, runners: 0, gathering: 0 }
     }
 }
 
 impl<W: Write> Queue<W> {
-    /// Takes in one more; gives a batch for one more statement where that is worth it: where nothing is under way,
-    /// or less than what waits. Statements of the same size keep two processors of the server busy; a small one
-    /// beside a large one costs a commit for little.
+    /// Takes in one more; gives a batch for one more statement where that is worth it.
     fn arrive(&mut self, waiting: Waiting<W>, by_user: bool) -> Option<Vec<Waiting<W>>> {
         self.waiting.push_back(waiting);
-        let limit = if self.waiting.len() < self.busy.len() { 1 } else { STATEMENTS };
-        self.begin(limit, by_user)
+        self.begin(self.worth(), by_user)
+    }
+
+    /// How many statements are worth having under way: two where as much waits as is under way. Statements of the
+    /// same size keep two processors of the server busy; a small one beside a large one costs a commit for little.
+    fn worth(&self) -> usize {
+        if self.waiting.len() < self.under_way { 1 } else { STATEMENTS }
     }
 
     /// The next batch of a statement that has been answered; `None`: it is not gone on with.
     fn go_on(&mut self, by_user: bool) -> Option<Vec<Waiting<W>>> {
-        let is_worth_it = self.runners == 1 || self.waiting.len() * 2 >= self.busy.len();
+        let is_worth_it = self.runners == 1 || self.waiting.len() * 2 >= self.under_way;
         let next = if is_worth_it { self.take(by_user) } else { None };
         self.runners -= usize::from(next.is_none());
         next
@@ -241,7 +266,14 @@ impl<W: Write> Queue<W> {
             self.busy.insert(lane);
             batch.extend(self.waiting.remove(index));
         }
+        self.under_way += batch.len();
         (!batch.is_empty()).then_some(batch)
+    }
+
+    /// Frees the lanes of those that are done, and counts `writes` as under way no more.
+    fn end(&mut self, writes: usize, lanes: &HashSet<Uuid>) {
+        self.under_way -= writes;
+        self.busy.retain(|lane| !lanes.contains(lane));
     }
 }
 
@@ -257,74 +289,120 @@ impl<W: Write> Coalescer<W> {
     /// Begins a statement for those who wait, if fewer than `limit` are under way.
     fn start(self: &Arc<Self>, limit: usize) {
         if let Some(batch) = self.queue().begin(limit, self.by_user) {
-            tokio::spawn(Arc::clone(self).run(batch));
+            self.spawn(batch);
         }
     }
 
     /// Begins a second statement, where as many wait as are under way.
     fn start_where_worth_it(self: &Arc<Self>) {
-        let is_worth_it = {
-            let queue = self.queue();
-            !queue.waiting.is_empty() && queue.waiting.len() >= queue.busy.len()
-        };
-        if is_worth_it {
-            self.start(STATEMENTS);
-        }
+        let worth = self.queue().worth();
+        self.start(worth);
     }
 
-    /// Runs one statement after the other, until nobody waits.
-    async fn run(self: Arc<Self>, mut batch: Vec<Waiting<W>>) {
+    /// Runs one statement after the other in a task of its own, until nobody waits.
+    fn spawn(self: &Arc<Self>, batch: Vec<Waiting<W>>) {
+        let runner = Runner {
+            others: Arc::clone(self),
+            writes: batch.len(),
+            lanes: batch.iter().map(Waiting::lane).collect(),
+            gathers: false,
+            runs: true,
+        };
+        tokio::spawn(runner.run(batch));
+    }
+}
+
+/// What a task that runs statements holds of the queue. It is given back also where the task is dropped: the
+/// runtime that it runs on may end before another one that uses the same store.
+struct Runner<W: Write> {
+    others: Arc<Coalescer<W>>,
+    /// The writes of its statement, and those of their conversations that are free after it.
+    writes: usize,
+    lanes: HashSet<Uuid>,
+    /// Whether it is about to take a batch.
+    gathers: bool,
+    /// Whether it is counted as running.
+    runs: bool,
+}
+
+impl<W: Write> Runner<W> {
+    async fn run(mut self, mut batch: Vec<Waiting<W>>) {
         loop {
-            let mut lanes: HashSet<Uuid> = batch.iter().map(Waiting::lane).collect();
             // A bug must not leave conversations busy for ever.
             let undecided = AssertUnwindSafe(tried(batch)).catch_unwind().await.unwrap_or_default();
             for waiting in undecided {
-                lanes.remove(&waiting.lane());
-                tokio::spawn(Arc::clone(&self).decide(waiting));
+                self.lanes.remove(&waiting.lane());
+                let lane = Lane { others: Arc::clone(&self.others), conversation_id: waiting.lane() };
+                tokio::spawn(lane.decide(waiting));
             }
-            match self.next(&lanes).await {
-                Some(next) => {
-                    // The other half, where this took one.
-                    self.start_where_worth_it();
-                    batch = next;
-                }
-                None => return,
-            }
+            let Some(next) = self.next().await else { return };
+            self.writes = next.len();
+            self.lanes = next.iter().map(Waiting::lane).collect();
+            // The other half, where this took one.
+            self.others.start_where_worth_it();
+            batch = next;
         }
     }
 
-    /// The next batch, now that `lanes` are free; `None`: this was the last.
-    async fn next(&self, lanes: &HashSet<Uuid>) -> Option<Vec<Waiting<W>>> {
+    /// The next batch, now that this one's conversations are free; `None`: this was the last.
+    async fn next(&mut self) -> Option<Vec<Waiting<W>>> {
         let mut waiting = {
-            let mut queue = self.queue();
-            queue.busy.retain(|lane| !lanes.contains(lane));
+            let mut queue = self.others.queue();
+            queue.end(mem::take(&mut self.writes), &mem::take(&mut self.lanes));
             queue.gathering += 1;
             queue.waiting.len()
         };
+        self.gathers = true;
         // Who was answered just now may be back in a moment: as long as somebody comes, it is waited for the next.
         loop {
             yield_now().await;
-            let more = self.queue().waiting.len();
+            let more = self.others.queue().waiting.len();
             if more <= waiting || more >= MOST_WRITES {
                 break;
             }
             waiting = more;
         }
-        let mut queue = self.queue();
+        let mut queue = self.others.queue();
         queue.gathering -= 1;
-        queue.go_on(self.by_user)
+        self.gathers = false;
+        let next = queue.go_on(self.others.by_user);
+        self.runs = next.is_some();
+        next
     }
+}
 
+impl<W: Write> Drop for Runner<W> {
+    fn drop(&mut self) {
+        let mut queue = self.others.queue();
+        queue.end(self.writes, &self.lanes);
+        queue.gathering -= usize::from(self.gathers);
+        queue.runners -= usize::from(self.runs);
+    }
+}
+
+/// A conversation to which a write is being decided by itself: busy as long as this is there.
+struct Lane<W: Write> {
+    others: Arc<Coalescer<W>>,
+    conversation_id: Uuid,
+}
+
+impl<W: Write> Lane<W> {
     /// Decides one write by itself, and lets its conversation's next one go.
-    async fn decide(self: Arc<Self>, waiting: Waiting<W>) {
-        let lane = waiting.lane();
+    async fn decide(self, waiting: Waiting<W>) {
         let deciding = waiting.write.decide(&waiting.store).instrument(waiting.span.clone());
         let decided = AssertUnwindSafe(deciding).catch_unwind().await;
-        self.queue().busy.remove(&lane);
-        self.start(1);
+        let others = Arc::clone(&self.others);
+        drop(self);
+        others.start(1);
         if let Ok(decided) = decided {
             waiting.answer(decided);
         }
+    }
+}
+
+impl<W: Write> Drop for Lane<W> {
+    fn drop(&mut self) {
+        self.others.queue().busy.remove(&self.conversation_id);
     }
 }
 

@@ -13,6 +13,7 @@ diesel::table! {
         updated_at -> Timestamptz,
         revision -> Int8,
         through_turn -> Int4,
+        is_deleted -> Bool,
     }
 }
 

@@ -3,5 +3,4 @@
 SELECT s.agent_id, s.conversation_id, s.user_id, s.agent_config, s.agent_config_sealed, s.current_state,
        s.current_state_sealed, s.created_at, s.updated_at, s.revision, s.through_turn
   FROM agent_states s
-  JOIN conversations c ON c.user_id = $1 AND c.conversation_id = s.conversation_id AND c.status <> 'deleted'
- WHERE s.user_id = $1 AND s.conversation_id = $2
+ WHERE s.user_id = $1 AND s.conversation_id = $2 AND NOT s.is_deleted

@@ -13,7 +13,6 @@ use crate::postgres::Postgres;
 use crate::postgres::coalescer::{Waiting, Write, run_together};
 use crate::postgres::error::Fault;
 use crate::postgres::json::Json;
-use crate::postgres::operation::detached;
 use crate::postgres::row::{ColumnsOf, ConversationRow};
 use crate::postgres::statement::statement;
 use crate::row::ConversationRecord;
@@ -106,6 +105,9 @@ impl Creation {
     }
 }
 
+/// What a create is refused with.
+const IN_USE: RepositoryError = RepositoryError::AlreadyExists { entity: Entity::Conversation };
+
 impl Write for Creation {
     type Done = Conversation;
 
@@ -134,14 +136,16 @@ impl Write for Creation {
     }
 
     async fn decide(&self, store: &Postgres) -> RepositoryResult<Conversation> {
+        // Something of this id is in the way: what this very command made before, or anything else. Where it was
+        // another of the same statement that was refused, nothing is.
+        if let Some(existing) = self.existing(store).await? {
+            return self.made(existing);
+        }
         if let Some(made) = self.try_alone(store).await? {
             return Ok(made);
         }
-        // Something of this id is in the way: what this very command made before, or anything else.
-        let query = owned(self.user_id, self.new.conversation_id).select(ConversationRow::as_select());
-        conversation(store.read(self.user_id, &query).await?)?
-            .filter(|existing| self.new.made(self.user_id, existing))
-            .ok_or(RepositoryError::AlreadyExists { entity: Entity::Conversation })
+        let existing = self.existing(store).await?;
+        existing.map_or(Err(IN_USE), |existing| self.made(existing))
     }
 
     async fn together(batch: Vec<Waiting<Self>>) -> Vec<Waiting<Self>> {
@@ -166,6 +170,19 @@ impl Write for Creation {
     }
 }
 
+impl Creation {
+    /// The user's conversation of this id.
+    async fn existing(&self, store: &Postgres) -> RepositoryResult<Option<Conversation>> {
+        let query = owned(self.user_id, self.new.conversation_id).select(ConversationRow::as_select());
+        conversation(store.read(self.user_id, &query).await?)
+    }
+
+    /// `existing`, if this command made it.
+    fn made(&self, existing: Conversation) -> RepositoryResult<Conversation> {
+        if self.new.made(self.user_id, &existing) { Ok(existing) } else { Err(IN_USE) }
+    }
+}
+
 impl Postgres {
     /// Makes a conversation, by itself or with others.
     pub(super) async fn create_conversation(
@@ -173,12 +190,6 @@ impl Postgres {
         user_id: UserId,
         new: NewConversation,
     ) -> RepositoryResult<Conversation> {
-        let creation = Creation { user_id, new };
-        let store = self.operation();
-        if let Some(creations) = &self.creations {
-            return Waiting::join(store, creation, creations).await;
-        }
-        let key = creation.key();
-        detached(key, async move { creation.decide(&store).await }).await
+        self.coalesced(Creation { user_id, new }, self.creations.as_ref()).await
     }
 }

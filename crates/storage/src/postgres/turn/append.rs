@@ -20,7 +20,6 @@ use self::statement::{Alone, AloneWithState, Decide};
 use crate::postgres::Postgres;
 use crate::postgres::coalescer::{Waiting, Write};
 use crate::postgres::error::Fault;
-use crate::postgres::operation::detached;
 use crate::postgres::row::no_row;
 use crate::row::Row;
 
@@ -93,20 +92,7 @@ impl Postgres {
         command: AppendTurn,
     ) -> RepositoryResult<Appended> {
         let binds = Binds::of(user_id, &command)?;
-        let append = Append { user_id, command, binds };
-        let store = self.operation();
-        if let Some(appends) = &self.appends {
-            return Waiting::join(store, append, appends).await;
-        }
-        let key = append.binds.turn_id;
-        detached(key, async move { store.append_alone(&append).await }).await
-    }
-
-    async fn append_alone(&self, append: &Append) -> RepositoryResult<Appended> {
-        match self.try_alone(append).await? {
-            Some(appended) => Ok(appended),
-            None => self.decide(append).await,
-        }
+        self.coalesced(Append { user_id, command, binds }, self.appends.as_ref()).await
     }
 
     /// Appends where nothing stands against it; `None`: something does, and nothing was done.
