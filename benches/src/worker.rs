@@ -13,6 +13,7 @@ use lcs_storage::sqlite::SqliteConfig;
 use tempfile::TempDir;
 use tokio_postgres::NoTls;
 
+use crate::api::Api;
 use crate::dataset::{self, GROWN, Sizes};
 use crate::protocol::{Answer, Command};
 use crate::workload::{Host, Workload};
@@ -30,6 +31,8 @@ pub enum Store {
     Sqlite,
     /// This process's memory.
     Memory,
+    /// The same PostgreSQL, through `lcs-persistence serve`.
+    Http,
 }
 
 impl FromStr for Store {
@@ -40,7 +43,8 @@ impl FromStr for Store {
             "pg" => Ok(Self::Postgres),
             "sqlite" => Ok(Self::Sqlite),
             "memory" => Ok(Self::Memory),
-            _ => Err(format!("there is no store {text:?}: write pg, sqlite or memory")),
+            "http" => Ok(Self::Http),
+            _ => Err(format!("there is no store {text:?}: write pg, sqlite, memory or http")),
         }
     }
 }
@@ -99,6 +103,7 @@ impl Worker {
             Store::Postgres => ("lcs-persistence-pg", "PostgreSQL"),
             Store::Sqlite => ("lcs-persistence-sqlite", "SQLite"),
             Store::Memory => ("lcs-persistence-memory", "memory"),
+            Store::Http => ("lcs-persistence-http", "PostgreSQL, through its service"),
         };
         let all = format!("PersistenceManager over {store}, default configuration, pool of {POOL_SIZE}");
         let page = "payloads as JSON text, each checked once when it was stored; pages of at most 200 turns";
@@ -116,20 +121,24 @@ impl Worker {
 
     async fn open(&mut self) -> Result<()> {
         let store = match self.store {
-            Store::Postgres => StoreConfiguration::Postgresql(Box::new(postgres()?)),
+            Store::Postgres | Store::Http => StoreConfiguration::Postgresql(Box::new(postgres()?)),
             Store::Sqlite => StoreConfiguration::Sqlite(SqliteConfig::file(file()?)),
             Store::Memory => StoreConfiguration::Memory,
         };
         let mut configuration = Configuration::new(store);
         configuration.journal.folder = self.folder.path().join("journal");
         let manager = PersistenceManager::initialize(configuration).await?;
-        self.host = Some(Arc::new(Host::new(manager, self.sizes)));
+        let mut host = Host::new(manager, self.sizes);
+        if self.store == Store::Http {
+            host = host.over(Api::serve(&url()?).await?);
+        }
+        self.host = Some(Arc::new(host));
         Ok(())
     }
 
     async fn load(&self) -> Result<()> {
         match self.store {
-            Store::Postgres => dataset::load_postgres(&client().await?, self.sizes).await,
+            Store::Postgres | Store::Http => dataset::load_postgres(&client().await?, self.sizes).await,
             Store::Sqlite => dataset::load_sqlite(&file()?, self.sizes),
             Store::Memory => dataset::load_memory(self.host()?.manager(), self.sizes).await,
         }
@@ -137,7 +146,7 @@ impl Worker {
 
     async fn grow(&self, turns: u64) -> Result<()> {
         match self.store {
-            Store::Postgres => dataset::grow_postgres(&client().await?, turns).await,
+            Store::Postgres | Store::Http => dataset::grow_postgres(&client().await?, turns).await,
             Store::Sqlite => dataset::grow_sqlite(&file()?, self.sizes, turns),
             Store::Memory => dataset::grow_memory(self.host()?.manager(), self.sizes, turns).await,
         }
@@ -163,6 +172,14 @@ fn postgres() -> Result<PostgresConfig> {
         max_overflow: 0,
         ..PostgresConfig::default()
     })
+}
+
+/// The same as an address.
+fn url() -> Result<String> {
+    let [host, port, user, database] =
+        ["BENCH_PG_HOST", "BENCH_PG_PORT", "BENCH_PG_USER", "BENCH_PG_DB"].map(variable);
+    let password = env::var("BENCH_PG_PASSWORD").map(|password| format!(":{password}")).unwrap_or_default();
+    Ok(format!("postgres://{}{password}@{}:{}/{}", user?, host?, port?, database?))
 }
 
 /// A connection of its own, to load rows.

@@ -12,6 +12,7 @@ use lcs_domain::{
     TurnRange, UserId,
 };
 
+use crate::api::Api;
 use crate::choice::Client;
 use crate::dataset::{HOT_TURNS, MODEL, SYSTEM_PROMPT, Sizes, agent_id, conversation_id, user_id};
 use crate::payload::Payloads;
@@ -140,6 +141,8 @@ pub struct Host {
     users: Vec<UserId>,
     /// The revision of each agent's state that its agent stands at, where it has moved on from the first one.
     revisions: Mutex<HashMap<u64, u64>>,
+    /// The service, where operations go to it in place of the services in this process.
+    api: Option<Api>,
 }
 
 impl Host {
@@ -153,7 +156,14 @@ impl Host {
             known: (1..=sizes.hot + sizes.history).map(|number| Known::of(number, sizes)).collect(),
             users: (1..=sizes.users).map(user_id).collect(),
             revisions: Mutex::default(),
+            api: None,
         }
+    }
+
+    /// The same, over HTTP.
+    #[must_use]
+    pub fn over(self, api: Api) -> Self {
+        Self { api: Some(api), ..self }
     }
 
     /// The services.
@@ -167,6 +177,9 @@ impl Host {
     /// # Errors
     /// What the store says, or that it gave something else than what is there.
     pub async fn operate(&self, workload: Workload, client: &mut Client) -> Result<u64, Failure> {
+        if let Some(api) = &self.api {
+            return self.ask(api, workload, client).await;
+        }
         match workload {
             Workload::Append => self.append(client).await?,
             Workload::AppendWithState => self.append_with_state(client).await?,
@@ -176,6 +189,22 @@ impl Host {
             Workload::State => self.state(client).await?,
             Workload::Create => self.create(client).await?,
             Workload::Purge => return self.purge().await,
+        }
+        Ok(1)
+    }
+
+    async fn ask(&self, api: &Api, workload: Workload, client: &mut Client) -> Result<u64, Failure> {
+        let failed = |_| Failure::Wrong("no success over HTTP");
+        match workload {
+            Workload::Append => {
+                let known = self.known(client.hot());
+                api.append(known.user, known.conversation, self.payloads(client)?).await.map_err(failed)?;
+            }
+            Workload::NewestTurns => {
+                let known = self.known(client.history());
+                api.newest(known.user, known.conversation, NEWEST).await.map_err(failed)?;
+            }
+            _ => return Err(Failure::Wrong("over HTTP there are W1 and W3:newest")),
         }
         Ok(1)
     }

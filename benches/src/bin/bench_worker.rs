@@ -1,4 +1,4 @@
-//! Speaks the worker protocol of the benchmark: `bench-worker {pg|sqlite|memory}`.
+//! Speaks the worker protocol of the benchmark: `bench-worker {pg|sqlite|memory|http}`.
 
 use std::io::{self, BufRead as _, Write as _};
 

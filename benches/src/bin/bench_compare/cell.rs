@@ -3,15 +3,10 @@
 use std::fmt;
 
 use lcs_benches::Result;
-use lcs_benches::protocol::{Measurement, Run};
+use lcs_benches::protocol::Measurement;
 use lcs_benches::workload::Workload;
 
-use crate::contender::Contender;
-use crate::limit::Limit;
 use crate::options::Options;
-
-/// How long both run before they are measured: connections, statements, the server's cache.
-const WARM_SECONDS: f64 = 0.5;
 
 /// What both came to, round by round.
 #[derive(Debug)]
@@ -29,34 +24,25 @@ pub(crate) struct Round {
 }
 
 impl Cell {
+    /// Measures `workload`: `limit` and `ours` run a slice in each round of this seed, and one before the rounds
+    /// without a seed, so that both are warm.
     pub(crate) fn measure(
         workload: Workload,
         concurrency: u64,
         options: &Options,
-        limit: &Limit<'_>,
-        contender: &mut Contender,
+        mut limit: impl FnMut(Option<u64>) -> Result<Measurement>,
+        mut ours: impl FnMut(Option<u64>) -> Result<Measurement>,
     ) -> Result<Self> {
-        let mut ours = |seconds: f64, seed| {
-            contender.run(Run {
-                workload: workload.to_string(),
-                concurrency,
-                seconds: Some(seconds),
-                max_ops: None,
-                seed,
-                conv: None,
-            })
-        };
-        limit.run(workload, concurrency, 1, 99)?;
-        ours(WARM_SECONDS, 99)?;
+        limit(None)?;
+        ours(None)?;
         let mut rounds = Vec::new();
         for seed in 1..=options.rounds as u64 {
-            let slice = f64::from(options.seconds);
             rounds.push(if seed % 2 == 1 {
-                let limit = limit.run(workload, concurrency, options.seconds, seed)?;
-                Round { limit, ours: ours(slice, seed)? }
+                let limit = limit(Some(seed))?;
+                Round { limit, ours: ours(Some(seed))? }
             } else {
-                let ours = ours(slice, seed)?;
-                Round { limit: limit.run(workload, concurrency, options.seconds, seed)?, ours }
+                let ours = ours(Some(seed))?;
+                Round { limit: limit(Some(seed))?, ours }
             });
         }
         Ok(Self { workload, concurrency, rounds })

@@ -6,9 +6,15 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use lcs_benches::Result;
 use lcs_benches::dataset::Sizes;
 use lcs_benches::protocol::{self, Answer, Measurement, Run};
+use lcs_benches::workload::Workload;
 use lcs_storage::testing::TestPostgres;
 
 use crate::options::Options;
+
+/// How long it runs before it is measured: connections, statements, the server's cache.
+const WARM_SECONDS: f64 = 0.5;
+/// The seed of that run.
+pub(crate) const WARM_SEED: u64 = 99;
 
 /// A worker over one database. It ends with its input.
 #[derive(Debug)]
@@ -19,10 +25,11 @@ pub(crate) struct Contender {
 }
 
 impl Contender {
-    pub(crate) fn start(options: &Options, database: &TestPostgres) -> Result<Self> {
+    /// A worker of the store that it calls `store`.
+    pub(crate) fn start(store: &str, options: &Options, database: &TestPostgres) -> Result<Self> {
         let Sizes { users, conversations_per_user, hot, history } = options.sizes;
         let mut process = Command::new(&options.worker)
-            .arg("pg")
+            .arg(store)
             .env("BENCH_PG_HOST", database.host())
             .env("BENCH_PG_PORT", database.port().to_string())
             .env("BENCH_PG_USER", database.user())
@@ -58,6 +65,20 @@ impl Contender {
     /// Sends a command that is done or fails.
     pub(crate) fn ask_done(&mut self, line: &str) -> Result<()> {
         self.ask(line).map(|_done| ())
+    }
+
+    /// Runs the slice of a round; without a seed, the one before the rounds.
+    pub(crate) fn slice(
+        &mut self,
+        workload: Workload,
+        concurrency: u64,
+        options: &Options,
+        seed: Option<u64>,
+    ) -> Result<Measurement> {
+        let seconds = seed.map_or(WARM_SECONDS, |_| options.seconds.into());
+        let seed = seed.unwrap_or(WARM_SEED);
+        let workload = workload.to_string();
+        self.run(Run { workload, concurrency, seconds: Some(seconds), max_ops: None, seed, conv: None })
     }
 
     /// Runs a slice. That an operation failed is a failure of the whole: its figures would be of something else.

@@ -11,6 +11,9 @@ use lcs_benches::workload::Workload;
 use lcs_benches::{Result, processor};
 use lcs_storage::testing::{TestPostgres, program};
 
+use crate::contender::WARM_SEED;
+use crate::options::Options;
+
 const PING: &str = include_str!("../../../limit/ping.sql");
 
 /// Says what to install where there is no pgbench.
@@ -64,14 +67,21 @@ impl<'a> Limit<'a> {
         Ok(Self { database, sizes, payloads: Payloads::of(0) })
     }
 
-    /// Runs a slice of `seconds`.
-    pub(crate) fn run(
+    /// Gives it the index that our newest-first lists have (docs/adr/0024-newest-first-index.md).
+    pub(crate) async fn index(&self) -> Result<()> {
+        let client = self.database.client().await;
+        Ok(client.batch_execute(include_str!("../../../limit/newest_first.sql")).await?)
+    }
+
+    /// Runs the slice of a round; without a seed, the one before the rounds.
+    pub(crate) fn slice(
         &self,
         workload: Workload,
         concurrency: u64,
-        seconds: u32,
-        seed: u64,
+        options: &Options,
+        seed: Option<u64>,
     ) -> Result<Measurement> {
+        let (seconds, seed) = (seed.map_or(1, |_| options.seconds), seed.unwrap_or(WARM_SEED));
         // What it takes pgbench to begin is none of its operations' cost.
         let (_, started) = self.pgbench(PING, concurrency, &["-t", "1"])?;
         let (seconds, seed) = (seconds.to_string(), seed.to_string());

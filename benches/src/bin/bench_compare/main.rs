@@ -11,6 +11,7 @@ mod limit;
 mod options;
 mod report;
 mod retention;
+mod service;
 
 use std::io::{self, Write as _};
 
@@ -42,12 +43,19 @@ async fn main() -> Result<()> {
     let commit = format!("synchronous_commit = {}", options.synchronous_commit);
     let settings: Vec<&str> = SETTINGS.into_iter().chain([commit.as_str()]).collect();
     let cluster = PrivateCluster::start(&settings);
-    let cells = measure(&cluster, &options).await?;
+    let (cells, limit, name) = if options.http {
+        (service::measure(&cluster, &options).await?, "library", "http".to_owned())
+    } else if options.indexed {
+        (measure(&cluster, &options).await?, "limit", "indexed".to_owned())
+    } else {
+        let name = format!("synchronous_commit={}", options.synchronous_commit);
+        (measure(&cluster, &options).await?, "limit", name)
+    };
     let facts = report::facts(&cluster, &options).await;
-    let report = report::table(&facts, &cells);
+    let report = report::table(&facts, limit, &cells);
     writeln!(io::stdout(), "{report}")?;
     if let Some(file) = &options.write {
-        report::write(file, options.synchronous_commit, &report)?;
+        report::write(file, &name, &report)?;
     }
     Ok(())
 }
@@ -58,11 +66,20 @@ async fn measure(cluster: &PrivateCluster, options: &Options) -> Result<Vec<Cell
     if options.workloads.iter().any(|workload| *workload != Workload::Purge) {
         tell("loading the rows, twice")?;
         let limit = Limit::load(&of_limit, options.sizes).await?;
-        let mut contender = Contender::start(options, &ours)?;
+        if options.indexed {
+            limit.index().await?;
+        }
+        let mut contender = Contender::start("pg", options, &ours)?;
         contender.ask_done(r#"{"cmd":"setup"}"#)?;
         for workload in options.workloads.iter().filter(|workload| **workload != Workload::Purge) {
             for concurrency in options.concurrencies(*workload) {
-                let cell = Cell::measure(*workload, concurrency, options, &limit, &mut contender)?;
+                let cell = Cell::measure(
+                    *workload,
+                    concurrency,
+                    options,
+                    |seed| limit.slice(*workload, concurrency, options, seed),
+                    |seed| contender.slice(*workload, concurrency, options, seed),
+                )?;
                 tell(&cell.to_string())?;
                 cells.push(cell);
             }

@@ -22,6 +22,10 @@ pub(crate) struct Options {
     pub(crate) sizes: Sizes,
     /// How many conversations W7 removes.
     pub(crate) old: u64,
+    /// Whether the limit has the index that our newest-first lists have.
+    pub(crate) indexed: bool,
+    /// Whether the service is measured against the library, in place of the library against the limit.
+    pub(crate) http: bool,
     /// The worker's binary.
     pub(crate) worker: PathBuf,
     /// The document to write the table into.
@@ -38,6 +42,8 @@ impl Options {
             synchronous_commit: "on",
             sizes: Sizes::from_environment()?,
             old: 5_000,
+            indexed: false,
+            http: false,
             worker: env::current_exe()?.with_file_name("bench-worker"),
             write: None,
         };
@@ -60,6 +66,8 @@ impl Options {
                         _ => return Err("--sync-commit is on or off".into()),
                     }
                 }
+                "--indexed" => options.indexed = true,
+                "--http" => options.http = true,
                 "--worker" => options.worker = value()?.into(),
                 "--write" => options.write = Some(value()?.into()),
                 _ => {
@@ -73,6 +81,11 @@ impl Options {
             return Err("there must be a round of a second at least".into());
         }
         Ok(options)
+    }
+
+    /// The numbers of clients that the command line asks for.
+    pub(crate) fn clients(&self) -> Option<Vec<u64>> {
+        self.concurrency.clone()
     }
 
     /// How many clients `workload` is measured with.

@@ -43,12 +43,12 @@ const fn title(workload: Workload) -> &'static str {
     }
 }
 
-/// The figures as Markdown.
-pub(crate) fn table(facts: &str, cells: &[Cell]) -> String {
+/// The figures as Markdown; `limit` is the name of what they are held against.
+pub(crate) fn table(facts: &str, limit: &str, cells: &[Cell]) -> String {
     let mut table = format!(
         "{facts}\n\n\
-         | workload | clients | × limit | each round | ops/s | limit's | p50 ms | limit's | p99 ms | limit's | \
-         client CPU µs | limit's |\n|---|{}\n",
+         | workload | clients | × {limit} | each round | ops/s | {limit}'s | p50 ms | {limit}'s | p99 ms | {limit}'s | \
+         client CPU µs | {limit}'s |\n|---|{}\n",
         "---:|".repeat(11)
     );
     for cell in cells {
@@ -92,20 +92,16 @@ fn row(cell: &Cell) -> String {
     row
 }
 
-/// Writes `table` into the document, between the two markers of this setting of `synchronous_commit`.
-pub(crate) fn write(file: &Path, synchronous_commit: &str, table: &str) -> Result<()> {
+/// Writes `table` into the document, between the markers of this name.
+pub(crate) fn write(file: &Path, name: &str, table: &str) -> Result<()> {
     let document = fs::read_to_string(file)?;
-    let changed = between(&document, synchronous_commit, table).ok_or_else(|| {
-        format!(
-            "{} has no markers for synchronous_commit={synchronous_commit}: put them back",
-            file.display()
-        )
-    })?;
+    let changed = between(&document, name, table)
+        .ok_or_else(|| format!("{} has no markers for {name}: put them back", file.display()))?;
     Ok(fs::write(file, changed)?)
 }
 
-fn between(document: &str, synchronous_commit: &str, table: &str) -> Option<String> {
-    let begin = format!("<!-- bench: synchronous_commit={synchronous_commit} -->");
+fn between(document: &str, name: &str, table: &str) -> Option<String> {
+    let begin = format!("<!-- bench: {name} -->");
     let (before, rest) = document.split_once(&begin)?;
     let end = "<!-- bench: end -->";
     let (_, after) = rest.split_once(end)?;
@@ -120,7 +116,7 @@ mod tests {
     fn a_table_takes_the_place_of_the_one_before() {
         let document = "a\n<!-- bench: synchronous_commit=on -->\nold\n<!-- bench: end -->\n\
                         <!-- bench: synchronous_commit=off -->\n<!-- bench: end -->\nb\n";
-        let changed = between(document, "on", "new\n\n").unwrap();
+        let changed = between(document, "synchronous_commit=on", "new\n\n").unwrap();
         assert_eq!(
             changed,
             "a\n<!-- bench: synchronous_commit=on -->\nnew\n<!-- bench: end -->\n\
@@ -136,7 +132,7 @@ mod tests {
         let cell = Cell { workload: Workload::Append, concurrency: 8, rounds };
         let row = row(&cell);
         assert_eq!(row, "| W1 append a turn | 8 | **2.00** | 2.00 | 20 | 10 | 1.23 | 1.23 | – | – | – | – |");
-        let table = table("", &[cell]);
+        let table = table("", "limit", &[cell]);
         assert!(table.lines().skip(2).all(|line| line.matches('|').count() == 13), "{table}");
     }
 }

@@ -50,7 +50,7 @@ async fn limit(database: &TestPostgres, sizes: Sizes) -> Result<Measurement> {
 }
 
 async fn ours(database: &TestPostgres, options: &Options, sizes: Sizes) -> Result<Measurement> {
-    let mut contender = Contender::start(options, database)?;
+    let mut contender = Contender::start("pg", options, database)?;
     contender.ask_done(r#"{"cmd":"tables"}"#)?;
     dataset::load_postgres(&database.client().await, sizes).await?;
     age(database).await?;
