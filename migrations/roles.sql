@@ -7,7 +7,7 @@
 --
 -- lcs_migrator     owns the tables: migrations, and row-level security on and off
 -- lcs_application  what `lcs-persistence serve` does, and nothing else
--- lcs_operator     retention and erasure, over all users
+-- lcs_operator     retention, erasure, export and import, over all users
 -- lcs_auditor      reads everything: doctor, reports
 --
 -- The roles have no passwords: give each one its own with \password.
@@ -73,9 +73,11 @@ GRANT INSERT (actor, on_behalf_of, action, conversation_id, outcome, detail) ON 
 GRANT SELECT ON audit_events, audit_head TO :"operator", :"auditor";
 
 -- The operator removes conversations, which he locks; turns and states go with them by their foreign keys.
-GRANT SELECT, UPDATE (updated_at), DELETE ON conversations TO :"operator";
+GRANT SELECT, INSERT, UPDATE (updated_at), DELETE ON conversations TO :"operator";
 GRANT SELECT, UPDATE (lease_until), DELETE ON requests TO :"operator";
-GRANT SELECT ON conversation_turns, agent_states, __diesel_schema_migrations TO :"operator";
+-- What he imports or restores, he writes as it was.
+GRANT SELECT, INSERT ON conversation_turns, agent_states TO :"operator";
+GRANT SELECT ON __diesel_schema_migrations TO :"operator";
 GRANT SELECT, INSERT ON conversation_tombstones TO :"operator";
 
 GRANT SELECT ON conversations, conversation_turns, agent_states, requests, conversation_tombstones,

@@ -9,7 +9,7 @@ use lcs_domain::repository::RepositoryResult;
 use lcs_domain::{
     AgentStateRepository, AuditRepository, Capabilities, ConversationId, ConversationRepository,
     DiagnosticRepository, Durability, PoolStatus, Repositories, RequestId, RequestRepository,
-    RetentionRepository, TurnRepository,
+    RetentionRepository, TransferRepository, TurnRepository,
 };
 use lcs_storage::conformance::Harness;
 use lcs_storage::postgres::{Postgres, PostgresConfig};
@@ -80,6 +80,10 @@ impl Repositories for Secured {
     }
 
     fn audit(&self) -> &dyn AuditRepository {
+        &self.operator
+    }
+
+    fn transfers(&self) -> &dyn TransferRepository {
         &self.operator
     }
 

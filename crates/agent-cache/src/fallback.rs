@@ -14,7 +14,7 @@
 //! | anything else on another conversation or agent | `Unavailable` | `Unavailable`: what it holds cannot be known | `Unavailable` |
 //! | begin a request | `Unavailable` | kept in memory: a retry in another process, or after the outage, is not known | as in memory |
 //! | interrupt a request that was not begun in this outage | `Unavailable` | `Unavailable`: whether it runs cannot be known | `Unavailable` |
-//! | list, adopt, delete, retention, audit | `Unavailable` | `Unavailable`: a partial list would be a lie, a deletion one too | `Unavailable` |
+//! | list, adopt, delete, retention, export, import, audit | `Unavailable` | `Unavailable`: a partial list would be a lie, a deletion one too | `Unavailable` |
 //! | [`ping`](Repositories::ping), diagnostics | the primary | the primary | the primary |
 //!
 //! When the circuit closes, what was volatile is discarded, counted and logged. From then on such a
@@ -58,6 +58,7 @@ mod request;
 mod retention;
 mod route;
 mod status;
+mod transfer;
 mod turn;
 mod volatile;
 
@@ -78,7 +79,7 @@ use lcs_domain::repository::RepositoryResult;
 use lcs_domain::{
     AgentStateRepository, AuditRepository, Capabilities, ConversationRepository, DiagnosticRepository,
     JournalRepository, PoolStatus, Repositories, RepositoryError, RequestRepository, RetentionRepository,
-    TurnRepository,
+    TransferRepository, TurnRepository,
 };
 
 pub use self::status::{Backlog, CircuitState, FallbackStatus, VolatileCount};
@@ -259,6 +260,10 @@ impl Repositories for Fallback {
     }
 
     fn audit(&self) -> &dyn AuditRepository {
+        self
+    }
+
+    fn transfers(&self) -> &dyn TransferRepository {
         self
     }
 

@@ -13,6 +13,7 @@
 //! | [`journal`] | what is kept while the database is gone |
 //! | [`page`] | keyset pages and their cursors |
 //! | [`retention`], [`audit`], [`diagnostic`], [`pool`] | what an operator asks for |
+//! | [`transfer`] | whole conversations on their way from one store to another |
 //! | [`agent`] | the port behind which a live agent stands |
 //! | [`repository`] | the ports that every store implements, and the promises they make |
 //! | [`error`] | what a store may answer instead |
@@ -41,6 +42,7 @@ pub mod repository;
 pub mod request;
 pub mod retention;
 pub mod text;
+pub mod transfer;
 pub mod turn;
 
 pub use agent_state::{AgentState, AgentStateUpdate, SaveAgentState, Saved};
@@ -59,7 +61,8 @@ pub use payload::{Payload, PayloadLimits};
 pub use pool::PoolStatus;
 pub use repository::{
     AgentStateRepository, AuditRepository, Capabilities, ConversationRepository, DiagnosticRepository,
-    JournalRepository, Repositories, RequestRepository, RetentionRepository, TurnRepository,
+    JournalRepository, Repositories, RequestRepository, RetentionRepository, TransferRepository,
+    TurnRepository,
 };
 pub use request::{BeginRequest, Begun, Interruption, RequestTarget};
 pub use retention::{PurgeReason, PurgeReport, PurgedConversation, RetentionPolicy};

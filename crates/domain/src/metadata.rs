@@ -59,6 +59,12 @@ impl Metadata {
         Self::from_payload(Payload::parse_within(json, LIMITS)?)
     }
 
+    /// The metadata that `json` holds, with the system's marks: for what comes out of a store, not from a caller.
+    pub fn parse_marked(json: &str) -> Result<Self, RepositoryError> {
+        // Marks may have made it larger than a caller's may be.
+        Self::storable(Payload::parse(json)?)
+    }
+
     /// The metadata that `value` is.
     pub fn from_value(value: &Value) -> Result<Self, RepositoryError> {
         Self::from_payload(Payload::from_serialize_within(value, LIMITS)?)
@@ -73,6 +79,13 @@ impl Metadata {
         if let Some(key) = object.keys().find(|key| key.starts_with(RESERVED_PREFIX)) {
             let reason = format!("keys that begin with {RESERVED_PREFIX:?} are reserved: choose another");
             return Err(RepositoryError::invalid(format!("/{key}"), reason));
+        }
+        Self::storable(payload)
+    }
+
+    fn storable(payload: Payload) -> Result<Self, RepositoryError> {
+        if !payload.as_json().starts_with('{') {
+            return Err(RepositoryError::invalid("", "metadata must be a JSON object"));
         }
         if payload.needs_sealing()? {
             let reason = "metadata holds U+0000 or a number like 1e300: remove it, or send it as a text";

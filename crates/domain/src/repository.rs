@@ -4,7 +4,7 @@
 //! user's port takes the [`UserId`]: there is no way to ask for a conversation without saying whose it
 //! is. Absence is `Ok(None)` or `Ok(false)`; refusal is an error; another user's is absent (P9).
 //!
-//! What an operator does ([`RetentionRepository`], [`AuditRepository`], [`DiagnosticRepository`]) has ports of
+//! What an operator does ([`RetentionRepository`], [`AuditRepository`], [`TransferRepository`], [`DiagnosticRepository`]) has ports of
 //! its own, and so has what stands in for the database while it is gone ([`JournalRepository`]).
 
 mod agent_state;
@@ -14,6 +14,7 @@ mod diagnostic;
 mod journal;
 mod request;
 mod retention;
+mod transfer;
 mod turn;
 
 use std::sync::Arc;
@@ -28,6 +29,7 @@ pub use self::diagnostic::DiagnosticRepository;
 pub use self::journal::JournalRepository;
 pub use self::request::RequestRepository;
 pub use self::retention::RetentionRepository;
+pub use self::transfer::TransferRepository;
 pub use self::turn::TurnRepository;
 #[cfg(doc)]
 use crate::UserId;
@@ -62,6 +64,8 @@ pub trait Repositories: Send + Sync {
     fn retention(&self) -> &dyn RetentionRepository;
     /// The audit log.
     fn audit(&self) -> &dyn AuditRepository;
+    /// What export and import do.
+    fn transfers(&self) -> &dyn TransferRepository;
     /// What `doctor` asks.
     fn diagnostics(&self) -> &dyn DiagnosticRepository;
 
@@ -99,6 +103,10 @@ impl<T: Repositories + ?Sized> Repositories for Arc<T> {
 
     fn audit(&self) -> &dyn AuditRepository {
         (**self).audit()
+    }
+
+    fn transfers(&self) -> &dyn TransferRepository {
+        (**self).transfers()
     }
 
     fn diagnostics(&self) -> &dyn DiagnosticRepository {

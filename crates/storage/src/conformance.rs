@@ -66,6 +66,7 @@ pub mod page;
 pub mod payload;
 pub mod request;
 pub mod summary;
+pub mod transfer;
 pub mod turn;
 
 use std::sync::Arc;
@@ -166,6 +167,19 @@ macro_rules! conformance_suite {
                 a_list_is_whole_or_in_pages
                 a_list_is_of_one_snapshot
                 a_list_that_is_left_holds_nothing_back
+            }
+            transfer {
+                what_is_exported_is_imported_as_it_was
+                p1_an_import_sent_twice_stores_once
+                what_has_gone_on_stays_as_it_is
+                what_is_another_conversation_here_is_refused
+                p6_what_was_deleted_is_not_imported
+                p10_what_no_store_can_have_held_is_refused
+                a_long_conversation_is_imported_whole_or_not_at_all
+                an_export_takes_what_the_filter_says
+                an_export_is_of_one_snapshot
+                an_export_that_is_left_holds_nothing_back
+                an_import_counts_as_no_activity_before_its_time
             }
             request {
                 p1_of_many_attempts_at_once_one_is_started
@@ -311,6 +325,7 @@ mod tests {
             ("payload", include_str!("conformance/payload.rs")),
             ("request", include_str!("conformance/request.rs")),
             ("summary", include_str!("conformance/summary.rs")),
+            ("transfer", include_str!("conformance/transfer.rs")),
             ("turn", include_str!("conformance/turn.rs")),
         ];
         let list = include_str!("conformance.rs");

@@ -10,6 +10,7 @@ mod conversation;
 mod diagnostic;
 mod request;
 mod retention;
+mod transfer;
 mod turn;
 
 use std::collections::HashMap;
@@ -24,7 +25,7 @@ use lcs_domain::{
     AgentId, AgentState, AgentStateRepository, AuditRecord, AuditRepository, Capabilities, Clock,
     Conversation, ConversationId, ConversationRepository, ConversationStatus, DiagnosticRepository,
     Durability, Entity, Payload, PoolStatus, Repositories, RepositoryError, RequestId, RequestRepository,
-    RequestTarget, RetentionRepository, Turn, TurnId, TurnRepository, UserId,
+    RequestTarget, RetentionRepository, TransferRepository, Turn, TurnId, TurnRepository, UserId,
 };
 
 /// A store that ends with this value. A fresh one costs nothing to make.
@@ -207,6 +208,10 @@ impl Repositories for Memory {
     }
 
     fn audit(&self) -> &dyn AuditRepository {
+        self
+    }
+
+    fn transfers(&self) -> &dyn TransferRepository {
         self
     }
 

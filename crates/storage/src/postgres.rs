@@ -12,7 +12,7 @@
 //! | `pool`, `operation`, `retry` | connections, running one statement on them, and how often that is tried |
 //! | `statement`, `json`, `schema`, `row` | how statements and rows are written and read |
 //! | `error` | what PostgreSQL's refusals mean to the domain |
-//! | `conversation`, `turn`, `agent_state`, `request`, `retention`, `audit`, `diagnostic`, `migration` | the ports |
+//! | `conversation`, `turn`, `agent_state`, `request`, `retention`, `audit`, `transfer`, `diagnostic`, `migration` | the ports |
 
 mod agent_state;
 mod audit;
@@ -35,6 +35,7 @@ mod row_level_security;
 mod schema;
 mod ssl;
 mod statement;
+mod transfer;
 mod turn;
 
 use std::fmt;
@@ -45,7 +46,8 @@ use diesel::sql_types::Integer;
 use lcs_domain::repository::RepositoryResult;
 use lcs_domain::{
     AgentStateRepository, AuditRepository, Capabilities, ConversationRepository, DiagnosticRepository,
-    Durability, PoolStatus, Repositories, RequestRepository, RetentionRepository, TurnRepository,
+    Durability, PoolStatus, Repositories, RequestRepository, RetentionRepository, TransferRepository,
+    TurnRepository,
 };
 
 use self::coalescer::Coalescer;
@@ -130,6 +132,10 @@ impl Repositories for Postgres {
     }
 
     fn audit(&self) -> &dyn AuditRepository {
+        self
+    }
+
+    fn transfers(&self) -> &dyn TransferRepository {
         self
     }
 

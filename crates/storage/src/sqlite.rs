@@ -18,6 +18,7 @@ mod request;
 mod retention;
 mod row;
 mod schema;
+mod transfer;
 mod turn;
 
 use std::path::PathBuf;
@@ -30,7 +31,7 @@ use lcs_domain::repository::RepositoryResult;
 use lcs_domain::{
     Actor, AgentStateRepository, AuditRepository, Capabilities, Clock, ConversationRepository,
     DiagnosticRepository, Durability, PoolStatus, Repositories, RequestRepository, RetentionRepository,
-    TurnRepository,
+    TransferRepository, TurnRepository,
 };
 
 pub use self::journal::{
@@ -131,6 +132,10 @@ impl Repositories for Sqlite {
     }
 
     fn audit(&self) -> &dyn AuditRepository {
+        self
+    }
+
+    fn transfers(&self) -> &dyn TransferRepository {
         self
     }
 

@@ -18,13 +18,16 @@ use tracing::{Instrument as _, Span};
 
 /// How many rows are read ahead of the reader.
 const AHEAD: usize = 64;
-/// How long a reader may stand still.
+/// How long a reader may stand still who holds a connection that others wait for.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How long an operator's reader may stand still, whose connection nobody waits for.
+pub(crate) const OPERATORS_PATIENCE: Duration = Duration::from_mins(10);
 
 /// Where a task puts the rows that it has read.
 pub(crate) struct Rows<T> {
     sender: mpsc::Sender<T>,
     is_begun: bool,
+    patience: Duration,
 }
 
 impl<T> Rows<T> {
@@ -34,10 +37,13 @@ impl<T> Rows<T> {
     /// `Overloaded` where the reader has stood still for too long.
     pub(crate) async fn send(&mut self, row: T) -> RepositoryResult<bool> {
         self.is_begun = true;
-        match timeout(PATIENCE, self.sender.send(row)).await {
+        match timeout(self.patience, self.sender.send(row)).await {
             Ok(sent) => Ok(sent.is_ok()),
             Err(_) => Err(RepositoryError::Overloaded {
-                reason: format!("the list was not read on for {PATIENCE:?}: read it faster, or page by page"),
+                reason: format!(
+                    "the list was not read on for {:?}: read it faster, or in parts",
+                    self.patience
+                ),
             }),
         }
     }
@@ -58,9 +64,22 @@ where
     T: Send + 'static,
     F: Future<Output = RepositoryResult<()>> + Send + 'static,
 {
+    streamed_for(PATIENCE, span, work)
+}
+
+/// The same for a reader who may stand still for as long as `patience`.
+pub(crate) fn streamed_for<T, F>(
+    patience: Duration,
+    span: Span,
+    work: impl FnOnce(Rows<T>) -> F + Send + 'static,
+) -> BoxStream<'static, RepositoryResult<T>>
+where
+    T: Send + 'static,
+    F: Future<Output = RepositoryResult<()>> + Send + 'static,
+{
     async move {
         let (sender, receiver) = mpsc::channel(AHEAD);
-        let task = tokio::spawn(work(Rows { sender, is_begun: false }).instrument(span));
+        let task = tokio::spawn(work(Rows { sender, is_begun: false, patience }).instrument(span));
         stream::unfold((receiver, Some(task)), |(mut receiver, mut task)| async move {
             if let Some(row) = receiver.recv().await {
                 return Some((Ok(row), (receiver, task)));

@@ -44,7 +44,7 @@ async fn each_role_is_refused_what_is_not_its_work() {
         "INSERT INTO conversation_tombstones VALUES (gen_random_uuid(), '', 'erased', now())",
         OTHERS,
     ];
-    let operator = [OTHERS, "UPDATE conversations SET user_id = gen_random_uuid()"];
+    let operator = ["UPDATE conversations SET user_id = gen_random_uuid()"];
     let auditor = [
         OTHERS,
         "UPDATE conversations SET status = 'deleted'",

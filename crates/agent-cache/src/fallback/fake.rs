@@ -4,6 +4,7 @@ mod fuse;
 mod held;
 mod journal;
 mod operator;
+mod transfer;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -20,7 +21,8 @@ use lcs_domain::{
     ConversationSummary, ConversationUpdate, DiagnosticRepository, Durability, Head, Interruption,
     ListConversations, ListSummaries, NewConversation, NewTurn, PageLimit, PoolStatus, PurgeReport,
     Repositories, RepositoryError, RequestId, RequestRepository, RequestTarget, RetentionPolicy,
-    RetentionRepository, SaveAgentState, Saved, Turn, TurnId, TurnPage, TurnRange, TurnRepository, UserId,
+    RetentionRepository, SaveAgentState, Saved, TransferRepository, Turn, TurnId, TurnPage, TurnRange,
+    TurnRepository, UserId,
 };
 use tokio::sync::Semaphore;
 
@@ -373,6 +375,10 @@ impl Repositories for Fake {
     }
 
     fn audit(&self) -> &dyn AuditRepository {
+        self
+    }
+
+    fn transfers(&self) -> &dyn TransferRepository {
         self
     }
 

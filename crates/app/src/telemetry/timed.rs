@@ -3,6 +3,7 @@
 #![deny(clippy::missing_trait_methods)]
 
 mod operator;
+mod transfer;
 
 use std::future::Future;
 use std::sync::Arc;
@@ -19,7 +20,7 @@ use lcs_domain::{
     ConversationSummary, ConversationUpdate, DiagnosticRepository, Head, Interruption, ListConversations,
     ListSummaries, NewConversation, NewTurn, PageLimit, PoolStatus, PurgeReport, Repositories,
     RepositoryError, RequestId, RequestRepository, RetentionPolicy, RetentionRepository, SaveAgentState,
-    Saved, Turn, TurnId, TurnPage, TurnRange, TurnRepository, UserId,
+    Saved, TransferRepository, Turn, TurnId, TurnPage, TurnRange, TurnRepository, UserId,
 };
 use metrics::{counter, histogram};
 use tokio::time::Instant;
@@ -120,6 +121,10 @@ impl Repositories for Timed {
     }
 
     fn audit(&self) -> &dyn AuditRepository {
+        self
+    }
+
+    fn transfers(&self) -> &dyn TransferRepository {
         self
     }
 

@@ -46,7 +46,7 @@ struct NewRow<'a> {
 }
 
 /// The conversation of this id, whoever's and however it is.
-fn find(
+pub(super) fn find(
     connection: &mut SqliteConnection,
     conversation_id: ConversationId,
 ) -> Result<Option<Conversation>, Failure> {

@@ -84,7 +84,7 @@ impl Session {
         &mut self,
         query: &impl Statement<U>,
         rows: &mut Rows<T>,
-        convert: impl Fn(U) -> RepositoryResult<T>,
+        mut convert: impl FnMut(U) -> RepositoryResult<T>,
     ) -> Result<(), Fault> {
         let silence = Fault::Lost(format!("no answer came within {:?}", self.answer_within));
         self.discarded = true;

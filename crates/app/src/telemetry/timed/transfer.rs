@@ -1,0 +1,57 @@
+//! Export and import, timed.
+
+use async_trait::async_trait;
+use futures_core::stream::BoxStream;
+use futures_util::StreamExt as _;
+use lcs_domain::repository::RepositoryResult;
+use lcs_domain::transfer::{ExportFilter, Exported, Imported, IncomingConversation, IncomingHead};
+use lcs_domain::{NewTurn, TransferRepository};
+use metrics::counter;
+
+use super::{Call, Timed, timed};
+
+fn count(imported: &Imported) {
+    let outcome = match imported {
+        Imported::Stored => "stored",
+        Imported::Present => "present",
+        Imported::Continued => "continued",
+        Imported::Refused(_) => "refused",
+    };
+    counter!("lcs_imported_conversations_total", "outcome" => outcome).increment(1);
+}
+
+#[async_trait]
+impl TransferRepository for Timed {
+    async fn count_exported(&self, filter: ExportFilter) -> RepositoryResult<u64> {
+        timed("transfer.count_exported", self.0.transfers().count_exported(filter)).await
+    }
+
+    fn export(&self, filter: ExportFilter) -> BoxStream<'static, RepositoryResult<Exported>> {
+        // Until the last part is read, or nobody wants more.
+        let call = Call::begin("transfer.export");
+        let parts = self.0.transfers().export(filter);
+        parts
+            .inspect(move |part| match part {
+                Ok(Exported::Conversation(_)) => counter!("lcs_exported_conversations_total").increment(1),
+                Ok(_) => {}
+                Err(error) => call.failed(error),
+            })
+            .boxed()
+    }
+
+    async fn import(&self, conversations: Vec<IncomingConversation>) -> RepositoryResult<Vec<Imported>> {
+        let imported = timed("transfer.import", self.0.transfers().import(conversations)).await?;
+        imported.iter().for_each(count);
+        Ok(imported)
+    }
+
+    async fn import_long(
+        &self,
+        head: IncomingHead,
+        turns: BoxStream<'static, RepositoryResult<NewTurn>>,
+    ) -> RepositoryResult<Imported> {
+        let imported = timed("transfer.import_long", self.0.transfers().import_long(head, turns)).await?;
+        count(&imported);
+        Ok(imported)
+    }
+}

@@ -1,0 +1,97 @@
+//! Export and import in PostgreSQL, on connections of their own, with the time limit of maintenance.
+
+mod columns;
+mod export;
+mod import;
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use diesel::prelude::*;
+use diesel::sql_types::{Array, BigInt, Integer, Nullable, Text as SqlText, Timestamptz, Uuid as SqlUuid};
+use futures_util::stream::BoxStream;
+use lcs_domain::repository::RepositoryResult;
+use lcs_domain::transfer::{ExportFilter, Exported, Imported, IncomingConversation, IncomingHead};
+use lcs_domain::{ConversationStatus, NewTurn, TransferRepository};
+use uuid::Uuid;
+
+use super::Postgres;
+use super::connect::Purpose;
+use super::error::Fault;
+use super::operation::{Effect, detached};
+use super::row::{AgentStateRow, ConversationRow};
+use super::statement::statement;
+
+statement! {
+    /// How many conversations an export takes.
+    Count(include_str!("transfer/count.sql")) -> BigInt {
+        user_id: Option<Uuid> as Nullable<SqlUuid>,
+        changed_from: Option<DateTime<Utc>> as Nullable<Timestamptz>,
+        changed_before: Option<DateTime<Utc>> as Nullable<Timestamptz>,
+        statuses: Vec<&'static str> as Array<SqlText>,
+    }
+}
+
+statement! {
+    /// Begins to read, all of one snapshot.
+    Begin("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY") -> Integer {}
+}
+
+statement! {
+    /// Begins to write.
+    BeginWriting("BEGIN") -> Integer {}
+}
+
+statement! {
+    /// Ends what was begun.
+    Commit("COMMIT") -> Integer {}
+}
+
+/// A conversation with its agent's state.
+#[derive(Queryable)]
+struct HeadRow {
+    conversation: ConversationRow,
+    agent_state: Option<AgentStateRow>,
+}
+
+fn words(statuses: &[ConversationStatus]) -> Vec<&'static str> {
+    statuses.iter().map(|status| status.as_str()).collect()
+}
+
+#[async_trait]
+impl TransferRepository for Postgres {
+    #[tracing::instrument(name = "db.transfer.count_exported", skip_all)]
+    async fn count_exported(&self, filter: ExportFilter) -> RepositoryResult<u64> {
+        let query = Count {
+            user_id: filter.user_id.map(Uuid::from),
+            changed_from: filter.changed_from,
+            changed_before: filter.changed_before,
+            statuses: words(&filter.statuses),
+        };
+        let answer = self.run::<i64>(Purpose::Maintenance, Effect::Reads, &query).await;
+        let count = answer.map_err(Fault::into_error)?.one().unwrap_or_default();
+        Ok(u64::try_from(count).unwrap_or_default())
+    }
+
+    fn export(&self, filter: ExportFilter) -> BoxStream<'static, RepositoryResult<Exported>> {
+        self.stream_export(filter)
+    }
+
+    #[tracing::instrument(name = "db.transfer.import", skip_all, fields(conversations = conversations.len()))]
+    async fn import(&self, conversations: Vec<IncomingConversation>) -> RepositoryResult<Vec<Imported>> {
+        let store = self.clone();
+        detached(Uuid::nil(), async move { store.import_all(&conversations).await }).await
+    }
+
+    #[tracing::instrument(
+        name = "db.transfer.import_long",
+        skip_all,
+        fields(conversation_id = %head.conversation.conversation_id)
+    )]
+    async fn import_long(
+        &self,
+        head: IncomingHead,
+        turns: BoxStream<'static, RepositoryResult<NewTurn>>,
+    ) -> RepositoryResult<Imported> {
+        self.import_piece_by_piece(head, turns).await
+    }
+}

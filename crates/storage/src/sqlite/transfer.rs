@@ -1,0 +1,96 @@
+//! Export and import in SQLite.
+
+mod export;
+mod import;
+
+use async_trait::async_trait;
+use diesel::prelude::*;
+use diesel::sqlite::Sqlite as Backend;
+use futures_util::StreamExt;
+use futures_util::stream::BoxStream;
+use lcs_domain::repository::RepositoryResult;
+use lcs_domain::transfer::{ExportFilter, Exported, Imported, IncomingConversation, IncomingHead, Refusal};
+use lcs_domain::{ConversationStatus, NewTurn, TransferRepository};
+use tokio::runtime::Handle;
+
+use self::import::take_in;
+use super::Sqlite;
+use super::row::{BlobUuid, Micros};
+use super::schema::conversations::{self, dsl};
+
+/// The conversations that the filter takes.
+fn taken(filter: &ExportFilter) -> conversations::BoxedQuery<'static, Backend> {
+    let statuses = filter.statuses.iter().copied().map(ConversationStatus::as_str);
+    let mut query = dsl::conversations
+        .filter(dsl::status.eq_any(statuses.collect::<Vec<&'static str>>()))
+        .into_boxed::<Backend>();
+    if let Some(user_id) = filter.user_id {
+        query = query.filter(dsl::user_id.eq(BlobUuid::from(user_id)));
+    }
+    if let Some(from) = filter.changed_from {
+        query = query.filter(dsl::updated_at.ge(Micros::from(from)));
+    }
+    if let Some(before) = filter.changed_before {
+        query = query.filter(dsl::updated_at.lt(Micros::from(before)));
+    }
+    query
+}
+
+#[async_trait]
+impl TransferRepository for Sqlite {
+    #[tracing::instrument(name = "db.transfer.count_exported", skip_all)]
+    async fn count_exported(&self, filter: ExportFilter) -> RepositoryResult<u64> {
+        self.database
+            .read(move |connection| {
+                let count: i64 = taken(&filter).count().get_result(connection)?;
+                Ok(u64::try_from(count).unwrap_or_default())
+            })
+            .await
+    }
+
+    fn export(&self, filter: ExportFilter) -> BoxStream<'static, RepositoryResult<Exported>> {
+        self.stream_export(filter)
+    }
+
+    #[tracing::instrument(name = "db.transfer.import", skip_all, fields(conversations = conversations.len()))]
+    async fn import(&self, conversations: Vec<IncomingConversation>) -> RepositoryResult<Vec<Imported>> {
+        let file = self.database.file();
+        self.database
+            .write("the import", move |connection, now| {
+                let mut imported = Vec::with_capacity(conversations.len());
+                for incoming in conversations {
+                    imported.push(match incoming.validate() {
+                        Err(error) => Imported::Refused(Refusal::invalid(&error)),
+                        Ok(()) => {
+                            let mut turns = incoming.turns.into_iter().map(Ok);
+                            take_in(connection, &file, incoming.head, &mut turns, now)?
+                        }
+                    });
+                }
+                Ok(imported)
+            })
+            .await
+    }
+
+    #[tracing::instrument(
+        name = "db.transfer.import_long",
+        skip_all,
+        fields(conversation_id = %head.conversation.conversation_id)
+    )]
+    async fn import_long(
+        &self,
+        head: IncomingHead,
+        mut turns: BoxStream<'static, RepositoryResult<NewTurn>>,
+    ) -> RepositoryResult<Imported> {
+        if let Err(error) = head.validate() {
+            return Ok(Imported::Refused(Refusal::invalid(&error)));
+        }
+        let (file, runtime) = (self.database.file(), Handle::current());
+        self.database
+            .write(head.conversation.conversation_id, move |connection, now| {
+                let mut turns = std::iter::from_fn(|| runtime.block_on(turns.next()));
+                take_in(connection, &file, head, &mut turns, now)
+            })
+            .await
+    }
+}
