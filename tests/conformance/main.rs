@@ -4,6 +4,7 @@
 #![cfg(test)]
 #![cfg(test)]
 
+mod export_schema;
 mod fallback;
 mod hostile_json;
 mod memory;

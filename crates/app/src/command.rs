@@ -4,7 +4,9 @@ mod chat;
 mod cleanup;
 mod conversation;
 mod doctor;
+mod export;
 mod hint;
+mod import;
 mod journal;
 mod log;
 mod message;
@@ -87,6 +89,10 @@ enum Command {
     Journal(journal::Journal),
     /// Remove what has been idle longer than the configuration allows, and what was deleted.
     Cleanup(cleanup::Cleanup),
+    /// Write conversations, with their turns and agents' states, to a file.
+    Export(export::Export),
+    /// Take in conversations out of a file. What is there already stays as it is.
+    Import(import::Import),
     /// Look for what is wrong: with the connection, the schema, the stored rows. Changes nothing.
     Doctor,
 }
@@ -184,6 +190,8 @@ impl CommandLine {
                 Command::Migrate(migrate) => migrate.run(context).await,
                 Command::Journal(journal) => journal.run(context).await,
                 Command::Cleanup(cleanup) => cleanup.run(context).await,
+                Command::Export(export) => export.run(context).await,
+                Command::Import(import) => import.run(context).await,
                 Command::Doctor => doctor::run(context).await,
             }
         });

@@ -25,6 +25,7 @@ pub mod responses;
 mod retention_service;
 pub mod retention_task;
 pub mod telemetry;
+pub mod transfer;
 
 pub use agent_manager::PersistentAgentManager;
 pub use agent_state_service::AgentStatePersistenceService;

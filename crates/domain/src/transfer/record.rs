@@ -181,7 +181,7 @@ fn of_conversation(conversation: &Conversation) -> Result<String, RepositoryErro
         .put("created_at", &conversation.created_at)?
         .put("updated_at", &conversation.updated_at)?
         .put("status", &conversation.status)?
-        .raw("metadata", &*conversation.metadata.as_payload().canonical_json()?)
+        .raw("metadata", &conversation.metadata.as_payload().canonical_json()?)
         .put("turn_count", &conversation.turn_count)?
         .put("state_revision", &conversation.state_revision)?
         .put_some("topic_summary", conversation.topic_summary.as_ref())?
@@ -193,7 +193,7 @@ fn of_agent_state(state: &AgentState) -> Result<String, RepositoryError> {
     Ok(Object::of_type("agent_state")
         .put("agent_id", &state.agent_id)?
         .put("conversation_id", &state.conversation_id)?
-        .raw("agent_config", &*state.agent_config.canonical_json()?)
+        .raw("agent_config", &state.agent_config.canonical_json()?)
         .payload("current_state", state.current_state.as_ref())?
         .put("created_at", &state.created_at)?
         .put("updated_at", &state.updated_at)?
@@ -207,11 +207,11 @@ fn of_turn(turn: &Turn) -> Result<String, RepositoryError> {
         .put("turn_id", &turn.turn_id)?
         .put("conversation_id", &turn.conversation_id)?
         .put("turn_number", &turn.turn_number)?
-        .raw("input_messages", &*turn.input_messages.canonical_json()?)
+        .raw("input_messages", &turn.input_messages.canonical_json()?)
         .payload("output_message", turn.output_message.as_ref())?
         .put("started_at", &turn.started_at)?
         .put("completed_at", &turn.completed_at)?
-        .raw("metadata", &*turn.metadata.as_payload().canonical_json()?)
+        .raw("metadata", &turn.metadata.as_payload().canonical_json()?)
         .end())
 }
 
@@ -257,4 +257,69 @@ fn read<'a, T: serde::Deserialize<'a>>(line: &'a str, what: &str) -> Result<T, R
         };
         RepositoryError::invalid("", reason)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const TURN: &str = r#"{"type":"turn","turn_id":"018f3a5c-7d1e-7b3a-9c55-0242ac120002","conversation_id":"018f3a5c-7d1e-7b3a-9c55-0242ac120003","turn_number":1,"input_messages":[1],"output_message":null,"started_at":"2026-01-31T12:00:00Z","completed_at":"2026-01-31T12:00:00.000001Z","metadata":{"lcs:late":true}}"#;
+
+    fn parse(line: &str) -> Result<Record, RepositoryError> {
+        Record::parse(line, PayloadLimits::default())
+    }
+
+    #[test]
+    fn a_null_that_is_there_is_told_from_nothing() {
+        let Record::Turn(turn) = parse(TURN).unwrap() else { panic!("a turn") };
+        assert_eq!(turn.turn.output_message().unwrap().as_json(), "null");
+        let Record::Turn(turn) = parse(&TURN.replace(r#""output_message":null,"#, "")).unwrap() else {
+            panic!("a turn")
+        };
+        assert_eq!(turn.turn.output_message(), None);
+    }
+
+    #[test]
+    fn a_refusal_says_where_and_quotes_nothing() {
+        for (from, to, said) in [
+            ("[1]", "[\"canary\"", "not well-formed JSON at column"),
+            (
+                "[1]",
+                "{\"canary\":1e400}",
+                "invalid value at /input_messages: the number cannot be kept exactly",
+            ),
+            ("\"turn_number\":1", "\"turn_number\":\"canary\"", "not a turn: up to column"),
+            ("\"turn_number\":1", "\"canary\":1", "not a turn: up to column"),
+            ("2026-01-31T12:00:00Z", "canary", "not a turn: up to column"),
+            ("\"type\":\"turn\"", "\"type\":\"canary\"", "invalid value at /type"),
+            (
+                "{\"lcs:late\":true}",
+                "[\"canary\"]",
+                "invalid value at /metadata: metadata must be a JSON object",
+            ),
+        ] {
+            let error = parse(&TURN.replace(from, to)).unwrap_err().to_string();
+            assert!(error.contains(said) && !error.contains("canary"), "{to}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_later_version_is_not_read() {
+        let filter = ExportFilter::default();
+        let header = Header { exported_at: DateTime::UNIX_EPOCH, filter };
+        let line = header.to_line().unwrap();
+        assert_eq!(parse(&line).unwrap(), Record::Header(header));
+        let error = parse(&line.replace("\"version\":1", "\"version\":2")).unwrap_err().to_string();
+        assert!(error.contains("reads version 1"), "{error}");
+        assert!(parse(&line.replace("lcs-persistence", "another")).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn hostile_lines_never_panic(text in "[\\[\\]{}\",:0-9eE+.tfn\\\\u -]{0,64}", cut in 0..TURN.len()) {
+            let _ = parse(&text);
+            let _ = parse(&format!("{}{text}", TURN.get(..cut).unwrap_or_default()));
+        }
+    }
 }

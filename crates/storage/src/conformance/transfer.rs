@@ -130,7 +130,7 @@ async fn fill(client: &Client) {
     let states = client.store.agent_states();
     assert!(states.delete(client.user_id, stateless.agent_id).await.expect("a state is deleted"));
     let deleted = client.begin().await;
-    client.say(&deleted, "gone").await;
+    client.append(with_state(saying(&deleted, "gone"), &deleted, "{}", 0)).await.expect("a turn");
     client.delete(&deleted).await;
 }
 
@@ -139,28 +139,34 @@ pub async fn what_is_exported_is_imported_as_it_was(harness: &dyn Harness) {
     let client = Client::of(harness).await;
     fill(&client).await;
     let memory: Arc<dyn Repositories> = Arc::new(Memory::new(Arc::new(SystemClock)));
-    let from_here = lines(&client.store, everything()).await;
-    assert_eq!(from_here.len(), 5 + 2 + 8, "{from_here:#?}");
-    let imported = import(&memory, read(&from_here)).await;
+    let here = lines(&client.store, everything()).await;
+    assert_eq!(here.len(), 5 + 3 + 8, "{here:#?}");
+    let imported = import(&memory, read(&here)).await;
     assert_eq!(imported, vec![Imported::Stored; 5]);
-    assert_eq!(lines(&memory, everything()).await, from_here);
+    assert_eq!(lines(&memory, everything()).await, here);
 
     let elsewhere = Client { store: Arc::clone(&memory), user_id: UserId::generate() };
     fill(&elsewhere).await;
     let theirs = ExportFilter { user_id: Some(elsewhere.user_id), ..everything() };
-    let from_there = lines(&memory, theirs.clone()).await;
-    assert_eq!(import(&client.store, read(&from_there)).await, vec![Imported::Stored; 5]);
-    assert_eq!(lines(&client.store, theirs).await, from_there);
+    let theirs_written = lines(&memory, theirs.clone()).await;
+    assert_eq!(import(&client.store, read(&theirs_written)).await, vec![Imported::Stored; 5]);
+    assert_eq!(lines(&client.store, theirs).await, theirs_written);
     assert_eq!(lines(&client.store, everything()).await, lines(&memory, everything()).await);
     client.assert_sound().await;
+    let all = read(&theirs_written);
+    let deleted = all.iter().find(|one| one.head.conversation.status == ConversationStatus::Deleted);
+    let deleted = &deleted.expect("one is deleted").head.conversation;
+    let states = client.store.agent_states();
+    let hidden = states.get(elsewhere.user_id, deleted.agent_id).await.expect("a look-up");
+    assert_eq!(hidden, None, "P6: the state of a deleted conversation is not shown");
 
     // What was imported goes on, from where it had come to.
-    let here = Client { store: Arc::clone(&client.store), user_id: elsewhere.user_id };
-    let open = read(&from_there).into_iter().map(|incoming| incoming.head.conversation);
+    let again = Client { store: Arc::clone(&client.store), user_id: elsewhere.user_id };
+    let open = read(&theirs_written).into_iter().map(|incoming| incoming.head.conversation);
     let open = open.filter(|conversation| conversation.status == ConversationStatus::Active);
     for conversation in open {
         let said = with_state(saying(&conversation, "on"), &conversation, "9", conversation.state_revision);
-        let appended = here.append(said).await.expect("it goes on");
+        let appended = again.append(said).await.expect("it goes on");
         assert_eq!(appended.turn_number, Some(conversation.turn_count + 1));
     }
 }

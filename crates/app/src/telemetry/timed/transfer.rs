@@ -6,19 +6,8 @@ use futures_util::StreamExt as _;
 use lcs_domain::repository::RepositoryResult;
 use lcs_domain::transfer::{ExportFilter, Exported, Imported, IncomingConversation, IncomingHead};
 use lcs_domain::{NewTurn, TransferRepository};
-use metrics::counter;
 
 use super::{Call, Timed, timed};
-
-fn count(imported: &Imported) {
-    let outcome = match imported {
-        Imported::Stored => "stored",
-        Imported::Present => "present",
-        Imported::Continued => "continued",
-        Imported::Refused(_) => "refused",
-    };
-    counter!("lcs_imported_conversations_total", "outcome" => outcome).increment(1);
-}
 
 #[async_trait]
 impl TransferRepository for Timed {
@@ -31,18 +20,16 @@ impl TransferRepository for Timed {
         let call = Call::begin("transfer.export");
         let parts = self.0.transfers().export(filter);
         parts
-            .inspect(move |part| match part {
-                Ok(Exported::Conversation(_)) => counter!("lcs_exported_conversations_total").increment(1),
-                Ok(_) => {}
-                Err(error) => call.failed(error),
+            .inspect(move |part| {
+                if let Err(error) = part {
+                    call.failed(error);
+                }
             })
             .boxed()
     }
 
     async fn import(&self, conversations: Vec<IncomingConversation>) -> RepositoryResult<Vec<Imported>> {
-        let imported = timed("transfer.import", self.0.transfers().import(conversations)).await?;
-        imported.iter().for_each(count);
-        Ok(imported)
+        timed("transfer.import", self.0.transfers().import(conversations)).await
     }
 
     async fn import_long(
@@ -50,8 +37,6 @@ impl TransferRepository for Timed {
         head: IncomingHead,
         turns: BoxStream<'static, RepositoryResult<NewTurn>>,
     ) -> RepositoryResult<Imported> {
-        let imported = timed("transfer.import_long", self.0.transfers().import_long(head, turns)).await?;
-        count(&imported);
-        Ok(imported)
+        timed("transfer.import_long", self.0.transfers().import_long(head, turns)).await
     }
 }

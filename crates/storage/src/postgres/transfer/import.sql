@@ -20,14 +20,14 @@ WITH stored AS (
                metadata, turn_count, state_revision, topic_summary, external_id)
      WHERE NOT EXISTS (SELECT FROM conversation_tombstones t WHERE t.conversation_id = i.conversation_id)
     ON CONFLICT DO NOTHING
-    RETURNING conversation_id, user_id, agent_id, state_revision
+    RETURNING conversation_id, user_id, agent_id, state_revision, status
 ), state AS (
     INSERT INTO agent_states (
         agent_id, conversation_id, user_id, agent_config, agent_config_sealed, current_state,
-        current_state_sealed, created_at, updated_at, revision, through_turn)
+        current_state_sealed, created_at, updated_at, revision, through_turn, is_deleted)
     SELECT stored.agent_id, stored.conversation_id, stored.user_id, i.agent_config, i.agent_config_sealed,
            i.current_state, i.current_state_sealed, i.created_at, i.updated_at, stored.state_revision,
-           i.through_turn
+           i.through_turn, stored.status = 'deleted'
       FROM unnest($14, $15, $16, $17, $18, $19, $20, $21) AS i (
                conversation_id, agent_config, agent_config_sealed, current_state, current_state_sealed,
                created_at, updated_at, through_turn)

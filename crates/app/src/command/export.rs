@@ -1,0 +1,149 @@
+//! `export`: conversations into a file, or onto standard output.
+
+mod time;
+
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result, bail};
+use chrono::{DateTime, Utc};
+use clap::Args;
+use lcs_app::PersistenceManager;
+use lcs_app::transfer::compression::Compression;
+use lcs_app::transfer::export::export;
+use lcs_domain::transfer::ExportFilter;
+use lcs_domain::transfer::record::Trailer;
+use lcs_domain::{ConversationStatus, Repositories, UserId};
+use serde_json::json;
+use tempfile::NamedTempFile;
+
+use super::Context;
+use super::stop::Stop;
+use crate::output::text::count;
+use crate::output::{note, progress};
+
+#[derive(Args)]
+pub(super) struct Export {
+    /// The file, or - for standard output. Its end says how it is compressed: .gz or .zst.
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    /// Only this user's conversations: a UUID, or any text that names one.
+    #[arg(long, value_name = "ID", value_parser = super::user)]
+    user: Option<String>,
+    /// Only conversations last changed then or later: 2026-01-31, or 2026-01-31T12:00:00Z.
+    #[arg(long, value_name = "TIME", value_parser = time::parse)]
+    since: Option<DateTime<Utc>>,
+    /// Only conversations last changed before then.
+    #[arg(long, value_name = "TIME", value_parser = time::parse)]
+    until: Option<DateTime<Utc>>,
+    /// Only conversations of this status; can be given several times. All but the deleted, where it is not.
+    #[arg(long, value_name = "active|archived|deleted")]
+    status: Vec<ConversationStatus>,
+    /// Replace the file, if it is there.
+    #[arg(long)]
+    force: bool,
+}
+
+impl Export {
+    pub(super) async fn run(self, context: Context) -> Result<ExitCode> {
+        let context = context.of_what_is_there()?;
+        let mut output = context.output;
+        let to_stdout = self.file == Path::new("-");
+        if !to_stdout && !self.force && self.file.try_exists().unwrap_or_default() {
+            bail!("{} is there already: choose another name, or say --force", self.file.display());
+        }
+        let manager = PersistenceManager::builder(context.configuration).operator().initialize().await?;
+        let mut stop = Stop::listen();
+        let done = tokio::select! {
+            biased;
+            () = stop.requested() => bail!("stopped: nothing is exported"),
+            done = self.write(&manager, to_stdout) => done?,
+        };
+        if output.is_json() {
+            let line = json!({
+                "file": self.file, "conversations": done.conversations, "agent_states": done.agent_states,
+                "turns": done.turns,
+            });
+            if to_stdout {
+                note(&line.to_string());
+            } else {
+                output.json(&line)?;
+            }
+            return Ok(ExitCode::SUCCESS);
+        }
+        let what = format!(
+            "Exported {} with {} and {}",
+            count(done.conversations, "conversation"),
+            count(done.turns, "turn"),
+            count(done.agent_states, "agent state"),
+        );
+        if to_stdout {
+            note(&format!("{what}."));
+        } else {
+            output.line(&format!("{what} to {}.", self.file.display()))?;
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+
+    fn filter(&self) -> ExportFilter {
+        let statuses = match self.status.as_slice() {
+            [] => ExportFilter::default().statuses,
+            statuses => statuses.to_vec(),
+        };
+        ExportFilter {
+            user_id: self.user.as_deref().map(UserId::from_text),
+            changed_from: self.since,
+            changed_before: self.until,
+            statuses,
+        }
+    }
+
+    async fn write(&self, manager: &PersistenceManager, to_stdout: bool) -> Result<Trailer> {
+        if to_stdout {
+            let mut writer = BufWriter::new(io::stdout());
+            let done = self.write_to(manager, &mut writer).await?;
+            writer.flush()?;
+            return Ok(done);
+        }
+        // Beside the file, under another name, until it is whole: nobody takes a part for the whole.
+        let folder = match self.file.parent() {
+            Some(folder) if folder != Path::new("") => folder,
+            _ => Path::new("."),
+        };
+        let at = || format!("{} cannot be written", self.file.display());
+        let partial = tempfile::Builder::new().prefix(".export-").tempfile_in(folder).with_context(at)?;
+        let mut writer = Compression::of(&self.file).writer(BufWriter::new(partial)).with_context(at)?;
+        let done = self.write_to(manager, &mut writer).await?;
+        let partial = writer.finish().and_then(|writer| Ok(writer.into_inner()?)).with_context(at)?;
+        self.keep(partial, folder).with_context(at)?;
+        Ok(done)
+    }
+
+    /// Gives the file its name, when it is on the disk.
+    fn keep(&self, partial: NamedTempFile, folder: &Path) -> io::Result<()> {
+        partial.as_file().sync_all()?;
+        if self.force {
+            partial.persist(&self.file)?;
+        } else {
+            partial.persist_noclobber(&self.file)?;
+        }
+        // The name is in the folder: a file system that cannot sync one has nothing to lose.
+        if let Ok(folder) = std::fs::File::open(folder) {
+            let _ = folder.sync_all();
+        }
+        Ok(())
+    }
+
+    async fn write_to(
+        &self,
+        manager: &PersistenceManager,
+        writer: &mut (impl Write + Send),
+    ) -> Result<Trailer> {
+        let store = manager.repositories();
+        let bar = progress::bar(store.transfers().count_exported(self.filter()).await?);
+        let done = export(&store, &**manager.clock(), self.filter(), writer, || bar.inc(1)).await;
+        bar.finish_and_clear();
+        Ok(done?)
+    }
+}

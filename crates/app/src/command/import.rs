@@ -1,0 +1,181 @@
+//! `import`: conversations out of a file, or from standard input.
+
+mod reject;
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, anyhow};
+use clap::Args;
+use indicatif::ProgressBar;
+use lcs_app::PersistenceManager;
+use lcs_app::transfer::arrival::{Arrival, Reject};
+use lcs_app::transfer::compression::Compression;
+use lcs_app::transfer::file;
+use lcs_app::transfer::import::{Import as Importing, ImportListener, ImportReport};
+use serde_json::json;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+use self::reject::Rejects;
+use super::Context;
+use super::stop::Stop;
+use crate::output::text::count;
+use crate::output::{Output, note, progress};
+
+/// How many batches are read ahead of the store.
+const AHEAD: usize = 2;
+
+#[derive(Args)]
+pub(super) struct Import {
+    /// The file, or - for standard input. Its end says how it is compressed: .gz or .zst.
+    #[arg(value_name = "FILE")]
+    source: String,
+    /// Store nothing: only read and check, and look whether it is there already.
+    #[arg(long)]
+    dry_run: bool,
+    /// Where to note what could not be imported, a JSON object for each [default: beside the file].
+    #[arg(long, value_name = "FILE")]
+    rejects: Option<PathBuf>,
+}
+
+/// What is read, and how far it has come.
+struct Source {
+    arrivals: mpsc::Receiver<Arrival>,
+    /// What is wrong with the source as a whole.
+    done: JoinHandle<Result<()>>,
+    bar: ProgressBar,
+    position: Arc<AtomicU64>,
+}
+
+impl Import {
+    pub(super) async fn run(self, context: Context) -> Result<ExitCode> {
+        let mut output = context.output;
+        let limits = context.configuration.payload_limits;
+        let source = self.open(limits)?;
+        let manager = PersistenceManager::builder(context.configuration).operator().initialize().await?;
+        let mut stop = Stop::listen();
+        let mut listener = Listener {
+            rejects: Rejects::at(self.rejects_file()),
+            bar: source.bar.clone(),
+            position: source.position,
+        };
+        let import = Importing::new(manager.repositories(), manager.clock().now(), self.dry_run);
+        let ended = import.run(source.arrivals, &mut listener, stop.requested()).await;
+        listener.bar.finish_and_clear();
+        let rejects = listener.rejects.close()?;
+        let report = ended.context("the import was not finished: run it again to go on")?;
+        if !report.stopped {
+            // It has ended: nothing comes any more.
+            let read = source.done.await.context("the source could not be read")?;
+            read.with_context(|| format!("{} is not imported to its end", self.source))?;
+        }
+        self.say(&mut output, &report, rejects.as_deref())?;
+        Ok(if report.rejected == 0 && !report.stopped { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    }
+
+    fn open(&self, limits: lcs_domain::PayloadLimits) -> Result<Source> {
+        let position = Arc::new(AtomicU64::new(0));
+        let path = Path::new(&self.source);
+        let (input, bar): (Box<dyn Read + Send>, _) = if self.source == "-" {
+            (Box::new(io::stdin()), progress::counter())
+        } else {
+            let at = || format!("{} cannot be read", path.display());
+            let file = File::open(path).with_context(at)?;
+            let size = file.metadata().with_context(at)?.len();
+            let counted = Counted { reader: file, position: Arc::clone(&position) };
+            (Compression::of(path).reader(counted).with_context(at)?, progress::bytes(size))
+        };
+        let (sender, arrivals) = mpsc::channel(AHEAD);
+        let done = tokio::task::spawn_blocking(move || Ok(file::read(input, limits, sender)?));
+        Ok(Source { arrivals, done, bar, position })
+    }
+
+    fn rejects_file(&self) -> PathBuf {
+        let beside = || match self.source.as_str() {
+            "-" => PathBuf::from("import.rejects.jsonl"),
+            file => PathBuf::from(format!("{file}.rejects.jsonl")),
+        };
+        self.rejects.clone().unwrap_or_else(beside)
+    }
+
+    fn say(&self, output: &mut Output, report: &ImportReport, rejects: Option<&Path>) -> Result<()> {
+        if output.is_json() {
+            let mut answer = json!(report);
+            let fields = answer.as_object_mut().ok_or_else(|| anyhow!("a report is an object"))?;
+            fields.insert("dry_run".into(), self.dry_run.into());
+            fields.insert("rejects".into(), json!(rejects));
+            return Ok(output.json(&answer)?);
+        }
+        let verb = if self.dry_run { "Would import" } else { "Imported" };
+        let mut line =
+            format!("{verb} {} with {}", count(report.stored, "conversation"), count(report.turns, "turn"));
+        if report.present > 0 {
+            line = format!("{line}; {} there already", report.present);
+        }
+        if report.continued > 0 {
+            line = format!("{line}; {} there already, and changed since", report.continued);
+        }
+        if report.rejected > 0 {
+            line = format!("{line}; {} rejected", report.rejected);
+        }
+        output.line(&format!("{line}."))?;
+        if let Some(rejects) = rejects {
+            note(&format!("What was rejected, and why: {}", rejects.display()));
+        }
+        if report.stopped {
+            note("Stopped. Run it again to go on.");
+        }
+        Ok(())
+    }
+}
+
+/// Counts the bytes that are read, compressed as they are.
+struct Counted<R> {
+    reader: R,
+    position: Arc<AtomicU64>,
+}
+
+impl<R: Read> Read for Counted<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.reader.read(buffer)?;
+        self.position.fetch_add(read as u64, Ordering::Relaxed);
+        Ok(read)
+    }
+}
+
+struct Listener {
+    rejects: Rejects,
+    bar: ProgressBar,
+    position: Arc<AtomicU64>,
+}
+
+impl ImportListener for Listener {
+    fn rejected(&mut self, reject: &Reject) -> io::Result<()> {
+        self.rejects.note(reject)
+    }
+
+    fn progress(&mut self, report: &ImportReport) {
+        self.bar.set_position(self.position.load(Ordering::Relaxed));
+        let seconds = self.bar.elapsed().max(Duration::from_millis(1)).as_secs_f64();
+        let turns_a_second = u64_of(precise(report.turns) / seconds);
+        let rejected = report.rejected;
+        let seen = count(report.seen(), "conversation");
+        self.bar.set_message(format!("{seen}, {turns_a_second} turns/s, {rejected} rejected"));
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a rate that people read")]
+const fn precise(number: u64) -> f64 {
+    number as f64
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a rate that people read")]
+const fn u64_of(number: f64) -> u64 {
+    number as u64
+}
