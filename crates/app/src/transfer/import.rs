@@ -19,6 +19,9 @@ use tokio::sync::mpsc;
 
 use super::arrival::{Arrival, Place, Reject};
 
+/// How long ago something may have happened to keep its time.
+const RECENT: TimeDelta = TimeDelta::hours(1);
+
 /// What an import came to.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct ImportReport {
@@ -81,11 +84,13 @@ impl std::fmt::Debug for Import {
 }
 
 /// When a conversation that was last changed at `updated_at` was, as seen by retention and by lists here, where it
-/// is imported at `began`: its idle time shrunk to a millionth. A year is half a minute.
+/// is imported at `began`: its idle time as it is up to an hour, and what is beyond that shrunk to a millionth. A
+/// year is an hour and half a minute.
 #[must_use]
 pub fn renewed(updated_at: DateTime<Utc>, began: DateTime<Utc>) -> DateTime<Utc> {
     let idle = (began - updated_at).max(TimeDelta::zero());
-    lcs_domain::clock::to_microseconds(began - TimeDelta::microseconds(idle.num_seconds()))
+    let (recent, beyond) = (idle.min(RECENT), (idle - RECENT).max(TimeDelta::zero()));
+    lcs_domain::clock::to_microseconds(began - recent - TimeDelta::microseconds(beyond.num_seconds()))
 }
 
 impl Import {
@@ -234,11 +239,11 @@ mod tests {
     #[test]
     fn idle_time_begins_anew_and_the_order_stays() {
         let began = DateTime::from_timestamp(1_764_000_000, 0).unwrap();
-        let ages = [0, 1, 60, 86_400, 86_401, 40_000_000, 400_000_000];
+        let ages = [0, 1, 60, 3_600, 3_601, 86_400, 86_401, 40_000_000, 400_000_000];
         let renewed: Vec<_> =
             ages.iter().map(|seconds| renewed(began - TimeDelta::seconds(*seconds), began)).collect();
         assert!(renewed.is_sorted_by(|one, other| one > other));
-        assert!(began - *renewed.last().unwrap() < TimeDelta::minutes(10));
+        assert!(began - *renewed.last().unwrap() < TimeDelta::minutes(70));
         assert_eq!(super::renewed(began + TimeDelta::days(1), began), began, "never in the future");
     }
 }

@@ -68,7 +68,8 @@ fn file(count: u32, turns: u32) -> String {
     lines.push(json!({
         "type": "trailer", "conversations": count, "agent_states": count, "turns": count * turns,
     }));
-    lines.iter().map(|line| format!("{line}\n")).collect()
+    let lines: Vec<String> = lines.iter().map(ToString::to_string).collect();
+    lines.join("\n") + "\n"
 }
 
 fn sqlite(path: &Path) -> String {
@@ -205,7 +206,8 @@ fn what_cannot_be_imported_is_noted_line_by_line_and_the_rest_is_stored() {
 
     // Cut off, it is imported as far as it goes, and that is said.
     let cut = home.path("cut.jsonl");
-    fs::write(&cut, written.lines().take(12).map(|line| format!("{line}\n")).collect::<String>()).unwrap();
+    let whole: Vec<&str> = written.lines().take(12).collect();
+    fs::write(&cut, whole.join("\n") + "\n").unwrap();
     let output = home.run(&["import", cut.to_str().unwrap(), "--rejects", home.path("r").to_str().unwrap()]);
     assert_eq!(output.status.code(), Some(1));
     let rejects = fs::read_to_string(home.path("r")).unwrap();

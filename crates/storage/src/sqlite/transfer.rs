@@ -59,12 +59,11 @@ impl TransferRepository for Sqlite {
             .write("the import", move |connection, now| {
                 let mut imported = Vec::with_capacity(conversations.len());
                 for incoming in conversations {
-                    imported.push(match incoming.validate() {
-                        Err(error) => Imported::Refused(Refusal::invalid(&error)),
-                        Ok(()) => {
-                            let mut turns = incoming.turns.into_iter().map(Ok);
-                            take_in(connection, &file, incoming.head, &mut turns, now)?
-                        }
+                    let refusal = incoming.validate().err();
+                    let mut turns = incoming.turns.into_iter().map(Ok);
+                    imported.push(match refusal {
+                        Some(error) => Imported::Refused(Refusal::invalid(&error)),
+                        None => take_in(connection, &file, &incoming.head, &mut turns, now)?,
                     });
                 }
                 Ok(imported)
@@ -89,7 +88,7 @@ impl TransferRepository for Sqlite {
         self.database
             .write(head.conversation.conversation_id, move |connection, now| {
                 let mut turns = std::iter::from_fn(|| runtime.block_on(turns.next()));
-                take_in(connection, &file, head, &mut turns, now)
+                take_in(connection, &file, &head, &mut turns, now)
             })
             .await
     }

@@ -92,16 +92,16 @@ impl TryFrom<KeyRow> for TurnKey {
 pub(super) fn take_in(
     connection: &mut SqliteConnection,
     file: &str,
-    head: IncomingHead,
+    head: &IncomingHead,
     turns: Turns<'_>,
     now: DateTime<Utc>,
 ) -> Result<Imported, Failure> {
     let outcome = if let Some(stored) = find(connection, head.conversation.conversation_id)? {
-        compare(connection, &head, &stored, turns)
+        compare(connection, head, &stored, turns)
     } else if is_purged(connection, &head.conversation)? {
         Ok(Imported::Refused(Refusal::deleted()))
     } else {
-        let stored = connection.transaction(|connection| store(connection, &head, turns, now));
+        let stored = connection.transaction(|connection| store(connection, head, turns, now));
         stored.map(|()| Imported::Stored)
     };
     match outcome {
