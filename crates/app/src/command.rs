@@ -11,6 +11,7 @@ mod journal;
 mod log;
 mod message;
 mod migrate;
+mod operator;
 mod serve;
 mod stop;
 

@@ -14,11 +14,12 @@ use lcs_app::transfer::compression::Compression;
 use lcs_app::transfer::export::export;
 use lcs_domain::transfer::ExportFilter;
 use lcs_domain::transfer::record::Trailer;
-use lcs_domain::{ConversationStatus, Repositories, UserId};
+use lcs_domain::{AuditAction, AuditDetail, ConversationStatus, NewAuditEvent, Repositories, UserId};
 use serde_json::json;
 use tempfile::NamedTempFile;
 
 use super::Context;
+use super::operator::operator;
 use super::stop::Stop;
 use crate::output::text::count;
 use crate::output::{note, progress};
@@ -144,6 +145,18 @@ impl Export {
         let bar = progress::bar(store.transfers().count_exported(self.filter()).await?);
         let done = export(&store, &**manager.clock(), self.filter(), writer, || bar.inc(1)).await;
         bar.finish_and_clear();
-        Ok(done?)
+        let done = done?;
+        // Before the file has its name: there is no export that nobody knows of.
+        let detail = AuditDetail::default()
+            .count("conversations", done.conversations)
+            .count("turns", done.turns)
+            .count("agent_states", done.agent_states);
+        let event = NewAuditEvent {
+            on_behalf_of: self.filter().user_id,
+            detail,
+            ..NewAuditEvent::done(operator(), AuditAction::Export)
+        };
+        store.audit().record(event).await.context("the export cannot be recorded in the audit log")?;
+        Ok(done)
     }
 }

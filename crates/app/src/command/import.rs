@@ -18,12 +18,16 @@ use lcs_app::transfer::arrival::{Arrival, Reject};
 use lcs_app::transfer::compression::Compression;
 use lcs_app::transfer::file;
 use lcs_app::transfer::import::{Import as Importing, ImportListener, ImportReport};
+use lcs_domain::audit::AuditOutcome;
+use lcs_domain::repository::RepositoryResult;
+use lcs_domain::{AuditAction, AuditDetail, NewAuditEvent, Repositories as _};
 use serde_json::json;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use self::reject::Rejects;
 use super::Context;
+use super::operator::operator;
 use super::stop::Stop;
 use crate::output::text::count;
 use crate::output::{Output, note, progress};
@@ -69,6 +73,12 @@ impl Import {
         let ended = import.run(source.arrivals, &mut listener, stop.requested()).await;
         listener.bar.finish_and_clear();
         let rejects = listener.rejects.close()?;
+        if !self.dry_run {
+            let recorded = record(&manager, ended.as_ref().ok()).await;
+            if ended.is_ok() {
+                recorded.context("the import cannot be recorded in the audit log")?;
+            }
+        }
         let report = ended.context("the import was not finished: run it again to go on")?;
         if !report.stopped {
             // It has ended: nothing comes any more.
@@ -133,6 +143,23 @@ impl Import {
         }
         Ok(())
     }
+}
+
+/// Records the import in the audit log, whose counts are not known where it failed.
+async fn record(manager: &PersistenceManager, report: Option<&ImportReport>) -> RepositoryResult<()> {
+    let mut event = NewAuditEvent::done(operator(), AuditAction::Import);
+    match report {
+        Some(report) => {
+            event.detail = AuditDetail::default()
+                .count("stored", report.stored)
+                .count("turns", report.turns)
+                .count("present", report.present)
+                .count("continued", report.continued)
+                .count("rejected", report.rejected);
+        }
+        None => event.outcome = AuditOutcome::Failed,
+    }
+    manager.repositories().audit().record(event).await
 }
 
 /// Counts the bytes that are read, compressed as they are.

@@ -130,6 +130,11 @@ fn moving_to_another_store_is_an_export_and_an_import() {
     let goes_on =
         ["chat", "--once", "what is my dog?", "--conversation", ids[1], "--database-url", database.url()];
     assert_eq!(home.json(&goes_on)["response"], "Your dog is Rex.");
+    // The audit log knows of it, and counts alone.
+    let sql = "SELECT action FROM audit_events ORDER BY sequence";
+    let rows = runtime.block_on(database.query(sql));
+    let actions: Vec<&str> = rows.iter().flatten().filter_map(Option::as_deref).collect();
+    assert!(actions.ends_with(&["import", "import", "export"]), "{rows:?}");
     let again = home.json(&["import", own, "--database-url", database.url()]);
     assert_eq!((&again["present"], &again["continued"]), (&json!(1), &json!(1)));
 }
