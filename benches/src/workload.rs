@@ -1,6 +1,7 @@
 //! W1 to W7, each one operation as a host runs it: through the services, with what it holds as values.
 
 use std::collections::HashMap;
+use std::error::Error;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::{Mutex, PoisonError};
@@ -94,6 +95,8 @@ pub enum Failure {
     Refused(Box<RepositoryError>),
     /// It gave something else than what is there.
     Wrong(&'static str),
+    /// The service answered something else than a success, or nothing.
+    Unanswered(String),
 }
 
 impl From<RepositoryError> for Failure {
@@ -111,6 +114,7 @@ impl fmt::Display for Failure {
                 f.write_str(shown.split(|c: char| !c.is_alphanumeric()).next().unwrap_or_default())
             }
             Self::Wrong(what) => f.write_str(what),
+            Self::Unanswered(what) => f.write_str(what),
         }
     }
 }
@@ -194,19 +198,29 @@ impl Host {
     }
 
     async fn ask(&self, api: &Api, workload: Workload, client: &mut Client) -> Result<u64, Failure> {
-        let failed = |_| Failure::Wrong("no success over HTTP");
+        let failed = |error: Box<dyn Error + Send + Sync>| Failure::Unanswered(error.to_string());
         match workload {
             Workload::Append => {
-                let known = self.known(client.hot());
+                let known = self.named(|| client.hot());
                 api.append(known.user, known.conversation, self.payloads(client)?).await.map_err(failed)?;
             }
             Workload::NewestTurns => {
-                let known = self.known(client.history());
+                let known = self.named(|| client.history());
                 api.newest(known.user, known.conversation, NEWEST).await.map_err(failed)?;
             }
             _ => return Err(Failure::Wrong("over HTTP there are W1 and W3:newest")),
         }
         Ok(1)
+    }
+
+    /// The next conversation whose user can be named by his id: one of version 5 looks as if it stood for a name.
+    fn named(&self, mut next: impl FnMut() -> u64) -> Known {
+        loop {
+            let known = self.known(next());
+            if UserId::from_text(&known.user.to_string()) == known.user {
+                return known;
+            }
+        }
     }
 
     fn known(&self, number: u64) -> Known {

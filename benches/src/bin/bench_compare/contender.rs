@@ -20,7 +20,8 @@ pub(crate) const WARM_SEED: u64 = 99;
 #[derive(Debug)]
 pub(crate) struct Contender {
     process: Child,
-    input: ChildStdin,
+    /// Until it is to end.
+    input: Option<ChildStdin>,
     output: BufReader<ChildStdout>,
 }
 
@@ -46,12 +47,13 @@ impl Contender {
         let (Some(input), Some(output)) = (process.stdin.take(), process.stdout.take()) else {
             return Err("the worker has no input or no output".into());
         };
-        Ok(Self { process, input, output: BufReader::new(output) })
+        Ok(Self { process, input: Some(input), output: BufReader::new(output) })
     }
 
     /// Sends a line, and reads the answer.
     fn ask(&mut self, line: &str) -> Result<Answer> {
-        writeln!(self.input, "{line}")?;
+        let input = self.input.as_mut().ok_or("the worker is to end")?;
+        writeln!(input, "{line}")?;
         let mut answer = String::new();
         if self.output.read_line(&mut answer)? == 0 {
             return Err("the worker has ended by itself".into());
@@ -100,8 +102,8 @@ impl Contender {
 
 impl Drop for Contender {
     fn drop(&mut self) {
-        // One that has ended cannot be killed, and need not be.
-        let _killed = self.process.kill();
+        // Not killed: it has a service to end in its turn.
+        self.input = None;
         let _waited = self.process.wait();
     }
 }
