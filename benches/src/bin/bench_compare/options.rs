@@ -66,7 +66,10 @@ impl Options {
                         _ => return Err("--sync-commit is on or off".into()),
                     }
                 }
-                "--indexed" => options.indexed = true,
+                "--indexed" => {
+                    options.indexed = true;
+                    options.workloads = vec![Workload::Append, Workload::List];
+                }
                 "--http" => options.http = true,
                 "--worker" => options.worker = value()?.into(),
                 "--write" => options.write = Some(value()?.into()),
@@ -124,6 +127,7 @@ mod tests {
         assert_eq!(options.concurrencies(Workload::Append), [1, 8, 32]);
         assert_eq!(options.concurrencies(Workload::State), [1, 8]);
         assert_eq!(read(&["--concurrency", "4"]).unwrap().concurrencies(Workload::State), [4]);
+        assert_eq!(read(&["--indexed"]).unwrap().workloads, [Workload::Append, Workload::List]);
     }
 
     #[test]
