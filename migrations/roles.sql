@@ -53,6 +53,8 @@ ALTER TABLE conversation_turns OWNER TO :"migrator";
 ALTER TABLE agent_states OWNER TO :"migrator";
 ALTER TABLE requests OWNER TO :"migrator";
 ALTER TABLE conversation_tombstones OWNER TO :"migrator";
+ALTER TABLE holds OWNER TO :"migrator";
+ALTER TABLE retention_overrides OWNER TO :"migrator";
 ALTER TABLE audit_events OWNER TO :"migrator";
 ALTER TABLE audit_head OWNER TO :"migrator";
 ALTER TABLE __diesel_schema_migrations OWNER TO :"migrator";
@@ -71,6 +73,13 @@ GRANT SELECT ON conversation_tombstones, __diesel_schema_migrations TO :"applica
 GRANT INSERT (actor, on_behalf_of, action, conversation_id, outcome, detail) ON audit_events
     TO :"application", :"operator";
 GRANT SELECT ON audit_events, audit_head TO :"operator", :"auditor";
+
+-- What keeps a user's conversations, without why and by whom.
+GRANT SELECT (user_id, conversation_id, released_at) ON holds TO :"application";
+GRANT SELECT (user_id, idle_days) ON retention_overrides TO :"application";
+GRANT SELECT, INSERT, UPDATE ON holds TO :"operator";
+GRANT SELECT, INSERT, UPDATE, DELETE ON retention_overrides TO :"operator";
+GRANT SELECT ON holds, retention_overrides TO :"auditor";
 
 -- The operator removes conversations, which he locks; turns and states go with them by their foreign keys.
 GRANT SELECT, INSERT, UPDATE (updated_at), DELETE ON conversations TO :"operator";

@@ -8,8 +8,8 @@ use async_trait::async_trait;
 use lcs_domain::repository::RepositoryResult;
 use lcs_domain::{
     AgentStateRepository, AuditRepository, Capabilities, ConversationId, ConversationRepository,
-    DiagnosticRepository, Durability, PoolStatus, Repositories, RequestId, RequestRepository,
-    RetentionRepository, TransferRepository, TurnRepository,
+    DiagnosticRepository, Durability, HoldRepository, PoolStatus, Repositories, RequestId, RequestRepository,
+    RetentionOverrideRepository, RetentionRepository, TransferRepository, TurnRepository,
 };
 use lcs_storage::conformance::Harness;
 use lcs_storage::postgres::{Postgres, PostgresConfig};
@@ -76,6 +76,14 @@ impl Repositories for Secured {
     }
 
     fn retention(&self) -> &dyn RetentionRepository {
+        &self.operator
+    }
+
+    fn retention_overrides(&self) -> &dyn RetentionOverrideRepository {
+        &self.operator
+    }
+
+    fn holds(&self) -> &dyn HoldRepository {
         &self.operator
     }
 

@@ -378,7 +378,10 @@ async fn a_purge_whose_answer_is_lost_names_no_key() {
     behind.lose(0);
     assert!(matches!(error, RepositoryError::OutcomeUnknown { .. }), "{error:?}");
     assert!(error.to_string().ends_with("with its key (it has none: just run it again)"), "{error}");
-    assert!(purge(&behind.store).await.unwrap().purged.is_empty(), "all five runs did their work");
+    // What a run has removed that came to its commit is in no report, and the rest goes now.
+    while !purge(&behind.store).await.unwrap().purged.is_empty() {}
+    let left = "SELECT count(*) FROM conversations";
+    assert_eq!(behind.database.value(left).await.as_deref(), Some("0"));
 }
 
 #[tokio::test]

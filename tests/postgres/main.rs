@@ -7,6 +7,7 @@ mod connection;
 mod doctor;
 mod every_message;
 mod failover;
+mod hold;
 mod lost_answer;
 mod plan;
 mod pooler;

@@ -89,6 +89,19 @@ pub(crate) const TABLES: &[(&str, Columns)] = &[
         ],
     ),
     (
+        "holds",
+        &[
+            ("hold_id", "uuid", "BLOB", false, None),
+            ("user_id", "uuid", "BLOB", false, None),
+            ("conversation_id", "uuid", "BLOB", true, None),
+            ("reason", "text", "TEXT", false, None),
+            ("placed_by", "text", "TEXT", false, None),
+            ("placed_at", "timestamptz", "INTEGER", false, Some("clock_timestamp()")),
+            ("released_at", "timestamptz", "INTEGER", true, None),
+            ("released_by", "text", "TEXT", true, None),
+        ],
+    ),
+    (
         "requests",
         &[
             ("request_id", "uuid", "BLOB", false, None),
@@ -100,6 +113,15 @@ pub(crate) const TABLES: &[(&str, Columns)] = &[
             ("lease_until", "timestamptz", "INTEGER", true, None),
             ("interrupted_at", "timestamptz", "INTEGER", true, None),
             ("created_at", "timestamptz", "INTEGER", false, Some("now()")),
+        ],
+    ),
+    (
+        "retention_overrides",
+        &[
+            ("user_id", "uuid", "BLOB", false, None),
+            ("idle_days", "int4", "INTEGER", true, None),
+            ("set_by", "text", "TEXT", false, None),
+            ("set_at", "timestamptz", "INTEGER", false, Some("clock_timestamp()")),
         ],
     ),
 ];
@@ -153,6 +175,7 @@ pub(crate) const CONSTRAINTS: &[(&str, &str, &str)] = &[
     ("conversations", "conversations_pkey", "PRIMARY KEY (conversation_id)"),
     ("conversations", "conversations_status_check", "CHECK ((status ~ '^(active|archived|deleted)$'::text))"),
     ("conversations", "conversations_user_id_external_id_key", "UNIQUE (user_id, external_id)"),
+    ("holds", "holds_pkey", "PRIMARY KEY (hold_id)"),
     (
         "requests",
         "requests_idempotency_key_check",
@@ -161,6 +184,8 @@ pub(crate) const CONSTRAINTS: &[(&str, &str, &str)] = &[
     ("requests", "requests_pkey", "PRIMARY KEY (request_id)"),
     ("requests", "requests_request_hash_check", "CHECK ((octet_length(request_hash) = 32))"),
     ("requests", "requests_user_id_idempotency_key_key", "UNIQUE (user_id, idempotency_key)"),
+    ("retention_overrides", "retention_overrides_idle_days_check", "CHECK ((idle_days >= 1))"),
+    ("retention_overrides", "retention_overrides_pkey", "PRIMARY KEY (user_id)"),
 ];
 
 /// Indexes in both databases: table, columns, whether it is unique. Of the requests' leases, only those that
@@ -178,10 +203,13 @@ pub(crate) const INDEXES: &[(&str, &str, bool)] = &[
     ("conversations", "conversation_id", true),
     ("conversations", "status", false),
     ("conversations", "user_id, external_id", true),
+    ("holds", "hold_id", true),
+    ("holds", "user_id", false),
     ("requests", "conversation_id", false),
     ("requests", "lease_until", false),
     ("requests", "request_id", true),
     ("requests", "user_id, idempotency_key", true),
+    ("retention_overrides", "user_id", true),
 ];
 
 /// Those that differ. On a laptop a user has few conversations, and sorting them is cheaper than an index; a
@@ -195,8 +223,12 @@ pub(crate) const POSTGRES_INDEXES: &[(&str, &str, bool)] = &[
 pub(crate) const SQLITE_INDEX: (&str, &str, bool) = ("conversations", "user_id", false);
 
 /// The indexes of them that are partial.
-pub(crate) const PARTIAL_INDEXES: &[&str] =
-    &["audit_events_conversation_id_idx", "audit_events_on_behalf_of_idx", "requests_lease_until_idx"];
+pub(crate) const PARTIAL_INDEXES: &[&str] = &[
+    "audit_events_conversation_id_idx",
+    "audit_events_on_behalf_of_idx",
+    "holds_user_id_idx",
+    "requests_lease_until_idx",
+];
 
 /// The tables that only SQLite has: the journal is a file beside PostgreSQL, never in it.
 pub(crate) const SQLITE_TABLES: &[(&str, &[(&str, &str)])] = &[

@@ -8,11 +8,12 @@ use lcs_storage::sqlite::Sqlite;
 use crate::process::worker;
 use crate::support::*;
 
-const ALL: [&str; 4] = [
+const ALL: [&str; 5] = [
     "2026-11-22-000001_conversations",
     "2026-11-22-000002_requests",
     "2026-11-22-000003_journal",
     "2026-11-26-000004_audit",
+    "2026-11-26-000005_holds",
 ];
 const SCHEMA: &str = "SELECT coalesce(group_concat(type || ' ' || name || ' ' || coalesce(sql, ''), char(10)), '') \
                       AS answer FROM (SELECT * FROM sqlite_schema ORDER BY type, name)";

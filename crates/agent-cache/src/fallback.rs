@@ -14,7 +14,7 @@
 //! | anything else on another conversation or agent | `Unavailable` | `Unavailable`: what it holds cannot be known | `Unavailable` |
 //! | begin a request | `Unavailable` | kept in memory: a retry in another process, or after the outage, is not known | as in memory |
 //! | interrupt a request that was not begun in this outage | `Unavailable` | `Unavailable`: whether it runs cannot be known | `Unavailable` |
-//! | list, adopt, delete, retention, export, import, audit | `Unavailable` | `Unavailable`: a partial list would be a lie, a deletion one too | `Unavailable` |
+//! | list, adopt, delete, retention, holds, export, import, audit | `Unavailable` | `Unavailable`: a partial list would be a lie, a deletion one too | `Unavailable` |
 //! | [`ping`](Repositories::ping), diagnostics | the primary | the primary | the primary |
 //!
 //! When the circuit closes, what was volatile is discarded, counted and logged. From then on such a
@@ -49,6 +49,7 @@ mod agent_state;
 mod audit;
 mod circuit;
 mod conversation;
+mod hold;
 mod intake;
 mod journal;
 mod outage;
@@ -56,6 +57,7 @@ mod probe;
 mod replay;
 mod request;
 mod retention;
+mod retention_override;
 mod route;
 mod status;
 mod transfer;
@@ -78,8 +80,8 @@ use lcs_domain::journal::ConflictResolution;
 use lcs_domain::repository::RepositoryResult;
 use lcs_domain::{
     AgentStateRepository, AuditRepository, Capabilities, ConversationRepository, DiagnosticRepository,
-    JournalRepository, PoolStatus, Repositories, RepositoryError, RequestRepository, RetentionRepository,
-    TransferRepository, TurnRepository,
+    HoldRepository, JournalRepository, PoolStatus, Repositories, RepositoryError, RequestRepository,
+    RetentionOverrideRepository, RetentionRepository, TransferRepository, TurnRepository,
 };
 
 pub use self::status::{Backlog, CircuitState, FallbackStatus, VolatileCount};
@@ -256,6 +258,14 @@ impl Repositories for Fallback {
     }
 
     fn retention(&self) -> &dyn RetentionRepository {
+        self
+    }
+
+    fn retention_overrides(&self) -> &dyn RetentionOverrideRepository {
+        self
+    }
+
+    fn holds(&self) -> &dyn HoldRepository {
         self
     }
 

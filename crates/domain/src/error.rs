@@ -5,7 +5,7 @@ use std::fmt;
 
 use thiserror::Error;
 
-use crate::TurnId;
+use crate::{HoldId, TurnId};
 
 /// The kind of thing an error speaks of. Never its id: absent and foreign must read the same (P9).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -18,6 +18,8 @@ pub enum Entity {
     AgentState,
     /// A request that is being answered.
     Request,
+    /// A legal hold.
+    Hold,
 }
 
 impl fmt::Display for Entity {
@@ -27,6 +29,7 @@ impl fmt::Display for Entity {
             Self::Turn => "turn",
             Self::AgentState => "agent state",
             Self::Request => "request",
+            Self::Hold => "hold",
         })
     }
 }
@@ -74,6 +77,14 @@ pub enum RepositoryError {
     IdempotencyMismatch {
         /// The id that was sent twice.
         turn_id: TurnId,
+    },
+    /// A legal hold is on it. Not applied.
+    #[error("kept by the legal hold {hold_id} ({reason}): release that first, if it may go")]
+    Held {
+        /// The hold, or one of them.
+        hold_id: HoldId,
+        /// Why it was placed.
+        reason: String,
     },
     /// The value cannot be stored exactly. Refused before any I/O (P10).
     #[error("invalid value at {}: {reason}", DisplayPointer(pointer))]

@@ -101,6 +101,11 @@ id! {
     RequestId, "request"
 }
 
+id! {
+    /// Names a legal hold, and is its key: the same hold placed twice is one.
+    HoldId, "hold"
+}
+
 impl UserId {
     /// The user that `text` names, whatever its form: a UUID in its usual form (lower case, with dashes)
     /// is taken as it is, any other text (a numeric org id, a JWT subject) becomes a version 5 UUID of our

@@ -12,7 +12,7 @@
 //! | [`request`] | requests that are being answered |
 //! | [`journal`] | what is kept while the database is gone |
 //! | [`page`] | keyset pages and their cursors |
-//! | [`retention`], [`audit`], [`diagnostic`], [`pool`] | what an operator asks for |
+//! | [`retention`], [`hold`], [`audit`], [`diagnostic`], [`pool`] | what an operator asks for |
 //! | [`transfer`] | whole conversations on their way from one store to another |
 //! | [`agent`] | the port behind which a live agent stands |
 //! | [`repository`] | the ports that every store implements, and the promises they make |
@@ -32,6 +32,7 @@ pub mod conversation;
 pub mod diagnostic;
 pub mod durability;
 pub mod error;
+pub mod hold;
 pub mod id;
 pub mod journal;
 pub mod metadata;
@@ -54,17 +55,21 @@ pub use conversation::{
 };
 pub use durability::Durability;
 pub use error::{Entity, RepositoryError};
-pub use id::{AgentId, ConversationId, RequestId, TurnId, UserId};
+pub use hold::{Hold, HoldTarget, NewHold};
+pub use id::{AgentId, ConversationId, HoldId, RequestId, TurnId, UserId};
 pub use metadata::Metadata;
 pub use page::{ConversationCursor, ConversationPage, ListConversations, PageLimit, TurnPage, TurnRange};
 pub use payload::{Payload, PayloadLimits};
 pub use pool::PoolStatus;
 pub use repository::{
     AgentStateRepository, AuditRepository, Capabilities, ConversationRepository, DiagnosticRepository,
-    JournalRepository, Repositories, RequestRepository, RetentionRepository, TransferRepository,
-    TurnRepository,
+    HoldRepository, JournalRepository, Repositories, RequestRepository, RetentionOverrideRepository,
+    RetentionRepository, TransferRepository, TurnRepository,
 };
 pub use request::{BeginRequest, Begun, Interruption, RequestTarget};
-pub use retention::{PurgeReason, PurgeReport, PurgedConversation, RetentionPolicy};
+pub use retention::{
+    Keep, Keeping, NewRetentionOverride, PurgeReason, PurgeReport, PurgedConversation, RetentionOverride,
+    RetentionPolicy,
+};
 pub use text::Text;
 pub use turn::{AppendTurn, Appended, NewTurn, Turn};

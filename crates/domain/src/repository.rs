@@ -4,16 +4,19 @@
 //! user's port takes the [`UserId`]: there is no way to ask for a conversation without saying whose it
 //! is. Absence is `Ok(None)` or `Ok(false)`; refusal is an error; another user's is absent (P9).
 //!
-//! What an operator does ([`RetentionRepository`], [`AuditRepository`], [`TransferRepository`], [`DiagnosticRepository`]) has ports of
-//! its own, and so has what stands in for the database while it is gone ([`JournalRepository`]).
+//! What an operator does ([`RetentionRepository`], [`RetentionOverrideRepository`], [`HoldRepository`],
+//! [`AuditRepository`], [`TransferRepository`], [`DiagnosticRepository`]) has ports of its own, and so has what
+//! stands in for the database while it is gone ([`JournalRepository`]).
 
 mod agent_state;
 mod audit;
 mod conversation;
 mod diagnostic;
+mod hold;
 mod journal;
 mod request;
 mod retention;
+mod retention_override;
 mod transfer;
 mod turn;
 
@@ -26,9 +29,11 @@ pub use self::agent_state::AgentStateRepository;
 pub use self::audit::AuditRepository;
 pub use self::conversation::ConversationRepository;
 pub use self::diagnostic::DiagnosticRepository;
+pub use self::hold::HoldRepository;
 pub use self::journal::JournalRepository;
 pub use self::request::RequestRepository;
 pub use self::retention::RetentionRepository;
+pub use self::retention_override::RetentionOverrideRepository;
 pub use self::transfer::TransferRepository;
 pub use self::turn::TurnRepository;
 #[cfg(doc)]
@@ -62,6 +67,10 @@ pub trait Repositories: Send + Sync {
     fn requests(&self) -> &dyn RequestRepository;
     /// What retention does.
     fn retention(&self) -> &dyn RetentionRepository;
+    /// The users who have a retention of their own.
+    fn retention_overrides(&self) -> &dyn RetentionOverrideRepository;
+    /// The legal holds.
+    fn holds(&self) -> &dyn HoldRepository;
     /// The audit log.
     fn audit(&self) -> &dyn AuditRepository;
     /// What export and import do.
@@ -99,6 +108,14 @@ impl<T: Repositories + ?Sized> Repositories for Arc<T> {
 
     fn retention(&self) -> &dyn RetentionRepository {
         (**self).retention()
+    }
+
+    fn retention_overrides(&self) -> &dyn RetentionOverrideRepository {
+        (**self).retention_overrides()
+    }
+
+    fn holds(&self) -> &dyn HoldRepository {
+        (**self).holds()
     }
 
     fn audit(&self) -> &dyn AuditRepository {

@@ -53,6 +53,7 @@ pub mod audit;
 pub mod conversation;
 pub mod diagnostic;
 mod fixture;
+pub mod hold;
 pub mod model;
 pub mod p10_bad_input;
 pub mod p1_exactly_once;
@@ -65,6 +66,7 @@ pub mod p9_isolation;
 pub mod page;
 pub mod payload;
 pub mod request;
+pub mod retention;
 pub mod summary;
 pub mod transfer;
 pub mod turn;
@@ -203,6 +205,23 @@ macro_rules! conformance_suite {
                 a_purge_is_recorded_with_what_it_removed
                 a_break_is_told_by_its_place
             }
+            hold {
+                what_is_held_is_kept_until_it_is_released
+                the_last_hold_keeps_it
+                a_delete_under_a_hold_hides_and_keeps
+                a_hold_is_placed_and_released_once
+                a_hold_needs_what_it_is_on_and_a_reason
+                holds_are_listed
+                holds_are_recorded
+                a_hold_racing_a_purge_is_kept_or_refused
+            }
+            retention {
+                each_status_has_its_own_limit
+                a_users_own_retention_goes_before_the_policy
+                p7_a_wake_up_counts_under_a_users_own_retention
+                own_retention_is_listed_and_recorded
+                what_keeps_a_conversation_is_told
+            }
             diagnostic {
                 a_healthy_store_finds_nothing_wrong
                 a_diagnosis_changes_nothing
@@ -312,6 +331,7 @@ mod tests {
             ("audit", include_str!("conformance/audit.rs")),
             ("conversation", include_str!("conformance/conversation.rs")),
             ("diagnostic", include_str!("conformance/diagnostic.rs")),
+            ("hold", include_str!("conformance/hold.rs")),
             ("model", include_str!("conformance/model.rs")),
             ("p10_bad_input", include_str!("conformance/p10_bad_input.rs")),
             ("p1_exactly_once", include_str!("conformance/p1_exactly_once.rs")),
@@ -324,6 +344,7 @@ mod tests {
             ("page", include_str!("conformance/page.rs")),
             ("payload", include_str!("conformance/payload.rs")),
             ("request", include_str!("conformance/request.rs")),
+            ("retention", include_str!("conformance/retention.rs")),
             ("summary", include_str!("conformance/summary.rs")),
             ("transfer", include_str!("conformance/transfer.rs")),
             ("turn", include_str!("conformance/turn.rs")),

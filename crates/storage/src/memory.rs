@@ -8,12 +8,14 @@ mod agent_state;
 mod audit;
 mod conversation;
 mod diagnostic;
+mod hold;
 mod request;
 mod retention;
+mod retention_override;
 mod transfer;
 mod turn;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
@@ -24,9 +26,11 @@ use lcs_domain::turn::ContentHash;
 use lcs_domain::{
     AgentId, AgentState, AgentStateRepository, AuditRecord, AuditRepository, Capabilities, Clock,
     Conversation, ConversationId, ConversationRepository, ConversationStatus, DiagnosticRepository,
-    Durability, Entity, Payload, PoolStatus, Repositories, RepositoryError, RequestId, RequestRepository,
-    RequestTarget, RetentionRepository, TransferRepository, Turn, TurnId, TurnRepository, UserId,
+    Durability, Entity, HoldRepository, Payload, PoolStatus, Repositories, RepositoryError, RequestId,
+    RequestRepository, RequestTarget, RetentionOverrideRepository, RetentionRepository, TransferRepository,
+    Turn, TurnId, TurnRepository, UserId,
 };
+use lcs_domain::{Hold, HoldId, RetentionOverride};
 
 /// A store that ends with this value. A fresh one costs nothing to make.
 #[derive(Debug)]
@@ -50,6 +54,8 @@ struct Tables {
     keys: HashMap<(UserId, String), RequestId>,
     /// The audit log, in its order.
     audit: Vec<AuditRecord>,
+    holds: BTreeMap<HoldId, Hold>,
+    overrides: BTreeMap<UserId, RetentionOverride>,
 }
 
 /// A conversation with all that belongs to it.
@@ -204,6 +210,14 @@ impl Repositories for Memory {
     }
 
     fn retention(&self) -> &dyn RetentionRepository {
+        self
+    }
+
+    fn retention_overrides(&self) -> &dyn RetentionOverrideRepository {
+        self
+    }
+
+    fn holds(&self) -> &dyn HoldRepository {
         self
     }
 

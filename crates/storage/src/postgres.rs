@@ -9,10 +9,12 @@
 //! | --- | --- |
 //! | `config`, `ssl`, `connect` | how to reach a server, and why it could not be reached |
 //! | `on_behalf`, `row_level_security` | statements that row-level security holds to one user |
+//! | `locked` | statements that have locks before they look |
 //! | `pool`, `operation`, `retry` | connections, running one statement on them, and how often that is tried |
 //! | `statement`, `json`, `schema`, `row` | how statements and rows are written and read |
 //! | `error` | what PostgreSQL's refusals mean to the domain |
 //! | `conversation`, `turn`, `agent_state`, `request`, `retention`, `audit`, `transfer`, `diagnostic`, `migration` | the ports |
+//! | `conversation`, `turn`, `agent_state`, `request`, `retention`, `retention_override`, `hold`, `audit`, `diagnostic`, `migration` | the ports |
 
 mod agent_state;
 mod audit;
@@ -22,13 +24,16 @@ mod connect;
 mod conversation;
 mod diagnostic;
 mod error;
+mod hold;
 mod json;
+mod locked;
 mod migration;
 mod on_behalf;
 mod operation;
 mod pool;
 mod request;
 mod retention;
+mod retention_override;
 mod retry;
 mod row;
 mod row_level_security;
@@ -46,8 +51,8 @@ use diesel::sql_types::Integer;
 use lcs_domain::repository::RepositoryResult;
 use lcs_domain::{
     AgentStateRepository, AuditRepository, Capabilities, ConversationRepository, DiagnosticRepository,
-    Durability, PoolStatus, Repositories, RequestRepository, RetentionRepository, TransferRepository,
-    TurnRepository,
+    Durability, HoldRepository, PoolStatus, Repositories, RequestRepository, RetentionOverrideRepository,
+    RetentionRepository, TransferRepository, TurnRepository,
 };
 
 use self::coalescer::Coalescer;
@@ -128,6 +133,14 @@ impl Repositories for Postgres {
     }
 
     fn retention(&self) -> &dyn RetentionRepository {
+        self
+    }
+
+    fn retention_overrides(&self) -> &dyn RetentionOverrideRepository {
+        self
+    }
+
+    fn holds(&self) -> &dyn HoldRepository {
         self
     }
 

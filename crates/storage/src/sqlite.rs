@@ -12,10 +12,12 @@ mod database;
 mod diagnostic;
 mod error;
 mod file;
+mod hold;
 mod journal;
 mod migration;
 mod request;
 mod retention;
+mod retention_override;
 mod row;
 mod schema;
 mod transfer;
@@ -30,8 +32,8 @@ use diesel::prelude::*;
 use lcs_domain::repository::RepositoryResult;
 use lcs_domain::{
     Actor, AgentStateRepository, AuditRepository, Capabilities, Clock, ConversationRepository,
-    DiagnosticRepository, Durability, PoolStatus, Repositories, RequestRepository, RetentionRepository,
-    TransferRepository, TurnRepository,
+    DiagnosticRepository, Durability, HoldRepository, PoolStatus, Repositories, RequestRepository,
+    RetentionOverrideRepository, RetentionRepository, TransferRepository, TurnRepository,
 };
 
 pub use self::journal::{
@@ -128,6 +130,14 @@ impl Repositories for Sqlite {
     }
 
     fn retention(&self) -> &dyn RetentionRepository {
+        self
+    }
+
+    fn retention_overrides(&self) -> &dyn RetentionOverrideRepository {
+        self
+    }
+
+    fn holds(&self) -> &dyn HoldRepository {
         self
     }
 

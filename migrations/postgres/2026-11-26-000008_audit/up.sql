@@ -30,8 +30,8 @@ CREATE TABLE audit_head (
 INSERT INTO audit_head (sequence, hash) VALUES (0, decode(repeat('00', 32), 'hex'));
 
 -- Gives a row its place, its time and its hashes, whatever was written there. It runs as its owner: who adds a
--- row needs no right to the head. The bytes are those of lcs_domain::audit. The head is locked last of all that
--- a transaction locks. It looks beside its own table; nobody else may hang it on another (see the REVOKE).
+-- row needs no right to the head. The bytes are those of lcs_domain::audit. Who locks the head has the conversations
+-- already that it is about. It looks beside its own table; nobody else may hang it on another (see the REVOKE).
 CREATE FUNCTION chain_audit_event() RETURNS trigger LANGUAGE plpgsql
     SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE

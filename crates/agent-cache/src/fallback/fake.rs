@@ -18,11 +18,11 @@ use lcs_domain::repository::RepositoryResult;
 use lcs_domain::{
     AgentId, AgentState, AgentStateRepository, AppendTurn, Appended, AuditRepository, BeginRequest, Begun,
     Capabilities, Conversation, ConversationId, ConversationPage, ConversationRepository, ConversationStatus,
-    ConversationSummary, ConversationUpdate, DiagnosticRepository, Durability, Head, Interruption,
-    ListConversations, ListSummaries, NewConversation, NewTurn, PageLimit, PoolStatus, PurgeReport,
-    Repositories, RepositoryError, RequestId, RequestRepository, RequestTarget, RetentionPolicy,
-    RetentionRepository, SaveAgentState, Saved, TransferRepository, Turn, TurnId, TurnPage, TurnRange,
-    TurnRepository, UserId,
+    ConversationSummary, ConversationUpdate, DiagnosticRepository, Durability, Head, HoldRepository,
+    Interruption, Keeping, ListConversations, ListSummaries, NewConversation, NewTurn, PageLimit, PoolStatus,
+    PurgeReport, Repositories, RepositoryError, RequestId, RequestRepository, RequestTarget,
+    RetentionOverrideRepository, RetentionPolicy, RetentionRepository, SaveAgentState, Saved,
+    TransferRepository, Turn, TurnId, TurnPage, TurnRange, TurnRepository, UserId,
 };
 use tokio::sync::Semaphore;
 
@@ -336,6 +336,14 @@ impl RetentionRepository for Fake {
         self.enter().await.map(|_| 0)
     }
 
+    async fn count_held(&self, _: RetentionPolicy) -> RepositoryResult<u64> {
+        self.enter().await.map(|_| 0)
+    }
+
+    async fn keeping(&self, _: UserId, _: Vec<ConversationId>) -> RepositoryResult<Keeping> {
+        self.enter().await.map(|_| Keeping::default())
+    }
+
     async fn purge_batch(&self, _: RetentionPolicy, _: PageLimit) -> RepositoryResult<PurgeReport> {
         self.enter().await.map(|_| PurgeReport::default())
     }
@@ -371,6 +379,14 @@ impl Repositories for Fake {
     }
 
     fn retention(&self) -> &dyn RetentionRepository {
+        self
+    }
+
+    fn retention_overrides(&self) -> &dyn RetentionOverrideRepository {
+        self
+    }
+
+    fn holds(&self) -> &dyn HoldRepository {
         self
     }
 

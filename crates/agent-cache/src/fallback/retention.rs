@@ -4,7 +4,9 @@
 
 use async_trait::async_trait;
 use lcs_domain::repository::RepositoryResult;
-use lcs_domain::{PageLimit, PurgeReport, RetentionPolicy, RetentionRepository};
+use lcs_domain::{
+    ConversationId, Keeping, PageLimit, PurgeReport, RetentionPolicy, RetentionRepository, UserId,
+};
 
 use super::Fallback;
 use super::route::{Route, Subject};
@@ -17,6 +19,13 @@ impl RetentionRepository for Fallback {
     async fn count_due(&self, policy: RetentionPolicy) -> RepositoryResult<u64> {
         match self.circuit.route(Subject::Everything).await? {
             Route::Primary(epoch) => self.watched(epoch, self.primary.retention().count_due(policy)).await,
+            Route::Outage(outage) => Err(outage.refusal(REFUSED)),
+        }
+    }
+
+    async fn count_held(&self, policy: RetentionPolicy) -> RepositoryResult<u64> {
+        match self.circuit.route(Subject::Everything).await? {
+            Route::Primary(epoch) => self.watched(epoch, self.primary.retention().count_held(policy)).await,
             Route::Outage(outage) => Err(outage.refusal(REFUSED)),
         }
     }
@@ -35,6 +44,19 @@ impl RetentionRepository for Fallback {
                 self.watched(epoch, self.primary.retention().purge_requests(limit)).await
             }
             Route::Outage(outage) => Err(outage.refusal(REFUSED)),
+        }
+    }
+
+    async fn keeping(
+        &self,
+        user_id: UserId,
+        conversations: Vec<ConversationId>,
+    ) -> RepositoryResult<Keeping> {
+        match self.circuit.route(Subject::Everything).await? {
+            Route::Primary(epoch) => {
+                self.watched(epoch, self.primary.retention().keeping(user_id, conversations)).await
+            }
+            Route::Outage(outage) => Err(outage.refusal("what is kept how long cannot be known before")),
         }
     }
 }

@@ -152,6 +152,7 @@ impl ApiError {
             RepositoryError::Closed { .. } => {
                 Self::new(StatusCode::CONFLICT, "Conversation is archived", cause)
             }
+            RepositoryError::Held { .. } => Self::new(StatusCode::CONFLICT, "Conversation is held", cause),
             RepositoryError::IdempotencyMismatch { .. } => {
                 Self::new(StatusCode::UNPROCESSABLE_ENTITY, "Idempotency key reused", cause)
             }

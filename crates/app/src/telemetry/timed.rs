@@ -17,10 +17,11 @@ use lcs_domain::repository::RepositoryResult;
 use lcs_domain::{
     AgentId, AgentState, AgentStateRepository, AppendTurn, Appended, AuditRepository, BeginRequest, Begun,
     Capabilities, Conversation, ConversationId, ConversationPage, ConversationRepository,
-    ConversationSummary, ConversationUpdate, DiagnosticRepository, Head, Interruption, ListConversations,
-    ListSummaries, NewConversation, NewTurn, PageLimit, PoolStatus, PurgeReport, Repositories,
-    RepositoryError, RequestId, RequestRepository, RetentionPolicy, RetentionRepository, SaveAgentState,
-    Saved, TransferRepository, Turn, TurnId, TurnPage, TurnRange, TurnRepository, UserId,
+    ConversationSummary, ConversationUpdate, DiagnosticRepository, Head, HoldRepository, Interruption,
+    Keeping, ListConversations, ListSummaries, NewConversation, NewTurn, PageLimit, PoolStatus, PurgeReport,
+    Repositories, RepositoryError, RequestId, RequestRepository, RetentionOverrideRepository,
+    RetentionPolicy, RetentionRepository, SaveAgentState, Saved, TransferRepository, Turn, TurnId, TurnPage,
+    TurnRange, TurnRepository, UserId,
 };
 use metrics::{counter, histogram};
 use tokio::time::Instant;
@@ -82,6 +83,7 @@ const fn kind(error: &RepositoryError) -> &'static str {
         RepositoryError::AlreadyExists { .. } => "already_exists",
         RepositoryError::Conflict { .. } => "conflict",
         RepositoryError::Closed { .. } => "closed",
+        RepositoryError::Held { .. } => "held",
         RepositoryError::IdempotencyMismatch { .. } => "idempotency_mismatch",
         RepositoryError::Invalid { .. } => "invalid",
         RepositoryError::TooLarge { .. } => "too_large",
@@ -117,6 +119,14 @@ impl Repositories for Timed {
     }
 
     fn retention(&self) -> &dyn RetentionRepository {
+        self
+    }
+
+    fn retention_overrides(&self) -> &dyn RetentionOverrideRepository {
+        self
+    }
+
+    fn holds(&self) -> &dyn HoldRepository {
         self
     }
 
@@ -308,6 +318,18 @@ impl RequestRepository for Timed {
 impl RetentionRepository for Timed {
     async fn count_due(&self, policy: RetentionPolicy) -> RepositoryResult<u64> {
         timed("retention.count_due", self.0.retention().count_due(policy)).await
+    }
+
+    async fn count_held(&self, policy: RetentionPolicy) -> RepositoryResult<u64> {
+        timed("retention.count_held", self.0.retention().count_held(policy)).await
+    }
+
+    async fn keeping(
+        &self,
+        user_id: UserId,
+        conversations: Vec<ConversationId>,
+    ) -> RepositoryResult<Keeping> {
+        timed("retention.keeping", self.0.retention().keeping(user_id, conversations)).await
     }
 
     async fn purge_batch(&self, policy: RetentionPolicy, limit: PageLimit) -> RepositoryResult<PurgeReport> {

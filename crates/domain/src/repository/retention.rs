@@ -1,18 +1,25 @@
-//! The operator's port for retention.
+//! The operator's port for retention, and the user's question when something ends.
 
 use async_trait::async_trait;
 
 use super::RepositoryResult;
-use crate::{PageLimit, PurgeReport, RetentionPolicy};
+use crate::retention::Keeping;
+use crate::{ConversationId, PageLimit, PurgeReport, RetentionPolicy, UserId};
 
 /// Removes what may be removed, of all users.
+///
+/// What a legal hold is on may not. What a user's own retention says goes before what the policy says of idle
+/// conversations; what a user has deleted goes by the policy.
 #[async_trait]
 pub trait RetentionRepository: Send + Sync {
     /// How many conversations the policy would have purged if they were looked at now.
     async fn count_due(&self, policy: RetentionPolicy) -> RepositoryResult<u64>;
 
+    /// How many it would have purged besides, if no hold were on them.
+    async fn count_held(&self, policy: RetentionPolicy) -> RepositoryResult<u64>;
+
     /// Removes up to `limit` conversations that the policy allows to go, each with its turns, its agent's
-    /// state and its user's requests to it, and leaves a tombstone for each (P6).
+    /// state and its user's requests to it, leaves a tombstone for each (P6), and records the batch in the audit log.
     ///
     /// Whether a conversation may go is decided under its lock: one that has just woken up is kept (P7),
     /// one that is locked by somebody else is passed over. One cleaner is at it at a time: another one may be
@@ -22,4 +29,8 @@ pub trait RetentionRepository: Send + Sync {
     /// Removes up to `limit` requests that came to no answer, and says how many: those whose leases ended
     /// more than [`ABANDONED_AFTER`](crate::retention::ABANDONED_AFTER) ago and whose turns are not stored.
     async fn purge_requests(&self, limit: PageLimit) -> RepositoryResult<u64>;
+
+    /// What there is beside the policy that says how long these conversations of this user's are kept.
+    async fn keeping(&self, user_id: UserId, conversations: Vec<ConversationId>)
+    -> RepositoryResult<Keeping>;
 }

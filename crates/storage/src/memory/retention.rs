@@ -1,41 +1,38 @@
 //! Retention in memory.
 
 use async_trait::async_trait;
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use lcs_domain::repository::RepositoryResult;
 use lcs_domain::retention::ABANDONED_AFTER;
 use lcs_domain::{
-    Actor, Conversation, ConversationStatus, PageLimit, PurgeReason, PurgeReport, PurgedConversation,
-    RetentionPolicy, RetentionRepository,
+    Actor, Conversation, ConversationId, ConversationStatus, Keeping, PageLimit, PurgeReason, PurgeReport,
+    PurgedConversation, RetentionPolicy, RetentionRepository, UserId,
 };
 
 use super::{Memory, Tables};
 use crate::audit;
 
-/// Before when a conversation must have been changed last to go; `None`: time does not reach back that far.
-fn cut_off(policy: RetentionPolicy, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
-    TimeDelta::from_std(policy.idle()).ok().and_then(|idle| now.checked_sub_signed(idle))
-}
-
-/// Why the conversation may go, if it may.
-fn due(conversation: &Conversation, cut_off: Option<DateTime<Utc>>) -> Option<PurgeReason> {
-    if conversation.status == ConversationStatus::Deleted {
-        return Some(PurgeReason::Deleted);
-    }
-    cut_off.filter(|cut_off| conversation.updated_at < *cut_off).map(|_| PurgeReason::Expired)
-}
-
 impl Tables {
-    fn due(&self, cut_off: Option<DateTime<Utc>>) -> impl Iterator<Item = PurgedConversation> {
+    /// What the policy would let go now; each with whether a hold is on it.
+    fn due(
+        &self,
+        policy: RetentionPolicy,
+        now: DateTime<Utc>,
+    ) -> impl Iterator<Item = (PurgedConversation, bool)> {
         self.conversations.values().filter_map(move |row| {
-            let Conversation { conversation_id, user_id, agent_id, .. } = row.conversation;
-            due(&row.conversation, cut_off).map(|reason| PurgedConversation {
-                conversation_id,
-                user_id,
-                agent_id,
-                reason,
-            })
+            let Conversation { conversation_id, user_id, agent_id, status, updated_at, .. } =
+                row.conversation;
+            let own = self.overrides.get(&user_id).map(|own| own.keep);
+            let is_deleted = status == ConversationStatus::Deleted;
+            let reason = if is_deleted { PurgeReason::Deleted } else { PurgeReason::Expired };
+            let purged = PurgedConversation { conversation_id, user_id, agent_id, reason };
+            let is_due = policy.is_due(status, updated_at, own, now);
+            is_due.then(|| (purged, self.is_held(user_id, conversation_id)))
         })
+    }
+
+    fn is_held(&self, user_id: UserId, conversation_id: ConversationId) -> bool {
+        self.holds.values().any(|hold| hold.holds(user_id, conversation_id))
     }
 }
 
@@ -43,17 +40,21 @@ impl Tables {
 impl RetentionRepository for Memory {
     #[tracing::instrument(name = "db.retention.count_due", skip_all)]
     async fn count_due(&self, policy: RetentionPolicy) -> RepositoryResult<u64> {
-        let cut_off = cut_off(policy, self.clock.now());
-        Ok(self.tables().due(cut_off).count() as u64)
+        Ok(self.tables().due(policy, self.clock.now()).filter(|(_, is_held)| !is_held).count() as u64)
+    }
+
+    #[tracing::instrument(name = "db.retention.count_held", skip_all)]
+    async fn count_held(&self, policy: RetentionPolicy) -> RepositoryResult<u64> {
+        Ok(self.tables().due(policy, self.clock.now()).filter(|(_, is_held)| *is_held).count() as u64)
     }
 
     #[tracing::instrument(name = "db.retention.purge_batch", skip_all)]
     async fn purge_batch(&self, policy: RetentionPolicy, limit: PageLimit) -> RepositoryResult<PurgeReport> {
         let mut tables = self.tables();
         let now = self.clock.now();
-        let cut_off = cut_off(policy, now);
         let mut turns = 0;
-        let purged: Vec<_> = tables.due(cut_off).take(limit.get() as usize).collect();
+        let due = tables.due(policy, now).filter(|(_, is_held)| !is_held);
+        let purged: Vec<_> = due.map(|(purged, _)| purged).take(limit.get() as usize).collect();
         for PurgedConversation { conversation_id, user_id, agent_id, .. } in &purged {
             tables.forget_all(usize::MAX, |_, request| {
                 request.user_id == *user_id && request.target.conversation_id == *conversation_id
@@ -80,5 +81,17 @@ impl RetentionRepository for Memory {
             request.lease_until.is_some_and(|lease_until| lease_until < cut_off) && !has_turn
         });
         Ok(forgotten as u64)
+    }
+
+    #[tracing::instrument(name = "db.retention.keeping", skip_all)]
+    async fn keeping(
+        &self,
+        user_id: UserId,
+        conversations: Vec<ConversationId>,
+    ) -> RepositoryResult<Keeping> {
+        let tables = self.tables();
+        let own = tables.overrides.get(&user_id).map(|own| own.keep);
+        let held = conversations.into_iter().filter(|id| tables.is_held(user_id, *id)).collect();
+        Ok(Keeping { own, held })
     }
 }

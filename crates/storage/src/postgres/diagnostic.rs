@@ -15,7 +15,7 @@ use super::statement::statement;
 use crate::migration::{MigrationStatus, Migrations};
 
 /// The indexes that promises and plans rest on.
-const INDEXES: [&str; 17] = [
+const INDEXES: [&str; 20] = [
     "agent_states_conversation_id_key",
     "agent_states_pkey",
     "audit_events_conversation_id_idx",
@@ -29,10 +29,13 @@ const INDEXES: [&str; 17] = [
     "conversations_status_idx",
     "conversations_user_id_active_hour_idx",
     "conversations_user_id_external_id_key",
+    "holds_pkey",
+    "holds_user_id_idx",
     "requests_conversation_id_idx",
     "requests_lease_until_idx",
     "requests_pkey",
     "requests_user_id_idempotency_key_key",
+    "retention_overrides_pkey",
 ];
 
 const MIGRATE: &str = "run `lcs-persistence migrate run`";

@@ -41,7 +41,10 @@ impl<Q: Single<U>, U: Send + 'static> Statement<U> for OnBehalf<'_, Q> {
         connection: &'a mut Connection,
     ) -> BoxFuture<'a, QueryResult<BoxStream<'a, QueryResult<U>>>> {
         match self.user_id {
-            Some(user_id) => transaction(user_id, self.query, connection).boxed(),
+            Some(user_id) => {
+                let begin = format!("BEGIN; SET LOCAL lcs.user_id = '{}'", user_id.as_uuid());
+                transaction(begin, self.query, connection).boxed()
+            }
             None => async move {
                 let rows: BoxStream<'a, _> = self.query.send(&connection.inner).await?;
                 Ok(rows)
@@ -51,16 +54,16 @@ impl<Q: Single<U>, U: Send + 'static> Statement<U> for OnBehalf<'_, Q> {
     }
 }
 
-/// Runs `query` in a transaction of its own. However the query ends, so does the transaction, before the
+/// Runs `query` in a transaction of its own, which `opening` begins. However the query ends, so does the transaction, before the
 /// end of the rows is seen: a caller who has seen that may use the connection again.
-async fn transaction<'a, U: Send + 'static>(
-    user_id: UserId,
+pub(super) async fn transaction<'a, U: Send + 'static>(
+    opening: String,
     query: &'a impl Single<U>,
     connection: &'a mut Connection,
 ) -> QueryResult<BoxStream<'a, QueryResult<U>>> {
     let Connection { inner, parsed } = connection;
     let inner = &*inner;
-    let begun = execute(inner, format!("BEGIN; SET LOCAL lcs.user_id = '{}'", user_id.as_uuid()));
+    let begun = execute(inner, opening);
     let rows = query.send(inner);
     let mut commit = Box::pin(future::maybe_done(execute(inner, "COMMIT".to_owned())));
     let id = query.id();

@@ -4,36 +4,58 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use async_trait::async_trait;
-use diesel::sql_types::{BigInt, Bool, Double, Nullable, Text as SqlText, Uuid as SqlUuid};
+use diesel::sql_types::{Array, BigInt, Bool, Double, Integer, Nullable, Text as SqlText, Uuid as SqlUuid};
 use lcs_domain::repository::RepositoryResult;
 use lcs_domain::retention::ABANDONED_AFTER;
 use lcs_domain::{
-    Actor, AgentId, ConversationId, PageLimit, PurgeReason, PurgeReport, PurgedConversation, RetentionPolicy,
-    RetentionRepository, UserId,
+    Actor, AgentId, ConversationId, ConversationStatus, Keeping, PageLimit, PurgeReason, PurgeReport,
+    PurgedConversation, RetentionPolicy, RetentionRepository, UserId,
 };
 use uuid::Uuid;
 
 use super::Postgres;
 use super::connect::Purpose;
 use super::error::Fault;
+use super::locked::{Locked, PURGE};
 use super::operation::{Effect, detached};
+use super::retention_override::keep;
 use super::row::no_row;
 use super::statement::statement;
 use crate::row::Row;
 
+/// What a conversation `c` has to be to go, where `o` is its user's own retention.
+macro_rules! due {
+    () => {
+        include_str!("retention/due.sql")
+    };
+}
+
+/// Whether a hold is on `c`.
+macro_rules! held {
+    () => {
+        include_str!("retention/held.sql")
+    };
+}
+
 statement! {
-    /// How many conversations may go.
-    CountDue(
-        "-- $1 idle_seconds\nSELECT count(*) FROM conversations \
-         WHERE status = 'deleted' OR updated_at < now() - $1 * interval '1 second'"
-    ) -> BigInt {
-        idle_seconds: f64 as Double,
+    /// How many conversations may go, and how many may not because they are held.
+    Count(concat!(
+        "-- $1 active_seconds  $2 archived_seconds  $3 deleted_seconds\n\
+         SELECT count(*) FILTER (WHERE NOT ", held!(), "), count(*) FILTER (WHERE ", held!(), ")\n\
+         FROM conversations c LEFT JOIN retention_overrides o ON o.user_id = c.user_id WHERE ", due!(),
+    )) -> (BigInt, BigInt) {
+        active: f64 as Double,
+        archived: f64 as Double,
+        deleted: f64 as Double,
     }
 }
 
 statement! {
     /// Removes a batch of conversations: whether it was free to, and each of them.
-    Purge(include_str!("retention/purge.sql")) -> (
+    Purge(concat!(
+        include_str!("retention/purge_begin.sql"), due!(), "       AND NOT ", held!(),
+        include_str!("retention/purge_end.sql"),
+    )) -> (
         Bool,
         Nullable<BigInt>,
         Nullable<SqlUuid>,
@@ -41,10 +63,20 @@ statement! {
         Nullable<SqlUuid>,
         Nullable<SqlText>,
     ) {
-        idle_seconds: f64 as Double,
+        active_seconds: f64 as Double,
+        archived_seconds: f64 as Double,
+        deleted_seconds: f64 as Double,
         limit: i64 as BigInt,
         from_page: i64 as BigInt,
         actor: String as SqlText,
+    }
+}
+
+statement! {
+    /// What keeps conversations besides the policy.
+    KeptBy(include_str!("retention/keeping.sql")) -> (Bool, Nullable<Integer>, Array<SqlUuid>) {
+        user_id: Uuid as SqlUuid,
+        conversation_ids: Vec<Uuid> as Array<SqlUuid>,
     }
 }
 
@@ -69,10 +101,12 @@ pub(super) struct PurgeFrom(Arc<AtomicI64>);
 impl RetentionRepository for Postgres {
     #[tracing::instrument(name = "db.retention.count_due", skip_all)]
     async fn count_due(&self, policy: RetentionPolicy) -> RepositoryResult<u64> {
-        let query = CountDue { idle_seconds: policy.idle().as_secs_f64() };
-        let answer = self.run::<i64>(Purpose::Maintenance, Effect::Reads, &query).await;
-        let count = answer.map_err(Fault::into_error)?.one().unwrap_or_default();
-        Ok(u64::try_from(count).unwrap_or_default())
+        Ok(self.count(policy).await?.0)
+    }
+
+    #[tracing::instrument(name = "db.retention.count_held", skip_all)]
+    async fn count_held(&self, policy: RetentionPolicy) -> RepositoryResult<u64> {
+        Ok(self.count(policy).await?.1)
     }
 
     #[tracing::instrument(name = "db.retention.purge_batch", skip_all, fields(limit = limit.get()))]
@@ -86,7 +120,9 @@ impl RetentionRepository for Postgres {
                 let from_page = store.purge_from.0.load(Ordering::Relaxed);
                 let left = limit - i64::try_from(report.purged.len()).unwrap_or(limit);
                 let query = Purge {
-                    idle_seconds: policy.idle().as_secs_f64(),
+                    active_seconds: seconds(policy, ConversationStatus::Active),
+                    archived_seconds: seconds(policy, ConversationStatus::Archived),
+                    deleted_seconds: seconds(policy, ConversationStatus::Deleted),
                     limit: left,
                     from_page,
                     actor: store.actor_or(Actor::retention),
@@ -122,13 +158,44 @@ impl RetentionRepository for Postgres {
         })
         .await
     }
+
+    #[tracing::instrument(name = "db.retention.keeping", skip_all, fields(%user_id))]
+    async fn keeping(
+        &self,
+        user_id: UserId,
+        conversations: Vec<ConversationId>,
+    ) -> RepositoryResult<Keeping> {
+        let conversation_ids = conversations.into_iter().map(Uuid::from).collect();
+        let query = KeptBy { user_id: user_id.into(), conversation_ids };
+        let rows: Vec<(bool, Option<i32>, Vec<Uuid>)> = self.read(user_id, &query).await?;
+        let (has_own, idle_days, held) = rows.into_iter().next().ok_or_else(no_row)?;
+        let own = has_own.then(|| keep(user_id.into(), idle_days)).transpose()?;
+        Ok(Keeping { own, held: held.into_iter().map(ConversationId::from_uuid).collect() })
+    }
+}
+
+/// How long a conversation of this status may be idle.
+fn seconds(policy: RetentionPolicy, status: ConversationStatus) -> f64 {
+    policy.idle(status).as_secs_f64()
 }
 
 impl Postgres {
+    /// How many may go, and how many would but for a hold.
+    async fn count(&self, policy: RetentionPolicy) -> RepositoryResult<(u64, u64)> {
+        let query = Count {
+            active: seconds(policy, ConversationStatus::Active),
+            archived: seconds(policy, ConversationStatus::Archived),
+            deleted: seconds(policy, ConversationStatus::Deleted),
+        };
+        let answer = self.run::<(i64, i64)>(Purpose::Maintenance, Effect::Reads, &query).await;
+        let (due, held) = answer.map_err(Fault::into_error)?.one().unwrap_or_default();
+        Ok((due.unsigned_abs(), held.unsigned_abs()))
+    }
+
     /// Removes what one statement can, and adds it to `report`: gives the last page that it looked at.
     async fn purge_once(&self, query: &Purge, report: &mut PurgeReport) -> RepositoryResult<Option<i64>> {
         let effect = Effect::Writes(Uuid::nil());
-        let answer = self.run::<PurgedRow>(Purpose::Maintenance, effect, query).await;
+        let answer = self.run::<PurgedRow>(Purpose::Maintenance, effect, &Locked(PURGE, query)).await;
         let answer = answer.map_err(Fault::into_error)?;
         if answer.repeated {
             tracing::warn!("a batch of purging was run again: what the lost one removed is in no report");

@@ -86,6 +86,19 @@ diesel::table! {
 }
 
 diesel::table! {
+    holds (hold_id) {
+        hold_id -> Uuid,
+        user_id -> Uuid,
+        conversation_id -> Nullable<Uuid>,
+        reason -> Text,
+        placed_by -> Text,
+        placed_at -> Timestamptz,
+        released_at -> Nullable<Timestamptz>,
+        released_by -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
     requests (request_id) {
         request_id -> Uuid,
         user_id -> Uuid,
@@ -99,6 +112,15 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    retention_overrides (user_id) {
+        user_id -> Uuid,
+        idle_days -> Nullable<Int4>,
+        set_by -> Text,
+        set_at -> Timestamptz,
+    }
+}
+
 diesel::joinable!(agent_states -> conversations (conversation_id));
 diesel::joinable!(conversation_turns -> conversations (conversation_id));
 
@@ -109,5 +131,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     conversation_tombstones,
     conversation_turns,
     conversations,
+    holds,
     requests,
+    retention_overrides,
 );

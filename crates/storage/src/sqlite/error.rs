@@ -270,7 +270,7 @@ mod tests {
             let error = refusal(&mut empty, sql);
             assert_eq!(
                 error.to_string(),
-                "the database schema is at an older version or none, this program knows 20261126000004: \
+                "the database schema is at an older version or none, this program knows 20261126000005: \
                  run `lcs-persistence migrate run`"
             );
         }

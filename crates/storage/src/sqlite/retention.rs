@@ -2,22 +2,23 @@
 
 use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
+use diesel::dsl::{not, sql};
+use diesel::expression::SqlLiteral;
 use diesel::prelude::*;
-use diesel::sql_types::BigInt;
+use diesel::sql_types::{BigInt, Bool};
 use diesel::sqlite::SqliteConnection;
 use lcs_domain::repository::RepositoryResult;
 use lcs_domain::retention::ABANDONED_AFTER;
 use lcs_domain::{
-    Actor, AgentId, ConversationId, ConversationStatus, PageLimit, PurgeReason, PurgeReport,
+    Actor, AgentId, ConversationId, ConversationStatus, Keeping, PageLimit, PurgeReason, PurgeReport,
     PurgedConversation, RetentionPolicy, RetentionRepository, UserId,
 };
 
-use super::conversation::DELETED;
 use super::error::Failure;
 use super::row::{BlobUuid, Cell, Micros, Reader};
 use super::schema::conversations::dsl;
-use super::schema::{conversation_tombstones, conversations, requests};
-use super::{Sqlite, audit};
+use super::schema::{conversation_tombstones, conversations, holds, requests};
+use super::{Sqlite, audit, retention_override};
 use crate::tombstone;
 
 #[derive(Insertable)]
@@ -29,10 +30,31 @@ struct Tombstone<'a> {
     at: Micros,
 }
 
-/// What was last changed before this has been idle too long.
-fn cut_off(policy: RetentionPolicy, now: DateTime<Utc>) -> Micros {
-    let idle = TimeDelta::from_std(policy.idle()).unwrap_or(TimeDelta::MAX);
-    now.checked_sub_signed(idle).unwrap_or(DateTime::<Utc>::MIN_UTC).into()
+/// What a conversation has to be to go now.
+fn due(policy: RetentionPolicy, now: DateTime<Utc>) -> SqlLiteral<Bool> {
+    let cut_off = |status| {
+        let idle = TimeDelta::from_std(policy.idle(status)).unwrap_or(TimeDelta::MAX);
+        now.checked_sub_signed(idle).unwrap_or(DateTime::<Utc>::MIN_UTC).timestamp_micros()
+    };
+    let at_once = i32::from(policy.idle(ConversationStatus::Deleted).is_zero());
+    sql(&format!(
+        "CASE WHEN conversations.status = 'deleted' THEN {at_once} OR conversations.updated_at < {} \
+              WHEN EXISTS (SELECT 1 FROM retention_overrides o WHERE o.user_id = conversations.user_id) \
+              THEN conversations.updated_at < (SELECT {} - o.idle_days * 86400000000 \
+                   FROM retention_overrides o WHERE o.user_id = conversations.user_id) \
+              WHEN conversations.status = 'archived' THEN conversations.updated_at < {} \
+              ELSE conversations.updated_at < {} END",
+        cut_off(ConversationStatus::Deleted),
+        now.timestamp_micros(),
+        cut_off(ConversationStatus::Archived),
+        cut_off(ConversationStatus::Active),
+    ))
+}
+
+/// Whether a hold is on a conversation.
+fn is_held() -> SqlLiteral<Bool> {
+    sql("EXISTS (SELECT 1 FROM holds h WHERE h.released_at IS NULL AND h.user_id = conversations.user_id \
+         AND (h.conversation_id IS NULL OR h.conversation_id = conversations.conversation_id))")
 }
 
 /// Removes one conversation and leaves its tombstone.
@@ -60,14 +82,25 @@ fn purge(
 impl RetentionRepository for Sqlite {
     #[tracing::instrument(name = "db.retention.count_due", skip_all)]
     async fn count_due(&self, policy: RetentionPolicy) -> RepositoryResult<u64> {
-        let cut_off = cut_off(policy, self.database.now());
+        let now = self.database.now();
         let count: i64 = self
             .database
             .read(move |connection| {
-                Ok(dsl::conversations
-                    .filter(dsl::status.eq(DELETED).or(dsl::updated_at.lt(cut_off)))
-                    .count()
-                    .get_result(connection)?)
+                let due = dsl::conversations.filter(due(policy, now)).filter(not(is_held()));
+                Ok(due.count().get_result(connection)?)
+            })
+            .await?;
+        Ok(count.unsigned_abs())
+    }
+
+    #[tracing::instrument(name = "db.retention.count_held", skip_all)]
+    async fn count_held(&self, policy: RetentionPolicy) -> RepositoryResult<u64> {
+        let now = self.database.now();
+        let count: i64 = self
+            .database
+            .read(move |connection| {
+                let due = dsl::conversations.filter(due(policy, now)).filter(is_held());
+                Ok(due.count().get_result(connection)?)
             })
             .await?;
         Ok(count.unsigned_abs())
@@ -81,7 +114,8 @@ impl RetentionRepository for Sqlite {
         self.database
             .write("purge", move |connection, now| {
                 let due: Vec<Row> = dsl::conversations
-                    .filter(dsl::status.eq(DELETED).or(dsl::updated_at.lt(cut_off(policy, now))))
+                    .filter(due(policy, now))
+                    .filter(not(is_held()))
                     .order((dsl::updated_at, dsl::conversation_id))
                     .limit(limit.get().into())
                     .select((dsl::conversation_id, dsl::user_id, dsl::agent_id, dsl::status, dsl::turn_count))
@@ -121,6 +155,29 @@ impl RetentionRepository for Sqlite {
                     .bind::<BigInt, _>(i64::from(limit.get()))
                     .execute(connection)?;
                 Ok(removed as u64)
+            })
+            .await
+    }
+
+    #[tracing::instrument(name = "db.retention.keeping", skip_all, fields(%user_id))]
+    async fn keeping(
+        &self,
+        user_id: UserId,
+        conversations: Vec<ConversationId>,
+    ) -> RepositoryResult<Keeping> {
+        self.database
+            .read_snapshot(move |connection| {
+                let own = retention_override::find(connection, user_id)?.map(|own| own.keep);
+                let held: Vec<Option<Cell<Vec<u8>>>> = holds::table
+                    .filter(holds::released_at.is_null().and(holds::user_id.eq(BlobUuid::from(user_id))))
+                    .select(holds::conversation_id)
+                    .load(connection)?;
+                let mut keeping = Keeping { own, held: Vec::new() };
+                let held: Vec<_> = held.into_iter().map(|id| id.and_then(|id| id.get().ok())).collect();
+                keeping.held.extend(conversations.into_iter().filter(|asked| {
+                    held.iter().any(|id| id.as_ref().is_none_or(|id| id == asked.as_uuid().as_bytes()))
+                }));
+                Ok(keeping)
             })
             .await
     }

@@ -99,6 +99,28 @@ diesel::table! {
 }
 
 diesel::table! {
+    holds (hold_id) {
+        hold_id -> Binary,
+        user_id -> Binary,
+        conversation_id -> Nullable<Binary>,
+        reason -> Text,
+        placed_by -> Text,
+        placed_at -> BigInt,
+        released_at -> Nullable<BigInt>,
+        released_by -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
+    retention_overrides (user_id) {
+        user_id -> Binary,
+        idle_days -> Nullable<BigInt>,
+        set_by -> Text,
+        set_at -> BigInt,
+    }
+}
+
+diesel::table! {
     journal_entries (sequence) {
         sequence -> BigInt,
         user_id -> Binary,

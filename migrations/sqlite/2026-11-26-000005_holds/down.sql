@@ -1,0 +1,2 @@
+DROP TABLE retention_overrides;
+DROP TABLE holds;
