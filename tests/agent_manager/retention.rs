@@ -13,7 +13,9 @@ use super::{begin, say};
 #[tokio::test]
 async fn p7_cleanup_removes_the_idle_and_keeps_the_living() {
     let clock = Arc::new(ManualClock::new(SystemClock.now()));
-    let manager = PersistenceManager::builder(Configuration::new(StoreConfiguration::Memory))
+    let mut configuration = Configuration::new(StoreConfiguration::Memory);
+    configuration.retention_conversations_per_second = 0;
+    let manager = PersistenceManager::builder(configuration)
         .repositories(Arc::new(Memory::new(clock.clone())))
         .clock(clock.clone())
         .initialize()

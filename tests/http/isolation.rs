@@ -86,6 +86,7 @@ fn operations() -> Vec<Operation> {
         Operation(Method::GET, "/v1/conversations/{c}/turns", &[], None, 200),
         Operation(Method::POST, "/v1/conversations/{c}/turns", &[], Some(turn), 201),
         Operation(Method::POST, "/v1/conversations/{c}/turns", &[], Some(stated), 201),
+        Operation(Method::GET, "/v1/conversations/{c}/expiry", &[], None, 200),
         Operation(Method::GET, "/v1/conversations/{c}/agent", &[], None, 200),
         Operation(Method::GET, "/v1/agents/{a}/state", &[], None, 200),
         Operation(Method::PUT, "/v1/agents/{a}/state", &[("If-Match", "\"2\"")], Some(state), 200),

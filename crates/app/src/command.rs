@@ -1,17 +1,20 @@
 //! The commands: what can be asked for, and how each is carried out over the services.
 
+mod audit;
 mod chat;
 mod cleanup;
 mod conversation;
 mod doctor;
 mod export;
 mod hint;
+mod hold;
 mod import;
 mod journal;
 mod log;
 mod message;
 mod migrate;
 mod operator;
+mod retention;
 mod serve;
 mod stop;
 
@@ -24,7 +27,7 @@ use anyhow::{Context as _, bail};
 use clap::{Args, Parser, Subcommand};
 use lcs_agent_cache::fallback::FallbackMode;
 use lcs_app::configuration::{Configuration, StoreConfiguration, default_sqlite_path};
-use lcs_domain::UserId;
+use lcs_domain::{Actor, PageLimit, UserId};
 use lcs_storage::sqlite::{SqliteConfig, SqliteFile};
 use secrecy::SecretString;
 
@@ -94,6 +97,15 @@ enum Command {
     Export(export::Export),
     /// Take in conversations out of a file. What is there already stays as it is.
     Import(import::Import),
+    /// Say for how long single users' conversations are kept.
+    #[command(subcommand)]
+    Retention(retention::Retention),
+    /// Keep what must be kept, whatever its age: legal holds.
+    #[command(subcommand)]
+    Hold(hold::HoldCommand),
+    /// Show what was done and by whom, and whether that was changed since.
+    #[command(subcommand)]
+    Audit(audit::Audit),
     /// Look for what is wrong: with the connection, the schema, the stored rows. Changes nothing.
     Doctor,
 }
@@ -123,6 +135,8 @@ struct Context {
     configuration: Configuration,
     output: Output,
     again: Again,
+    /// Who runs the command.
+    actor: Actor,
 }
 
 impl Context {
@@ -145,7 +159,7 @@ impl Context {
                 bail!("{}", no_file(path));
             }
             let nothing = SqliteConfig { file: SqliteFile::Memory, ..SqliteConfig::file(path) };
-            self.configuration.store = StoreConfiguration::Sqlite(nothing);
+            self.configuration.store = StoreConfiguration::Sqlite(nothing).acting_as(self.actor.clone());
         }
         Ok(self)
     }
@@ -178,7 +192,11 @@ impl CommandLine {
             configuration.fallback.mode = FallbackMode::Refuse;
         }
         let again = Again::new(self.global.config.as_deref(), self.global.database_url.as_ref());
-        let context = Context { configuration, output: Output::stdout(self.global.json), again };
+        let actor = operator::operator();
+        if !matches!(self.command, Command::Serve(_)) {
+            configuration.store = configuration.store.acting_as(actor.clone());
+        }
+        let context = Context { configuration, output: Output::stdout(self.global.json), again, actor };
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .enable_all()
             .build()
@@ -193,6 +211,9 @@ impl CommandLine {
                 Command::Cleanup(cleanup) => cleanup.run(context).await,
                 Command::Export(export) => export.run(context).await,
                 Command::Import(import) => import.run(context).await,
+                Command::Retention(retention) => retention.run(context).await,
+                Command::Hold(hold) => hold.run(context).await,
+                Command::Audit(audit) => audit.run(context).await,
                 Command::Doctor => doctor::run(context).await,
             }
         });
@@ -220,6 +241,11 @@ pub(crate) fn sentence(error: &anyhow::Error) -> String {
 #[expect(clippy::unnecessary_wraps, reason = "clap wants a parser that could fail")]
 fn secret(text: &str) -> Result<SecretString, Infallible> {
     Ok(SecretString::from(text))
+}
+
+fn page_limit(text: &str) -> Result<PageLimit, &'static str> {
+    let limit = text.parse().ok().and_then(|limit| PageLimit::new(limit).ok());
+    limit.ok_or("write a number from 1 to 200")
 }
 
 fn user(text: &str) -> Result<String, &'static str> {

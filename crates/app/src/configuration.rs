@@ -24,10 +24,12 @@ use std::time::Duration;
 
 use etcetera::BaseStrategy;
 use lcs_agent_cache::fallback::FallbackConfig;
-use lcs_domain::{PageLimit, PayloadLimits};
+use lcs_domain::audit::AuditHash;
+use lcs_domain::{Actor, PageLimit, PayloadLimits};
 use lcs_storage::postgres::PostgresConfig;
 use lcs_storage::sqlite::SqliteConfig;
 use secrecy::{ExposeSecret, SecretString};
+use sha2::{Digest, Sha256};
 
 use crate::llama_stack::LlamaStackConfig;
 
@@ -62,6 +64,12 @@ pub struct Configuration {
     pub enable_rehydration: bool,
     /// How many days a conversation may be idle before cleaning up removes it: at most 36,500.
     pub conversation_retention_days: u32,
+    /// The same for one that is archived.
+    pub archived_conversation_retention_days: u32,
+    /// How many days what its user deleted is kept yet; 0: cleaning up removes it at once.
+    pub deleted_conversation_retention_days: u32,
+    /// How many conversations cleaning up removes in a second at most; 0: as many as it can.
+    pub retention_conversations_per_second: u32,
     /// What happens while the database is gone.
     pub fallback: FallbackConfig,
     /// The journal of the fallback's mode of that name.
@@ -92,6 +100,26 @@ pub enum StoreConfiguration {
 }
 
 impl StoreConfiguration {
+    /// The same store, at which `actor` is at work: the audit log names them. In memory each user is themselves.
+    #[must_use]
+    pub fn acting_as(mut self, actor: Actor) -> Self {
+        match &mut self {
+            Self::Postgresql(config) => config.actor = Some(actor),
+            Self::Sqlite(config) => config.actor = Some(actor),
+            Self::Memory => {}
+        }
+        self
+    }
+
+    /// Who is at work; `None`: each user.
+    pub(crate) fn actor(&self) -> Option<&Actor> {
+        match self {
+            Self::Postgresql(config) => config.actor.as_ref(),
+            Self::Sqlite(config) => config.actor.as_ref(),
+            Self::Memory => None,
+        }
+    }
+
     /// The same store, whose appends share a commit or do not. In memory there is none.
     fn coalescing_appends(mut self, coalesces: bool) -> Self {
         match &mut self {
@@ -161,6 +189,14 @@ impl Configuration {
         if problems.is_empty() { Ok(configuration) } else { Err(problems) }
     }
 
+    /// A hash of all that is configured but the secrets, which `Debug` does not show: another configuration, and
+    /// another version of the program, has another one.
+    #[must_use]
+    pub fn fingerprint(&self) -> AuditHash {
+        let text = format!("{} {self:?}", env!("CARGO_PKG_VERSION"));
+        AuditHash(Sha256::digest(text).into())
+    }
+
     /// Everything but the store.
     fn read(reader: &mut Reader<'_>, persistence: &Persistence, store: StoreConfiguration) -> Self {
         const ARCHIVAL: &str = "persistence.enable_archival";
@@ -190,6 +226,27 @@ impl Configuration {
             "days",
             90,
         );
+        let archived_days = number(
+            "archived_conversation_retention_days",
+            &persistence.archived_conversation_retention_days,
+            1..=36_500,
+            "days",
+            days,
+        );
+        let deleted_days = number(
+            "deleted_conversation_retention_days",
+            &persistence.deleted_conversation_retention_days,
+            0..=36_500,
+            "days",
+            0,
+        );
+        let per_second = number(
+            "retention_conversations_per_second",
+            &persistence.retention_conversations_per_second,
+            0..=1_000_000,
+            "conversations",
+            100,
+        );
         let max_bytes = number(
             "max_document_bytes",
             &persistence.max_document_bytes,
@@ -218,6 +275,9 @@ impl Configuration {
                 true,
             ),
             conversation_retention_days: days,
+            archived_conversation_retention_days: archived_days,
+            deleted_conversation_retention_days: deleted_days,
+            retention_conversations_per_second: per_second,
             fallback,
             journal,
             require_database_at_start: reader.flag(

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use lcs_domain::diagnostic::Finding;
 use lcs_domain::repository::RepositoryResult;
-use lcs_domain::{Capabilities, Clock, Repositories};
+use lcs_domain::{Actor, AuditAction, AuditDetail, Capabilities, Clock, NewAuditEvent, Repositories};
 use lcs_storage::memory::Memory;
 use lcs_storage::migration::{MigrationStatus, Migrations};
 use lcs_storage::postgres::Postgres;
@@ -18,6 +18,7 @@ use crate::configuration::StoreConfiguration;
 pub struct DatabaseService {
     repositories: Arc<dyn Repositories>,
     migrations: Option<Arc<dyn Migrations>>,
+    actor: Actor,
 }
 
 impl fmt::Debug for DatabaseService {
@@ -33,14 +34,15 @@ impl DatabaseService {
     /// `Unavailable` and the like where an embedded database cannot be opened; `Invalid` where a
     /// certificate cannot be read.
     pub async fn open(store: &StoreConfiguration, clock: Arc<dyn Clock>) -> RepositoryResult<Self> {
+        let actor = store.actor().cloned().unwrap_or_else(Actor::service);
         Ok(match store {
             StoreConfiguration::Postgresql(postgres) => {
                 let postgres = Arc::new(Postgres::connect(postgres.as_ref().clone()).await?);
-                Self { repositories: postgres.clone(), migrations: Some(postgres) }
+                Self { repositories: postgres.clone(), migrations: Some(postgres), actor }
             }
             StoreConfiguration::Sqlite(sqlite) => {
                 let sqlite = Arc::new(Sqlite::open(sqlite.clone(), clock).await?);
-                Self { repositories: sqlite.clone(), migrations: Some(sqlite) }
+                Self { repositories: sqlite.clone(), migrations: Some(sqlite), actor }
             }
             StoreConfiguration::Memory => Self::over(Arc::new(Memory::new(clock))),
         })
@@ -49,7 +51,7 @@ impl DatabaseService {
     /// A store of the caller's own, which has no migrations that this service could run.
     #[must_use]
     pub fn over(repositories: Arc<dyn Repositories>) -> Self {
-        Self { repositories, migrations: None }
+        Self { repositories, migrations: None, actor: Actor::service() }
     }
 
     /// The store itself, without cache or fallback.
@@ -72,15 +74,37 @@ impl DatabaseService {
     /// Applies pending migrations and names them. Any number of processes may do so at once.
     pub async fn migrate(&self) -> RepositoryResult<Vec<String>> {
         match &self.migrations {
-            Some(migrations) => migrations.run_pending().await,
+            Some(migrations) => {
+                let applied = migrations.run_pending().await?;
+                for migration in &applied {
+                    self.record_migration(AuditAction::MigrationApplied, migration).await;
+                }
+                Ok(applied)
+            }
             None => Ok(Vec::new()),
+        }
+    }
+
+    /// Records what became of the schema. It is as it is now, whether that can be recorded or not: a schema
+    /// without the audit log has no place for it.
+    async fn record_migration(&self, action: AuditAction, migration: &str) {
+        let detail = AuditDetail::default().name("migration", migration);
+        let event = NewAuditEvent { detail, ..NewAuditEvent::done(self.actor.clone(), action) };
+        if let Err(error) = self.repositories.audit().record(event).await {
+            tracing::warn!(error = %error, migration, "a migration is not in the audit log");
         }
     }
 
     /// Reverts the newest migration and names it; `None` where none is applied.
     pub async fn revert_migration(&self) -> RepositoryResult<Option<String>> {
         match &self.migrations {
-            Some(migrations) => migrations.revert_last().await,
+            Some(migrations) => {
+                let reverted = migrations.revert_last().await?;
+                if let Some(migration) = &reverted {
+                    self.record_migration(AuditAction::MigrationReverted, migration).await;
+                }
+                Ok(reverted)
+            }
             None => Ok(None),
         }
     }

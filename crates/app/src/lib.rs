@@ -32,4 +32,4 @@ pub use agent_state_service::AgentStatePersistenceService;
 pub use conversation_service::ConversationPersistenceService;
 pub use database_service::DatabaseService;
 pub use persistence_manager::PersistenceManager;
-pub use retention_service::{CleanupReport, RetentionService};
+pub use retention_service::{CleanupReport, Expiry, RetentionService};

@@ -4,6 +4,7 @@ mod journal;
 
 use std::fmt;
 use std::future::ready;
+use std::num::NonZeroU32;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -323,9 +324,12 @@ async fn compose(
         None => Arc::new(Fallback::new(store, memory, configuration.fallback)),
     };
     let repositories: Arc<dyn Repositories> = fallback.clone();
-    let idle = Duration::from_hours(24) * configuration.conversation_retention_days;
-    let policy = RetentionPolicy::idle_longer_than(idle)?;
-    let retention = RetentionService::new(Arc::clone(&repositories), policy);
+    let days = |days| Duration::from_hours(24) * days;
+    let policy = RetentionPolicy::idle_longer_than(days(configuration.conversation_retention_days))?
+        .archived_longer_than(days(configuration.archived_conversation_retention_days))?
+        .deleted_longer_than(days(configuration.deleted_conversation_retention_days))?;
+    let per_second = NonZeroU32::new(configuration.retention_conversations_per_second);
+    let retention = RetentionService::new(Arc::clone(&repositories), policy, per_second);
     let agents = PersistentAgentManager::new(Parts {
         repositories: Arc::clone(&repositories),
         runtime: Arc::clone(&runtime),

@@ -46,7 +46,7 @@ struct Answer {
 
 impl Chat {
     pub(super) async fn run(self, context: Context) -> Result<ExitCode> {
-        let Context { configuration, output, again } = context;
+        let Context { configuration, output, again, .. } = context;
         let limits = configuration.payload_limits;
         let partner = match &configuration.model {
             ModelConfiguration::Echo => "the built-in echo agent".to_owned(),

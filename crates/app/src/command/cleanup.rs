@@ -4,8 +4,8 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::Args;
-use lcs_app::PersistenceManager;
-use serde_json::json;
+use lcs_app::{CleanupReport, PersistenceManager};
+use serde_json::{Value, json};
 
 use super::Context;
 use crate::output::progress;
@@ -16,44 +16,93 @@ pub(super) struct Cleanup {
     /// Only count what would be removed.
     #[arg(long)]
     dry_run: bool,
+    /// Remove no more conversations in a second; 0 as fast as it goes [default: `retention_conversations_per_second`]
+    #[arg(long, value_name = "NUMBER")]
+    per_second: Option<u32>,
+}
+
+/// The configured days, for people and programs.
+struct Days {
+    active: u32,
+    archived: u32,
+    deleted: u32,
+}
+
+impl Days {
+    /// Idle longer than what.
+    fn limit(&self) -> String {
+        if self.active == self.archived {
+            format!("{} days", self.active)
+        } else {
+            format!("{} days ({} where archived)", self.active, self.archived)
+        }
+    }
+
+    fn json(&self, mut answer: Value) -> Value {
+        if let Value::Object(answer) = &mut answer {
+            answer.insert("retention_days".to_owned(), self.active.into());
+            answer.insert("archived_retention_days".to_owned(), self.archived.into());
+            answer.insert("deleted_retention_days".to_owned(), self.deleted.into());
+        }
+        answer
+    }
 }
 
 impl Cleanup {
     pub(super) async fn run(self, context: Context) -> Result<ExitCode> {
-        let context = context.of_what_is_there()?;
+        let mut context = context.of_what_is_there()?;
         let mut output = context.output;
-        let days = context.configuration.conversation_retention_days;
+        let configuration = &mut context.configuration;
+        let days = Days {
+            active: configuration.conversation_retention_days,
+            archived: configuration.archived_conversation_retention_days,
+            deleted: configuration.deleted_conversation_retention_days,
+        };
+        if let Some(per_second) = self.per_second {
+            configuration.retention_conversations_per_second = per_second;
+        }
         let manager = PersistenceManager::builder(context.configuration).operator().initialize().await?;
-        let due = manager.retention().count_due().await?;
+        let retention = manager.retention();
+        let due = retention.count_due().await?;
         if self.dry_run {
+            let held = retention.count_held().await?;
             if output.is_json() {
-                output.json(&json!({ "dry_run": true, "due": due, "retention_days": days }))?;
+                let answer = json!({ "dry_run": true, "due": due, "held": held });
+                output.json(&days.json(answer))?;
             } else {
-                let line = format!(
-                    "{} would be removed: idle longer than {days} days, or deleted by their users.",
-                    count(due, "conversation")
-                );
-                output.line(&line)?;
+                output.line(&format!(
+                    "{} would be removed: idle longer than {}, or deleted by their users.{}",
+                    count(due, "conversation"),
+                    days.limit(),
+                    kept(held)
+                ))?;
             }
             return Ok(ExitCode::SUCCESS);
         }
         let bar = progress::bar(due);
-        let report = manager.retention().cleanup_old_conversations(|removed| bar.inc(removed)).await;
+        let report = retention.cleanup_old_conversations(|removed| bar.inc(removed)).await;
         bar.finish_and_clear();
-        let report = report?;
+        let CleanupReport { expired, deleted, held, busy, .. } = report?;
         if output.is_json() {
-            let (expired, deleted) = (report.expired, report.deleted);
-            let answer =
-                json!({ "dry_run": false, "expired": expired, "deleted": deleted, "retention_days": days });
-            output.json(&answer)?;
+            let answer = json!({ "dry_run": false, "expired": expired, "deleted": deleted, "held": held });
+            output.json(&days.json(answer))?;
         } else {
             output.line(&format!(
-                "Removed {}: {} idle longer than {days} days, {} deleted by their users.",
-                count(report.total(), "conversation"),
-                report.expired,
-                report.deleted
+                "Removed {}: {expired} idle longer than {}, {deleted} deleted by their users.{}{}",
+                count(expired + deleted, "conversation"),
+                days.limit(),
+                kept(held),
+                if busy { " Another process is at the rest." } else { "" },
             ))?;
         }
         Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// What was kept, for people; nothing where nothing was.
+fn kept(held: u64) -> String {
+    match held {
+        0 => String::new(),
+        held => format!(" Kept under legal hold: {}; see `hold list`.", count(held, "conversation")),
     }
 }

@@ -5,12 +5,12 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Args, Subcommand};
 use lcs_app::configuration::StoreConfiguration;
-use lcs_app::{ConversationPersistenceService, PersistenceManager};
+use lcs_app::{Expiry, PersistenceManager};
 use lcs_domain::{
     Clock, Conversation, ConversationCursor, ConversationId, Entity, ListConversations, PageLimit, Payload,
     RepositoryError, SystemClock, Turn, TurnRange, UserId,
 };
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{Context, User, message};
 use crate::output::age::ago;
@@ -33,7 +33,7 @@ pub(super) struct List {
     #[command(flatten)]
     user: User,
     /// How many at most: 1 to 200.
-    #[arg(long, value_name = "NUMBER", default_value = "50", value_parser = page_limit)]
+    #[arg(long, value_name = "NUMBER", default_value = "50", value_parser = super::page_limit)]
     limit: PageLimit,
     /// Continue after a page: the `next` it gave.
     #[arg(long, value_name = "CURSOR")]
@@ -51,17 +51,17 @@ pub(super) struct One {
 
 impl Conversations {
     pub(super) async fn run(self, context: Context) -> Result<ExitCode> {
-        let Context { configuration, mut output, again } = context.of_what_is_there()?;
+        let Context { configuration, mut output, again, .. } = context.of_what_is_there()?;
         let stays = !matches!(configuration.store, StoreConfiguration::Memory);
         let manager = PersistenceManager::initialize(configuration).await?;
         let service = manager.conversation_service();
         match self {
             Self::List(list) => {
                 let begin = again.command(&format!("chat{}", list.user.option()));
-                print_page(&mut output, service, &list, stays.then_some(begin)).await?;
+                print_page(&mut output, &manager, &list, stays.then_some(begin)).await?;
             }
             Self::Show(One { conversation, user }) => {
-                show(&mut output, service, user.id(), conversation).await?;
+                show(&mut output, &manager, user.id(), conversation).await?;
             }
             Self::Delete(One { conversation, user }) => {
                 if !service.delete_conversation(user.id(), conversation).await? {
@@ -80,13 +80,21 @@ impl Conversations {
 
 async fn print_page(
     output: &mut Output,
-    service: &ConversationPersistenceService,
+    manager: &PersistenceManager,
     list: &List,
     begin: Option<String>,
 ) -> Result<()> {
     let wanted = ListConversations { after: list.after, limit: list.limit, status: None };
-    let page = service.list_conversations(list.user.id(), wanted).await?;
+    let user_id = list.user.id();
+    let page = manager.conversation_service().list_conversations(user_id, wanted).await?;
     if output.is_json() {
+        let expiries = manager.retention().expiries(user_id, &page.conversations).await?;
+        let mut page = serde_json::to_value(&page)?;
+        if let Some(Value::Array(conversations)) = page.get_mut("conversations") {
+            for (shown, expiry) in conversations.iter_mut().zip(&expiries) {
+                expire(shown, expiry);
+            }
+        }
         return Ok(output.json(&page)?);
     }
     if page.conversations.is_empty() {
@@ -117,10 +125,11 @@ async fn print_page(
 
 async fn show(
     output: &mut Output,
-    service: &ConversationPersistenceService,
+    manager: &PersistenceManager,
     user_id: UserId,
     conversation_id: ConversationId,
 ) -> Result<()> {
+    let service = manager.conversation_service();
     let conversation = service.get_conversation(user_id, conversation_id).await?.ok_or_else(not_found)?;
     let mut turns = Vec::new();
     loop {
@@ -134,7 +143,12 @@ async fn show(
         }
     }
     if output.is_json() {
-        return Ok(output.json(&json!({ "conversation": conversation, "turns": turns }))?);
+        let expiries = manager.retention().expiries(user_id, std::slice::from_ref(&conversation)).await?;
+        let mut shown = serde_json::to_value(&conversation)?;
+        for expiry in &expiries {
+            expire(&mut shown, expiry);
+        }
+        return Ok(output.json(&json!({ "conversation": shown, "turns": turns }))?);
     }
     print_conversation(output, &conversation, &turns)
 }
@@ -172,11 +186,13 @@ fn print_messages(output: &mut Output, messages: &Payload) -> Result<()> {
     Ok(())
 }
 
-fn not_found() -> anyhow::Error {
-    RepositoryError::not_found(Entity::Conversation).into()
+/// Adds to a conversation that is shown to programs how long it is kept yet.
+fn expire(shown: &mut Value, expiry: &Expiry) {
+    if let Value::Object(shown) = shown {
+        shown.insert("expires_at".to_owned(), json!(expiry.expires_at));
+    }
 }
 
-fn page_limit(text: &str) -> Result<PageLimit, &'static str> {
-    let limit = text.parse().ok().and_then(|limit| PageLimit::new(limit).ok());
-    limit.ok_or("write a number from 1 to 200")
+fn not_found() -> anyhow::Error {
+    RepositoryError::not_found(Entity::Conversation).into()
 }

@@ -10,6 +10,8 @@ use lcs_app::http::authentication::authenticator;
 use lcs_app::http::{Service, guarded, router, serve};
 use lcs_app::llama_stack::LlamaStack;
 use lcs_app::{PersistenceManager, retention_task, telemetry};
+use lcs_domain::audit::AuditHash;
+use lcs_domain::{Actor, AuditAction, AuditDetail, AuditQuery, NewAuditEvent, PageLimit};
 use lcs_storage::sqlite::{SqliteConfig, SqliteFile};
 use serde::Serialize;
 use tokio::net::TcpListener;
@@ -32,6 +34,9 @@ pub(super) struct Serve {
 
 /// How long storing what was cut off may take at least.
 const STORING: Duration = Duration::from_secs(5);
+
+/// How long a start waits until it is recorded.
+const RECORDING: Duration = Duration::from_secs(2);
 
 /// Where it listens, as `--json` prints it.
 #[derive(Serialize)]
@@ -63,11 +68,14 @@ impl Serve {
                 "Row-level security is on: this role removes nothing that is idle; run cleanup as the operator.",
             );
         }
+        let fingerprint = configuration.fingerprint();
         let started = tokio::select! {
             started = PersistenceManager::builder(configuration).start() => started,
             () = stop.requested() => return Ok(ExitCode::SUCCESS),
         };
-        let service = Service::new(started?, authenticator, llama_stack);
+        let started = started?;
+        record_configuration(&started, fingerprint).await;
+        let service = Service::new(started, authenticator, llama_stack);
         let url = format!("http://{address}");
         if output.is_json() {
             output.json(&Listening { url: url.clone() })?;
@@ -114,6 +122,30 @@ impl Serve {
             ));
         }
         Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// Records that the service is started with another configuration than the last time, as far as it can be known:
+/// where the role may not read the log, each start is recorded. No start fails by it, and none waits for long.
+async fn record_configuration(manager: &PersistenceManager, fingerprint: AuditHash) {
+    let repositories = manager.repositories();
+    let changed = AuditAction::ConfigurationChanged;
+    let detail = AuditDetail::default().hash("fingerprint", fingerprint);
+    let recorded = async {
+        let one = PageLimit::new(1)?;
+        let last = AuditQuery { action: Some(changed), limit: one, ..AuditQuery::default() };
+        let last = repositories.audit().records(last).await.unwrap_or_default();
+        if last.last().is_some_and(|last| last.detail == detail) {
+            return Ok(());
+        }
+        let event =
+            NewAuditEvent { detail: detail.clone(), ..NewAuditEvent::done(Actor::service(), changed) };
+        repositories.audit().record(event).await
+    };
+    match timeout(RECORDING, recorded).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::warn!(error = %error, "the start is not in the audit log"),
+        Err(_) => tracing::warn!("the start is not in the audit log: the database took too long"),
     }
 }
 

@@ -15,7 +15,7 @@ use super::error::{ErrorAnswer, TextErrorAnswer, ValidationErrorAnswer};
 use super::refusal::{BadRequest, Invalid};
 use super::service::Service;
 use super::{
-    agent_state, conversation, conversation_list, health, info, metrics, new_conversation, query,
+    agent_state, conversation, conversation_list, expiry, health, info, metrics, new_conversation, query,
     streaming_query, turn,
 };
 
@@ -71,6 +71,7 @@ pub(super) fn documented() -> OpenApiRouter<Service> {
             conversation::v2::update_conversation,
             conversation::v2::delete_conversation
         ))
+        .routes(routes!(expiry::get_expiry))
         .routes(routes!(turn::list_turns, turn::append_turn))
         .routes(routes!(agent_state::get_conversation_agent))
         .routes(routes!(

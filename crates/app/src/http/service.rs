@@ -10,6 +10,7 @@ use lcs_domain::{Clock, Repositories, UserId};
 use tokio_util::task::TaskTracker;
 
 use super::authentication::{Authenticator, Identity};
+use super::denial::Denials;
 use super::error::ApiError;
 use super::health::Readiness;
 use super::in_flight::InFlight;
@@ -29,6 +30,7 @@ struct Parts {
     in_flight: InFlight,
     tasks: TaskTracker,
     readiness: Readiness,
+    denials: Denials,
 }
 
 impl fmt::Debug for Service {
@@ -47,8 +49,16 @@ impl Service {
         llama_stack: Option<LlamaStack>,
     ) -> Self {
         let in_flight = InFlight::new(manager.repositories(), manager.request_lease());
-        let (tasks, readiness) = (TaskTracker::new(), Readiness::default());
-        Self { parts: Arc::new(Parts { manager, authenticator, llama_stack, in_flight, tasks, readiness }) }
+        let parts = Parts {
+            manager,
+            authenticator,
+            llama_stack,
+            in_flight,
+            tasks: TaskTracker::new(),
+            readiness: Readiness::default(),
+            denials: Denials::default(),
+        };
+        Self { parts: Arc::new(parts) }
     }
 
     /// All services over the store.
@@ -81,6 +91,10 @@ impl Service {
         &self.parts.readiness
     }
 
+    pub(super) fn denials(&self) -> &Denials {
+        &self.parts.denials
+    }
+
     /// The tasks that run on when their caller goes away: they are finished before the process ends.
     pub(super) fn tasks(&self) -> &TaskTracker {
         &self.parts.tasks
@@ -109,6 +123,7 @@ impl FromRequestParts<Service> for Caller {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut RequestParts, service: &Service) -> Result<Self, ApiError> {
-        service.parts.authenticator.authenticate(parts).await.map(Self)
+        let identity = service.parts.authenticator.authenticate(parts).await;
+        identity.map(Self).inspect_err(|error| service.deny(error.status()))
     }
 }

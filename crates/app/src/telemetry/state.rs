@@ -18,6 +18,9 @@ pub(super) fn begin(now: DateTime<Utc>) {
     for durability in [Durability::Durable, Durability::Journaled, Durability::Volatile] {
         counter!("lcs_answers_total", "durability" => durability.as_str()).absolute(0);
     }
+    for status in ["401", "403"] {
+        counter!("lcs_access_denied_total", "status" => status).absolute(0);
+    }
     for outcome in ["done", "busy", "failed"] {
         counter!("lcs_retention_runs_total", "outcome" => outcome).absolute(0);
     }

@@ -97,6 +97,7 @@ fn every_key_that_lcs_documents_is_read() {
     );
     assert!(!configuration.enable_rehydration);
     assert_eq!(configuration.conversation_retention_days, 7);
+    assert_eq!(configuration.archived_conversation_retention_days, 7, "as the other where it is not said");
     let database = database(configuration);
     assert_eq!((database.host.as_str(), database.port), ("db.example", 6432));
     assert_eq!((database.database.as_str(), database.user.as_str()), ("lightspeed", "lightspeed_user"));
@@ -189,6 +190,9 @@ fn without_a_section_everything_is_its_default_and_sqlite() {
         );
         assert!(configuration.enable_rehydration);
         assert_eq!(configuration.conversation_retention_days, 90);
+        assert_eq!(configuration.archived_conversation_retention_days, 90);
+        assert_eq!(configuration.deleted_conversation_retention_days, 0);
+        assert_eq!(configuration.retention_conversations_per_second, 100);
         let path = sqlite_path(configuration);
         assert!(path.ends_with("lcs-persistence/conversations.sqlite"), "{}", path.display());
     }
@@ -457,4 +461,13 @@ fn every_yaml_block_of_the_manual_is_a_configuration() {
             "{problems:?}\n{block}"
         );
     }
+}
+
+#[test]
+fn canary_a_fingerprint_is_of_all_but_the_secrets() {
+    let fingerprint = |yaml: &str| read(yaml).unwrap().fingerprint();
+    let one = fingerprint(&database_with(&["password: 'one'"]));
+    assert_eq!(one, fingerprint(&database_with(&["password: 'another'"])), "a secret changes nothing in it");
+    assert_eq!(one, fingerprint(&database_with(&["password: 'one'"])));
+    assert_ne!(one, fingerprint(&database_with(&["password: 'one'", "pool_size: 7"])));
 }

@@ -22,6 +22,9 @@ const WRONG: &[&str] = &[
     "agent_cache_max_bytes",
     "agent_cache_ttl_seconds",
     "conversation_retention_days",
+    "archived_conversation_retention_days",
+    "deleted_conversation_retention_days",
+    "retention_conversations_per_second",
     "max_document_bytes",
     "recent_turns",
     "enable_archival",
@@ -74,6 +77,9 @@ persistence:
   agent_cache_ttl_seconds: 99999999999
   enable_rehydration: maybe
   conversation_retention_days: 40000
+  archived_conversation_retention_days: 0
+  deleted_conversation_retention_days: -1
+  retention_conversations_per_second: fast
   enable_archival: true
   fallback:
     mode: ledger

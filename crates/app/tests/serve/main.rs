@@ -8,6 +8,7 @@
 #![expect(clippy::indexing_slicing, reason = "a test that looks for what is not there fails")]
 #![expect(clippy::print_stderr, reason = "a test that fails says what it was about")]
 
+mod audit;
 mod backlog;
 mod client;
 mod journal;
