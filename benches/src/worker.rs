@@ -127,6 +127,8 @@ impl Worker {
         };
         let mut configuration = Configuration::new(store);
         configuration.journal.folder = self.folder.path().join("journal");
+        // W7 is how fast it goes, not how fast it may.
+        configuration.retention_conversations_per_second = 0;
         let manager = PersistenceManager::initialize(configuration).await?;
         let mut host = Host::new(manager, self.sizes);
         if self.store == Store::Http {

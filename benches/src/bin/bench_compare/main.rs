@@ -5,6 +5,7 @@
 //! in rounds, in each of which both run for a slice of time, and the order changes. The ratio is the median over
 //! the rounds, so that what else this machine does meets both.
 
+mod beside;
 mod cell;
 mod contender;
 mod limit;
@@ -43,6 +44,10 @@ async fn main() -> Result<()> {
     let commit = format!("synchronous_commit = {}", options.synchronous_commit);
     let settings: Vec<&str> = SETTINGS.into_iter().chain([commit.as_str()]).collect();
     let cluster = PrivateCluster::start(&settings);
+    if options.beside {
+        let report = beside::measure(&cluster, &options).await?;
+        return Ok(writeln!(io::stdout(), "{report}")?);
+    }
     let (cells, limit, name) = if options.http {
         (service::measure(&cluster, &options).await?, "library", "http".to_owned())
     } else if options.indexed {

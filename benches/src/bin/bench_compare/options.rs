@@ -20,8 +20,12 @@ pub(crate) struct Options {
     /// `on` or `off`.
     pub(crate) synchronous_commit: &'static str,
     pub(crate) sizes: Sizes,
-    /// How many conversations W7 removes.
+    /// How many conversations W7 removes, or are due beside the appends.
     pub(crate) old: u64,
+    /// Whether to measure appends beside a purge.
+    pub(crate) beside: bool,
+    /// How many conversations that one removes in a second.
+    pub(crate) per_second: u32,
     /// Whether the limit has the index that our newest-first lists have.
     pub(crate) indexed: bool,
     /// Whether the service is measured against the library, in place of the library against the limit.
@@ -42,6 +46,8 @@ impl Options {
             synchronous_commit: "on",
             sizes: Sizes::from_environment()?,
             old: 5_000,
+            beside: false,
+            per_second: 100,
             indexed: false,
             http: false,
             worker: env::current_exe()?.with_file_name("bench-worker"),
@@ -55,6 +61,9 @@ impl Options {
                 "--quick" => {
                     (options.rounds, options.sizes, options.old) = (1, Sizes::QUICK, 200);
                 }
+                "--beside" => options.beside = true,
+                "--old" => options.old = number(&argument, &value()?)?,
+                "--per-second" => options.per_second = number(&argument, &value()?)?,
                 "--rounds" => options.rounds = number(&argument, &value()?)?,
                 "--seconds" => options.seconds = number(&argument, &value()?)?,
                 "--workloads" => options.workloads = list(&value()?)?,
