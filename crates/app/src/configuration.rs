@@ -245,7 +245,7 @@ impl Configuration {
             &persistence.retention_conversations_per_second,
             0..=1_000_000,
             "conversations",
-            100,
+            20,
         );
         let max_bytes = number(
             "max_document_bytes",

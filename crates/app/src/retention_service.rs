@@ -14,8 +14,6 @@ use tokio::time::{Instant, sleep_until};
 
 /// How many conversations one batch removes at most: so few that its locks are short.
 const BATCH: PageLimit = PageLimit::MAX;
-/// How many batches a second's worth is cut into: little at a time, so that nobody else has to wait for long.
-const BATCHES_PER_SECOND: u32 = 10;
 
 /// Removes conversations that the configured policy allows to go.
 #[derive(Clone)]
@@ -118,9 +116,10 @@ impl RetentionService {
         Ok(conversations.iter().map(expiry).collect())
     }
 
-    /// How many are removed at once.
+    /// How many are removed at once: a second's worth, as far as that is no more than a batch may be. One short
+    /// while of each second disturbs fewer than several.
     fn batch(&self) -> PageLimit {
-        let paced = self.per_second.map(|rate| (rate.get() / BATCHES_PER_SECOND).clamp(1, BATCH.get()));
+        let paced = self.per_second.map(|rate| rate.get().min(BATCH.get()));
         paced.and_then(|batch| PageLimit::new(batch).ok()).unwrap_or(BATCH)
     }
 

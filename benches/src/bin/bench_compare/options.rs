@@ -47,7 +47,7 @@ impl Options {
             sizes: Sizes::from_environment()?,
             old: 5_000,
             beside: false,
-            per_second: 100,
+            per_second: 20,
             indexed: false,
             http: false,
             worker: env::current_exe()?.with_file_name("bench-worker"),

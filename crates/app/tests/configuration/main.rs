@@ -192,7 +192,7 @@ fn without_a_section_everything_is_its_default_and_sqlite() {
         assert_eq!(configuration.conversation_retention_days, 90);
         assert_eq!(configuration.archived_conversation_retention_days, 90);
         assert_eq!(configuration.deleted_conversation_retention_days, 0);
-        assert_eq!(configuration.retention_conversations_per_second, 100);
+        assert_eq!(configuration.retention_conversations_per_second, 20);
         let path = sqlite_path(configuration);
         assert!(path.ends_with("lcs-persistence/conversations.sqlite"), "{}", path.display());
     }
