@@ -93,6 +93,13 @@ struct Current {
     long: Option<Turns>,
 }
 
+impl Current {
+    /// Whether all its turns have come.
+    const fn is_whole(&self) -> bool {
+        self.came == self.head.conversation.turn_count
+    }
+}
+
 struct Reader {
     arrivals: mpsc::Sender<Arrival>,
     limits: PayloadLimits,
@@ -124,8 +131,11 @@ impl Reader {
         arrival.map_or(Ok(()), |arrival| self.arrivals.blocking_send(arrival).map_err(|_| Gone))
     }
 
-    /// Rejects this line, and the conversation that it stands in.
+    /// Rejects this line, and the conversation that it stands in: none, where the one before it has all its turns.
     fn reject(&mut self, reason: impl Into<String>) -> Result<(), Gone> {
+        if self.current.as_ref().is_some_and(Current::is_whole) {
+            self.finish()?;
+        }
         self.rejected = true;
         let reason = reason.into();
         let id = match self.current.take() {
@@ -145,9 +155,13 @@ impl Reader {
         match record {
             Err(error) => self.reject(error.to_string()),
             Ok(Record::Header(_)) => {
-                // Files may be put together: each has its header.
+                // Files may be put together: each has its header, and its trailer.
                 self.finish()?;
-                (self.has_header, self.has_trailer, self.seen) = (true, false, Trailer::default());
+                if self.has_header && !self.has_trailer {
+                    self.reject("the part before this line has no trailer: it was cut off; get it whole")?;
+                }
+                (self.has_header, self.has_trailer, self.rejected) = (true, false, false);
+                self.seen = Trailer::default();
                 Ok(())
             }
             Ok(_) if self.has_trailer => self.reject("it stands behind the trailer"),
@@ -235,7 +249,7 @@ impl Reader {
         }
         let expected = current.head.conversation.turn_count;
         let id: ConversationId = current.head.conversation.conversation_id;
-        if current.came != expected {
+        if !current.is_whole() {
             self.rejected = true;
             let reason = format!("it has {expected} turns, and {} stand here", current.came);
             let reject = Place::Line(current.line).reject(Some(id), reason);

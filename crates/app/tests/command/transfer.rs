@@ -209,6 +209,28 @@ fn what_cannot_be_imported_is_noted_line_by_line_and_the_rest_is_stored() {
     assert_eq!(of(18), "it has 2 turns, and 1 stand here");
     assert!(!format!("{rejects:?}{}", text(&output.stderr)).contains("canary"), "nothing is quoted");
 
+    // A bad head is its own conversation's end, and not that of the whole one before it.
+    let mut lines: Vec<String> = file(3, 2).lines().map(str::to_owned).collect();
+    lines[5] = lines[5].replace("a-model", "");
+    let path = home.path("head.jsonl");
+    fs::write(&path, lines.join("\n") + "\n").unwrap();
+    let to = sqlite(&home.path("head.sqlite"));
+    let output = home.run(&["import", path.to_str().unwrap(), "--json", "--database-url", &to]);
+    let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&answer["stored"], &answer["rejected"]), (&json!(2), &json!(1)));
+
+    // Two files in one, the first of which was cut off between two conversations: that is said.
+    let both: Vec<&str> = written.lines().take(5).chain(written.lines()).collect();
+    fs::write(&path, both.join("\n") + "\n").unwrap();
+    let to = sqlite(&home.path("both.sqlite"));
+    let output = home.run(&["import", path.to_str().unwrap(), "--json", "--database-url", &to]);
+    assert_eq!(output.status.code(), Some(1));
+    let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(
+        (&answer["stored"], &answer["present"], &answer["rejected"]),
+        (&json!(6), &json!(1), &json!(1))
+    );
+
     // Cut off, it is imported as far as it goes, and that is said.
     let cut = home.path("cut.jsonl");
     let whole: Vec<&str> = written.lines().take(12).collect();

@@ -190,6 +190,15 @@ pub async fn p1_an_import_sent_twice_stores_once(harness: &dyn Harness) {
     let imported = import(&client.store, vec![twice.clone(), twice.clone()]).await;
     assert_eq!(imported, [Imported::Stored, Imported::Present]);
     assert_eq!(lines(&client.store, everything()).await.len(), exported.len() + 3);
+    // And as it was at two times, it is what it was at the first.
+    let early = incoming(client.user_id, 0);
+    let mut late = early.clone();
+    late.turns = vec![turn(TurnId::generate(), "one"), turn(TurnId::generate(), "two")];
+    late.head.conversation.turn_count = 2;
+    let imported = import(&client.store, vec![early, late]).await;
+    assert_eq!(imported[0], Imported::Stored);
+    assert!(refusal(&imported[1]).contains("has 0 turns where 2 come"));
+    assert_eq!(lines(&client.store, everything()).await.len(), exported.len() + 4);
     client.assert_sound().await;
 }
 

@@ -147,7 +147,11 @@ impl Postgres {
     ) -> RepositoryResult<Vec<Imported>> {
         let refusals: Vec<_> = conversations.iter().map(|incoming| incoming.validate().err()).collect();
         let valid = || conversations.iter().zip(&refusals).filter(|(_, refusal)| refusal.is_none());
-        let together: Vec<_> = valid().map(|(incoming, _)| incoming).collect();
+        // Of one that comes twice, the first: the statement knows its turns by its id alone.
+        let mut sent = HashSet::new();
+        let is_first =
+            |incoming: &&IncomingConversation| sent.insert(incoming.head.conversation.conversation_id);
+        let together: Vec<_> = valid().map(|(incoming, _)| incoming).filter(is_first).collect();
         let mut stored = match self.store(&together).await {
             Ok(stored) => Some(stored),
             // One of them is in the way of all: which one, each of them is asked alone.
@@ -155,9 +159,11 @@ impl Postgres {
             Err(fault) => return Err(fault.into_error()),
         };
         let mut imported = Vec::with_capacity(conversations.len());
+        let mut answered = HashSet::new();
         for (incoming, refusal) in conversations.iter().zip(&refusals) {
             let id = Uuid::from(incoming.head.conversation.conversation_id);
-            let is_stored = stored.as_mut().map(|stored| refusal.is_none() && stored.remove(&id));
+            let is_first = refusal.is_some() || answered.insert(id);
+            let is_stored = stored.as_mut().filter(|_| is_first).map(|stored| stored.remove(&id));
             imported.push(match (refusal, is_stored) {
                 (Some(error), _) => Imported::Refused(Refusal::invalid(error)),
                 (None, Some(true)) => Imported::Stored,
