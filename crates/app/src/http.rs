@@ -7,7 +7,7 @@ mod answer;
 mod answering;
 pub mod authentication;
 mod conversation;
-mod conversation_id;
+pub(crate) mod conversation_id;
 mod conversation_list;
 mod denial;
 mod error;

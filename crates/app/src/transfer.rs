@@ -6,6 +6,7 @@
 //! | [`export`] | a store into a file |
 //! | [`arrival`] | what comes from a source, in batches |
 //! | [`file`] | a file as a source |
+//! | [`source`] | what other systems have, as sources |
 //! | [`import`] | what comes from a source, into a store |
 
 pub mod arrival;
@@ -13,3 +14,4 @@ pub mod compression;
 pub mod export;
 pub mod file;
 pub mod import;
+pub mod source;

@@ -16,6 +16,7 @@ mod pool;
 pub mod postgres;
 mod row;
 mod sealed;
+pub mod source;
 pub mod sqlite;
 mod stream;
 #[cfg(feature = "testing")]

@@ -11,6 +11,7 @@
 //! | `on_behalf`, `row_level_security` | statements that row-level security holds to one user |
 //! | `locked` | statements that have locks before they look |
 //! | `pool`, `operation`, `retry` | connections, running one statement on them, and how often that is tried |
+//! | `source` | other systems' tables |
 //! | `statement`, `json`, `schema`, `row` | how statements and rows are written and read |
 //! | `error` | what PostgreSQL's refusals mean to the domain |
 //! | `conversation`, `turn`, `agent_state`, `request`, `retention`, `audit`, `transfer`, `diagnostic`, `migration` | the ports |
@@ -38,6 +39,7 @@ mod retry;
 mod row;
 mod row_level_security;
 mod schema;
+mod source;
 mod ssl;
 mod statement;
 mod transfer;

@@ -20,6 +20,7 @@ mod retention;
 mod retention_override;
 mod row;
 mod schema;
+pub mod source;
 mod transfer;
 mod turn;
 

@@ -18,9 +18,12 @@ use lcs_app::transfer::arrival::{Arrival, Reject};
 use lcs_app::transfer::compression::Compression;
 use lcs_app::transfer::file;
 use lcs_app::transfer::import::{Import as Importing, ImportListener, ImportReport};
+use lcs_app::transfer::source::{lcs_cache, openai_agents};
 use lcs_domain::audit::AuditOutcome;
 use lcs_domain::repository::RepositoryResult;
-use lcs_domain::{AuditAction, AuditDetail, NewAuditEvent, Repositories as _};
+use lcs_domain::{AuditAction, AuditDetail, NewAuditEvent, PayloadLimits, Repositories as _, UserId};
+use lcs_storage::postgres::{Postgres, PostgresConfig};
+use lcs_storage::sqlite;
 use serde_json::json;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -37,15 +40,39 @@ const AHEAD: usize = 2;
 
 #[derive(Args)]
 pub(super) struct Import {
-    /// The file, or - for standard input. Its end says how it is compressed: .gz or .zst.
-    #[arg(value_name = "FILE")]
+    /// The file, or - for standard input. Its end says how it is compressed: .gz or .zst. Of another system, its
+    /// database: a file, or postgres://USER:PASSWORD@HOST:PORT/NAME, with ?namespace=SCHEMA behind it where its tables
+    /// are in a schema of their own.
+    #[arg(value_name = "SOURCE")]
     source: String,
+    /// What the source is.
+    #[arg(long, value_name = "KIND", default_value = "export")]
+    from: Kind,
+    /// Whose conversations the sessions of a system become that knows no users: a UUID, or any text that names one.
+    #[arg(long, value_name = "ID", default_value = super::DEFAULT_USER, value_parser = super::user)]
+    user: String,
+    /// The time zone that lcs-cache-postgres's server wrote times in; its own where it is not said.
+    #[arg(long, value_name = "ZONE")]
+    time_zone: Option<String>,
     /// Store nothing: only read and check, and look whether it is there already.
     #[arg(long)]
     dry_run: bool,
     /// Where to note what could not be imported, a JSON object for each [default: beside the file].
     #[arg(long, value_name = "FILE")]
     rejects: Option<PathBuf>,
+}
+
+/// What an import can be from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Kind {
+    /// A file that `export` wrote.
+    Export,
+    /// LCS's conversation cache in PostgreSQL.
+    LcsCachePostgres,
+    /// LCS's conversation cache in a SQLite file.
+    LcsCacheSqlite,
+    /// The OpenAI Agents SDK's sessions in a SQLite file.
+    OpenaiAgentsSqlite,
 }
 
 /// What is read, and how far it has come.
@@ -61,7 +88,7 @@ impl Import {
     pub(super) async fn run(self, context: Context) -> Result<ExitCode> {
         let mut output = context.output;
         let limits = context.configuration.payload_limits;
-        let source = self.open(limits)?;
+        let source = self.open(limits).await?;
         let manager = PersistenceManager::builder(context.configuration).operator().initialize().await?;
         let mut stop = Stop::listen();
         let mut listener = Listener {
@@ -83,33 +110,61 @@ impl Import {
         if !report.stopped {
             // It has ended: nothing comes any more.
             let read = source.done.await.context("the source could not be read")?;
-            read.with_context(|| format!("{} is not imported to its end", self.source))?;
+            read.with_context(|| format!("{} is not imported to its end", self.shown()))?;
         }
         self.say(&mut output, &report, rejects.as_deref())?;
         Ok(if report.rejected == 0 && !report.stopped { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 
-    fn open(&self, limits: lcs_domain::PayloadLimits) -> Result<Source> {
-        let position = Arc::new(AtomicU64::new(0));
-        let path = Path::new(&self.source);
-        let (input, bar): (Box<dyn Read + Send>, _) = if self.source == "-" {
-            (Box::new(io::stdin()), progress::counter())
-        } else {
-            let at = || format!("{} cannot be read", path.display());
-            let file = File::open(path).with_context(at)?;
-            let size = file.metadata().with_context(at)?.len();
-            let counted = Counted { reader: file, position: Arc::clone(&position) };
-            (Compression::of(path).reader(counted).with_context(at)?, progress::bytes(size))
-        };
+    async fn open(&self, limits: PayloadLimits) -> Result<Source> {
         let (sender, arrivals) = mpsc::channel(AHEAD);
-        let done = tokio::task::spawn_blocking(move || Ok(file::read(input, limits, sender)?));
+        let (position, path) = (Arc::new(AtomicU64::new(0)), PathBuf::from(&self.source));
+        let mut bar = progress::counter();
+        let done = match self.from {
+            Kind::Export => {
+                let (input, shown) = self.input(&position)?;
+                bar = shown;
+                tokio::task::spawn_blocking(move || Ok(file::read(input, limits, sender)?))
+            }
+            Kind::LcsCachePostgres => {
+                let database = Postgres::connect(PostgresConfig::from_url(&self.source)?).await?;
+                let rows = database.lcs_cache(self.time_zone.clone());
+                tokio::spawn(async move { Ok(lcs_cache::read(rows, limits, sender).await?) })
+            }
+            Kind::LcsCacheSqlite => {
+                let rows = sqlite::source::lcs_cache(path);
+                tokio::spawn(async move { Ok(lcs_cache::read(rows, limits, sender).await?) })
+            }
+            Kind::OpenaiAgentsSqlite => {
+                let (rows, user) = (sqlite::source::openai_agents(path), UserId::from_text(&self.user));
+                tokio::spawn(async move { Ok(openai_agents::read(rows, user, limits, sender).await?) })
+            }
+        };
         Ok(Source { arrivals, done, bar, position })
     }
 
+    /// The file, and a bar over it.
+    fn input(&self, position: &Arc<AtomicU64>) -> Result<(Box<dyn Read + Send>, ProgressBar)> {
+        if self.source == "-" {
+            return Ok((Box::new(io::stdin()), progress::counter()));
+        }
+        let path = Path::new(&self.source);
+        let at = || format!("{} cannot be read", path.display());
+        let file = File::open(path).with_context(at)?;
+        let size = file.metadata().with_context(at)?.len();
+        let counted = Counted { reader: file, position: Arc::clone(position) };
+        Ok((Compression::of(path).reader(counted).with_context(at)?, progress::bytes(size)))
+    }
+
+    /// The source without its password, which a URL may have.
+    fn shown(&self) -> &str {
+        if self.from == Kind::LcsCachePostgres { "the database" } else { &self.source }
+    }
+
     fn rejects_file(&self) -> PathBuf {
-        let beside = || match self.source.as_str() {
-            "-" => PathBuf::from("import.rejects.jsonl"),
-            file => PathBuf::from(format!("{file}.rejects.jsonl")),
+        let beside = || match (self.from, self.source.as_str()) {
+            (Kind::LcsCachePostgres, _) | (_, "-") => PathBuf::from("import.rejects.jsonl"),
+            (_, file) => PathBuf::from(format!("{file}.rejects.jsonl")),
         };
         self.rejects.clone().unwrap_or_else(beside)
     }

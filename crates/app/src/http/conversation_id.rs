@@ -15,19 +15,19 @@ const DIGITS: usize = 48;
 
 /// A conversation as a caller calls it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct ConversationName {
+pub(crate) struct ConversationName {
     /// The conversation.
-    pub(super) id: ConversationId,
+    pub(crate) id: ConversationId,
     /// How the caller called it, without `conv_`: so it is called in the answer.
     pub(super) shown: String,
     /// The id that another system knows it by, where it is no UUID.
-    pub(super) external_id: Option<Text>,
+    pub(crate) external_id: Option<Text>,
 }
 
 impl ConversationName {
     /// The conversation that this user calls `text`; `None` where no conversation can be called so.
     #[must_use]
-    pub(super) fn parse(user_id: UserId, text: &str) -> Option<Self> {
+    pub(crate) fn parse(user_id: UserId, text: &str) -> Option<Self> {
         let shown = text.strip_prefix(PREFIX).unwrap_or(text).to_owned();
         if shown.chars().count() == DIGITS {
             let key = shown.to_ascii_lowercase();
