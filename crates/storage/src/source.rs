@@ -67,3 +67,38 @@ impl std::fmt::Debug for AgentsMessageRow {
         f.debug_struct("AgentsMessageRow").field("id", &self.id).finish_non_exhaustive()
     }
 }
+
+/// A row of what LCS's `user_conversation` and `user_turn` say: a turn with its conversation, or a conversation
+/// without turns. They come by conversation, in the turns' order. What was said is not in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LcsMetadataRow {
+    /// The conversation, as LCS calls it.
+    pub conversation_id: String,
+    /// Whose it is, as LCS calls him.
+    pub user_id: String,
+    /// The model that was last used.
+    pub model: String,
+    /// When it was begun.
+    pub created_at: Option<DateTime<Utc>>,
+    /// When it was last changed.
+    pub last_message_at: Option<DateTime<Utc>>,
+    /// What it is about; empty where nothing is known.
+    pub topic_summary: String,
+    /// The turn, where there is one.
+    pub turn: Option<LcsTurn>,
+}
+
+/// What LCS knows of a turn.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LcsTurn {
+    /// Its place, from 1 on.
+    pub turn_number: i64,
+    /// When it began.
+    pub started_at: Option<DateTime<Utc>>,
+    /// When it ended.
+    pub completed_at: Option<DateTime<Utc>>,
+    /// Whose model answered.
+    pub provider: String,
+    /// The model that answered.
+    pub model: String,
+}

@@ -14,16 +14,18 @@ use anyhow::{Context as _, Result, anyhow};
 use clap::Args;
 use indicatif::ProgressBar;
 use lcs_app::PersistenceManager;
+use lcs_app::llama_stack::{LlamaStack, LlamaStackConfig};
 use lcs_app::transfer::arrival::{Arrival, Reject};
 use lcs_app::transfer::compression::Compression;
 use lcs_app::transfer::file;
 use lcs_app::transfer::import::{Import as Importing, ImportListener, ImportReport};
-use lcs_app::transfer::source::{lcs_cache, openai_agents};
+use lcs_app::transfer::source::{lcs_cache, llama_stack, openai_agents};
 use lcs_domain::audit::AuditOutcome;
 use lcs_domain::repository::RepositoryResult;
 use lcs_domain::{AuditAction, AuditDetail, NewAuditEvent, PayloadLimits, Repositories as _, UserId};
 use lcs_storage::postgres::{Postgres, PostgresConfig};
 use lcs_storage::sqlite;
+use secrecy::{ExposeSecret, SecretString};
 use serde_json::json;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -51,6 +53,9 @@ pub(super) struct Import {
     /// Whose conversations the sessions of a system become that knows no users: a UUID, or any text that names one.
     #[arg(long, value_name = "ID", default_value = super::DEFAULT_USER, value_parser = super::user)]
     user: String,
+    /// Where LCS's user_conversation and user_turn are: a SQLite file, or a PostgreSQL URL as above.
+    #[arg(long, value_name = "DATABASE", required_if_eq("from", "llama-stack"), value_parser = super::secret)]
+    metadata: Option<SecretString>,
     /// The time zone that lcs-cache-postgres's server wrote times in; its own where it is not said.
     #[arg(long, value_name = "ZONE")]
     time_zone: Option<String>,
@@ -71,6 +76,8 @@ enum Kind {
     LcsCachePostgres,
     /// LCS's conversation cache in a SQLite file.
     LcsCacheSqlite,
+    /// A Llama Stack's conversations, by HTTP; --metadata says whose they are.
+    LlamaStack,
     /// The OpenAI Agents SDK's sessions in a SQLite file.
     OpenaiAgentsSqlite,
 }
@@ -88,7 +95,9 @@ impl Import {
     pub(super) async fn run(self, context: Context) -> Result<ExitCode> {
         let mut output = context.output;
         let limits = context.configuration.payload_limits;
-        let source = self.open(limits).await?;
+        let configured = context.configuration.llama_stack.clone();
+        let configured = configured.unwrap_or_else(|| LlamaStackConfig::new(String::new()));
+        let source = self.open(limits, configured).await?;
         let manager = PersistenceManager::builder(context.configuration).operator().initialize().await?;
         let mut stop = Stop::listen();
         let mut listener = Listener {
@@ -116,7 +125,7 @@ impl Import {
         Ok(if report.rejected == 0 && !report.stopped { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 
-    async fn open(&self, limits: PayloadLimits) -> Result<Source> {
+    async fn open(&self, limits: PayloadLimits, configured: LlamaStackConfig) -> Result<Source> {
         let (sender, arrivals) = mpsc::channel(AHEAD);
         let (position, path) = (Arc::new(AtomicU64::new(0)), PathBuf::from(&self.source));
         let mut bar = progress::counter();
@@ -134,6 +143,18 @@ impl Import {
             Kind::LcsCacheSqlite => {
                 let rows = sqlite::source::lcs_cache(path);
                 tokio::spawn(async move { Ok(lcs_cache::read(rows, limits, sender).await?) })
+            }
+            Kind::LlamaStack => {
+                let metadata = self.metadata.as_ref().map(ExposeSecret::expose_secret).unwrap_or_default();
+                let rows = if metadata.starts_with("postgres://") || metadata.starts_with("postgresql://") {
+                    Postgres::connect(PostgresConfig::from_url(metadata)?).await?.lcs_metadata()
+                } else {
+                    sqlite::source::lcs_metadata(PathBuf::from(metadata))
+                };
+                // Its key and certificates are those of the service; its address is written here.
+                let config = LlamaStackConfig { url: self.source.clone(), ..configured };
+                let stack = LlamaStack::new(&config).map_err(|error| anyhow!(error.reason))?;
+                tokio::spawn(async move { Ok(llama_stack::read(rows, stack, limits, sender).await?) })
             }
             Kind::OpenaiAgentsSqlite => {
                 let (rows, user) = (sqlite::source::openai_agents(path), UserId::from_text(&self.user));
@@ -163,7 +184,9 @@ impl Import {
 
     fn rejects_file(&self) -> PathBuf {
         let beside = || match (self.from, self.source.as_str()) {
-            (Kind::LcsCachePostgres, _) | (_, "-") => PathBuf::from("import.rejects.jsonl"),
+            (Kind::LcsCachePostgres | Kind::LlamaStack, _) | (_, "-") => {
+                PathBuf::from("import.rejects.jsonl")
+            }
             (_, file) => PathBuf::from(format!("{file}.rejects.jsonl")),
         };
         self.rejects.clone().unwrap_or_else(beside)

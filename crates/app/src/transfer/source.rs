@@ -3,6 +3,7 @@
 //! Ids are made of theirs, the same each time: an import that is run again finds what it has stored.
 
 pub mod lcs_cache;
+pub mod llama_stack;
 pub mod openai_agents;
 
 use chrono::{DateTime, NaiveDateTime, Utc};

@@ -2,8 +2,11 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+#[expect(dead_code, reason = "what only the documents' test uses")]
+mod fixture;
 mod journal;
 mod lifecycle;
+mod source;
 mod transfer;
 
 use std::fs;

@@ -7,6 +7,8 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 
 use tempfile::TempDir;
 
+use crate::fixture;
+
 /// Where the documents' service listens. The test's own listens where there is a free port.
 const ADDRESS: &str = "http://127.0.0.1:8080";
 
@@ -20,6 +22,9 @@ impl FreshMachine {
         symlink(env!("CARGO_BIN_EXE_lcs-persistence"), folder.path().join("lcs-persistence")).unwrap();
         let yaml = "persistence:\n  type: sqlite\n  sqlite: {path: conversations.sqlite}\n";
         fs::write(folder.path().join("lightspeed-stack.yaml"), yaml).unwrap();
+        // What the documents import.
+        fixture::lcs_cache_sqlite_whole(&folder.path().join("lcs-cache.sqlite"));
+        fixture::openai_agents_sqlite_whole(&folder.path().join("agents.sqlite"));
         let machine = Self { folder };
         // `doctor` is for a system that runs: its schema is there.
         machine.run("lcs-persistence migrate run --config lightspeed-stack.yaml", None);

@@ -2,6 +2,9 @@
 
 #![cfg(test)]
 
+#[path = "../command/fixture.rs"]
+#[expect(dead_code, reason = "what only other tests use")]
+mod fixture;
 mod machine;
 mod shown;
 

@@ -1,5 +1,7 @@
 //! Other systems' tables in PostgreSQL.
 
+mod lcs_metadata;
+
 use chrono::{DateTime, NaiveDate, NaiveDateTime, Utc};
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Bool, Nullable, Text as SqlText, Timestamp, Timestamptz};
@@ -11,7 +13,7 @@ use super::Postgres;
 use super::connect::Purpose;
 use super::error::Fault;
 use super::statement::statement;
-use super::transfer::{Begin, Commit};
+use super::transfer::{Begin, Commit, wait_for_reader};
 use crate::source::LcsCacheRow;
 use crate::stream::{OPERATORS_PATIENCE, Rows, streamed_for};
 
@@ -117,6 +119,7 @@ impl Postgres {
     ) -> Result<(), Fault> {
         let mut session = self.pool().own_session(&mut self.tries(Purpose::Maintenance)).await?;
         session.load::<i32>(&Begin {}).await?;
+        wait_for_reader(&mut session).await?;
         let there = session.load::<(bool, String)>(&LcsCacheThere {}).await?.into_iter().next();
         let Some((true, servers_zone)) = there else {
             let reason = "there are no tables cache and conversations of LCS's: name their schema, as in \

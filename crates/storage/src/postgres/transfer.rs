@@ -4,6 +4,8 @@ mod columns;
 mod export;
 mod import;
 
+pub(super) use self::export::wait_for_reader;
+
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;

@@ -15,7 +15,7 @@ use tokio::runtime::Handle;
 use super::database::blocking;
 use super::error::{self, Failure};
 use super::file;
-use crate::source::{AgentsMessageRow, LcsCacheRow};
+use crate::source::{AgentsMessageRow, LcsCacheRow, LcsMetadataRow, LcsTurn};
 use crate::stream::{OPERATORS_PATIENCE, Rows, streamed_for};
 
 #[derive(QueryableByName)]
@@ -91,15 +91,64 @@ struct MessageRow {
 
 impl From<MessageRow> for AgentsMessageRow {
     fn from(row: MessageRow) -> Self {
-        // SQLite's CURRENT_TIMESTAMP is in UTC.
-        let time = |text: String| NaiveDateTime::parse_from_str(&text, "%Y-%m-%d %H:%M:%S%.f").ok();
         Self {
             id: row.id,
             session_id: row.session_id,
             message_data: row.message_data,
-            created_at: row.created_at.and_then(time).map(|time| time.and_utc()),
+            created_at: row.created_at.as_deref().and_then(of_text),
         }
     }
+}
+
+#[derive(QueryableByName)]
+struct MetadataRow {
+    #[diesel(sql_type = Text)]
+    conversation_id: String,
+    #[diesel(sql_type = Text)]
+    user_id: String,
+    #[diesel(sql_type = Nullable<Text>)]
+    last_used_model: Option<String>,
+    #[diesel(sql_type = Nullable<Text>)]
+    created_at: Option<String>,
+    #[diesel(sql_type = Nullable<Text>)]
+    last_message_at: Option<String>,
+    #[diesel(sql_type = Nullable<Text>)]
+    topic_summary: Option<String>,
+    #[diesel(sql_type = Nullable<BigInt>)]
+    turn_number: Option<i64>,
+    #[diesel(sql_type = Nullable<Text>)]
+    started_at: Option<String>,
+    #[diesel(sql_type = Nullable<Text>)]
+    completed_at: Option<String>,
+    #[diesel(sql_type = Nullable<Text>)]
+    provider: Option<String>,
+    #[diesel(sql_type = Nullable<Text>)]
+    model: Option<String>,
+}
+
+impl From<MetadataRow> for LcsMetadataRow {
+    fn from(row: MetadataRow) -> Self {
+        Self {
+            conversation_id: row.conversation_id,
+            user_id: row.user_id,
+            model: row.last_used_model.unwrap_or_default(),
+            created_at: row.created_at.as_deref().and_then(of_text),
+            last_message_at: row.last_message_at.as_deref().and_then(of_text),
+            topic_summary: row.topic_summary.unwrap_or_default(),
+            turn: row.turn_number.map(|turn_number| LcsTurn {
+                turn_number,
+                started_at: row.started_at.as_deref().and_then(of_text),
+                completed_at: row.completed_at.as_deref().and_then(of_text),
+                provider: row.provider.unwrap_or_default(),
+                model: row.model.unwrap_or_default(),
+            }),
+        }
+    }
+}
+
+/// The time that a text without a zone says: SQLite's own clock and LCS write UTC.
+fn of_text(text: &str) -> Option<DateTime<Utc>> {
+    NaiveDateTime::parse_from_str(text, "%Y-%m-%d %H:%M:%S%.f").ok().map(|time| time.and_utc())
 }
 
 /// The time that is so many seconds after 1970.
@@ -159,6 +208,29 @@ pub fn openai_agents(path: PathBuf) -> BoxStream<'static, RepositoryResult<Agent
             let sql = "SELECT id, session_id, message_data, CAST(created_at AS TEXT) AS created_at \
                          FROM agent_messages ORDER BY session_id, id";
             hand_on::<MessageRow, _>(connection, sql, rows, runtime)
+        })
+    })
+}
+
+/// What LCS's `user_conversation` and `user_turn` in this file say.
+///
+/// # Errors
+/// As [`lcs_cache`].
+#[must_use]
+pub fn lcs_metadata(path: PathBuf) -> BoxStream<'static, RepositoryResult<LcsMetadataRow>> {
+    streamed_for(OPERATORS_PATIENCE, tracing::info_span!("source.lcs_metadata"), move |rows| {
+        read(path, move |connection, runtime| {
+            refuse_missing(connection, &["user_conversation", "user_turn"], "LCS's metadata")?;
+            let sql = "SELECT c.id AS conversation_id, c.user_id AS user_id, \
+                              c.last_used_model AS last_used_model, CAST(c.created_at AS TEXT) AS created_at, \
+                              CAST(c.last_message_at AS TEXT) AS last_message_at, \
+                              c.topic_summary AS topic_summary, t.turn_number AS turn_number, \
+                              CAST(t.started_at AS TEXT) AS started_at, \
+                              CAST(t.completed_at AS TEXT) AS completed_at, t.provider AS provider, \
+                              t.model AS model \
+                         FROM user_conversation c LEFT JOIN user_turn t ON t.conversation_id = c.id \
+                        ORDER BY c.id, t.turn_number";
+            hand_on::<MetadataRow, _>(connection, sql, rows, runtime)
         })
     })
 }

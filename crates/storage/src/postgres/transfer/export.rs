@@ -147,8 +147,7 @@ impl Postgres {
     async fn export_to(&self, filter: ExportFilter, rows: &mut Rows<Vec<Exported>>) -> Result<(), Fault> {
         let mut session = self.pool().own_session(&mut self.tries(Purpose::Maintenance)).await?;
         session.load::<i32>(&Begin {}).await?;
-        let milliseconds = (2 * OPERATORS_PATIENCE).as_millis().to_string();
-        session.load::<String>(&WaitForReader { milliseconds }).await?;
+        wait_for_reader(&mut session).await?;
         let mut page = Page {
             after: Uuid::nil(),
             user_id: filter.user_id.map(Uuid::from),
@@ -169,6 +168,13 @@ impl Postgres {
         session.load::<i32>(&Commit {}).await?;
         Ok(())
     }
+}
+
+/// Lets the transaction of this session wait as long as its reader may stand still.
+pub(in crate::postgres) async fn wait_for_reader(session: &mut Session) -> Result<(), Fault> {
+    let milliseconds = (2 * OPERATORS_PATIENCE).as_millis().to_string();
+    session.load::<String>(&WaitForReader { milliseconds }).await?;
+    Ok(())
 }
 
 /// Hands these conversations on with their turns; whether anybody still reads.
