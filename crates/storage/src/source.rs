@@ -102,3 +102,23 @@ pub struct LcsTurn {
     /// The model that answered.
     pub model: String,
 }
+
+/// A thread of LangGraph's checkpoints, as of its newest one. They come by their ids.
+#[derive(Clone, PartialEq, Eq)]
+pub struct LangGraphThread {
+    /// The thread.
+    pub thread_id: String,
+    /// When its first checkpoint was written, as LangGraph wrote it.
+    pub began_at: Option<String>,
+    /// When its newest one was.
+    pub changed_at: Option<String>,
+    /// The channel of its messages, and how it is encoded: `msgpack` or `json`. `None` where it has none.
+    pub messages: Option<(String, Vec<u8>)>,
+}
+
+impl std::fmt::Debug for LangGraphThread {
+    /// Shows which thread it is, never what was said.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("LangGraphThread").field("thread_id", &self.thread_id).finish_non_exhaustive()
+    }
+}

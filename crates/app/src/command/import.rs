@@ -19,7 +19,7 @@ use lcs_app::transfer::arrival::{Arrival, Reject};
 use lcs_app::transfer::compression::Compression;
 use lcs_app::transfer::file;
 use lcs_app::transfer::import::{Import as Importing, ImportListener, ImportReport};
-use lcs_app::transfer::source::{lcs_cache, llama_stack, openai_agents};
+use lcs_app::transfer::source::{langgraph, lcs_cache, llama_stack, openai_agents};
 use lcs_domain::audit::AuditOutcome;
 use lcs_domain::repository::RepositoryResult;
 use lcs_domain::{AuditAction, AuditDetail, NewAuditEvent, PayloadLimits, Repositories as _, UserId};
@@ -76,6 +76,8 @@ enum Kind {
     LcsCachePostgres,
     /// LCS's conversation cache in a SQLite file.
     LcsCacheSqlite,
+    /// LangGraph's checkpoints in PostgreSQL.
+    LanggraphPostgres,
     /// A Llama Stack's conversations, by HTTP; --metadata says whose they are.
     LlamaStack,
     /// The OpenAI Agents SDK's sessions in a SQLite file.
@@ -144,6 +146,11 @@ impl Import {
                 let rows = sqlite::source::lcs_cache(path);
                 tokio::spawn(async move { Ok(lcs_cache::read(rows, limits, sender).await?) })
             }
+            Kind::LanggraphPostgres => {
+                let database = Postgres::connect(PostgresConfig::from_url(&self.source)?).await?;
+                let (threads, user) = (database.langgraph(), UserId::from_text(&self.user));
+                tokio::spawn(async move { Ok(langgraph::read(threads, user, limits, sender).await?) })
+            }
             Kind::LlamaStack => {
                 let metadata = self.metadata.as_ref().map(ExposeSecret::expose_secret).unwrap_or_default();
                 let rows = if metadata.starts_with("postgres://") || metadata.starts_with("postgresql://") {
@@ -179,12 +186,13 @@ impl Import {
 
     /// The source without its password, which a URL may have.
     fn shown(&self) -> &str {
-        if self.from == Kind::LcsCachePostgres { "the database" } else { &self.source }
+        let is_url = matches!(self.from, Kind::LcsCachePostgres | Kind::LanggraphPostgres);
+        if is_url { "the database" } else { &self.source }
     }
 
     fn rejects_file(&self) -> PathBuf {
         let beside = || match (self.from, self.source.as_str()) {
-            (Kind::LcsCachePostgres | Kind::LlamaStack, _) | (_, "-") => {
+            (Kind::LcsCachePostgres | Kind::LanggraphPostgres | Kind::LlamaStack, _) | (_, "-") => {
                 PathBuf::from("import.rejects.jsonl")
             }
             (_, file) => PathBuf::from(format!("{file}.rejects.jsonl")),

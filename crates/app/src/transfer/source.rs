@@ -2,6 +2,7 @@
 //!
 //! Ids are made of theirs, the same each time: an import that is run again finds what it has stored.
 
+pub mod langgraph;
 pub mod lcs_cache;
 pub mod llama_stack;
 pub mod openai_agents;

@@ -177,3 +177,74 @@ pub(crate) const LCS_METADATA: &str = "
 pub(crate) fn lcs_metadata_sqlite(path: &Path) {
     sqlite(path, LCS_METADATA);
 }
+
+/// LangGraph's checkpoints of a thread with two messages in MessagePack, written twice, and of two that cannot be read.
+pub(crate) fn langgraph_postgres() -> String {
+    let tables = "
+        CREATE TABLE checkpoint_migrations (v INTEGER PRIMARY KEY);
+        CREATE TABLE checkpoints (
+            thread_id TEXT NOT NULL, checkpoint_ns TEXT NOT NULL DEFAULT '', checkpoint_id TEXT NOT NULL,
+            parent_checkpoint_id TEXT, type TEXT, checkpoint JSONB NOT NULL, metadata JSONB NOT NULL DEFAULT '{}',
+            PRIMARY KEY (thread_id, checkpoint_ns, checkpoint_id));
+        CREATE TABLE checkpoint_blobs (
+            thread_id TEXT NOT NULL, checkpoint_ns TEXT NOT NULL DEFAULT '', channel TEXT NOT NULL,
+            version TEXT NOT NULL, type TEXT NOT NULL, blob BYTEA,
+            PRIMARY KEY (thread_id, checkpoint_ns, channel, version));
+        CREATE TABLE checkpoint_writes (
+            thread_id TEXT NOT NULL, checkpoint_ns TEXT NOT NULL DEFAULT '', checkpoint_id TEXT NOT NULL,
+            task_id TEXT NOT NULL, idx INTEGER NOT NULL, channel TEXT NOT NULL, type TEXT, blob BYTEA NOT NULL,
+            task_path TEXT NOT NULL DEFAULT '',
+            PRIMARY KEY (thread_id, checkpoint_ns, checkpoint_id, task_id, idx));";
+    let checkpoint = |thread: &str, id: &str, at: &str, version: &str| {
+        format!(
+            "INSERT INTO checkpoints (thread_id, checkpoint_id, checkpoint) VALUES ('{thread}', '{id}', \
+             '{{\"v\": 4, \"ts\": \"2026-01-31T12:00:{at}.5+00:00\", \"channel_versions\": {{\"messages\": \"{version}\"}}}}');"
+        )
+    };
+    let blob = |thread: &str, version: &str, bytes: &[u8]| {
+        let hex: Vec<String> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        let hex = hex.concat();
+        format!(
+            "INSERT INTO checkpoint_blobs (thread_id, channel, version, type, blob) VALUES ('{thread}', 'messages', \
+             '{version}', 'msgpack', '\\x{hex}');"
+        )
+    };
+    let said = packed_list(&[packed_message("human", "my dog is Rex")]);
+    let answered =
+        packed_list(&[packed_message("human", "my dog is Rex"), packed_message("ai", "A good dog.")]);
+    [
+        tables.to_owned(),
+        checkpoint("thread-1", "1f0", "01", "0001"),
+        checkpoint("thread-1", "1f1", "02", "0002"),
+        blob("thread-1", "0001", &said),
+        blob("thread-1", "0002", &answered),
+        checkpoint("thread-2", "1f0", "01", "0001"),
+        checkpoint("thread-3", "1f0", "01", "0001"),
+        blob("thread-3", "0001", b"canary"),
+    ]
+    .concat()
+}
+
+/// A list of up to 15 values, in MessagePack.
+fn packed_list(values: &[Vec<u8>]) -> Vec<u8> {
+    let begin = 0x90 | u8::try_from(values.len()).unwrap();
+    [&[begin], values.concat().as_slice()].concat()
+}
+
+/// A text of up to 31 bytes.
+fn packed_text(text: &str) -> Vec<u8> {
+    [&[0xa0 | u8::try_from(text.len()).unwrap()], text.as_bytes()].concat()
+}
+
+/// A message as LangGraph packs it: an extension with module, class, fields and method.
+fn packed_message(kind: &str, content: &str) -> Vec<u8> {
+    let fields = ["content", content, "type", kind].map(packed_text).concat();
+    let parts = [
+        packed_text("langchain_core.messages"),
+        packed_text("Message"),
+        [&[0x82], fields.as_slice()].concat(),
+        packed_text("model_validate_json"),
+    ];
+    let parts = packed_list(&parts);
+    [&[0xc7, u8::try_from(parts.len()).unwrap(), 5], parts.as_slice()].concat()
+}

@@ -7,7 +7,8 @@ use lcs_tests::model_stub::ModelStub;
 use serde_json::{Value, json};
 
 use crate::fixture::{
-    HEX, LCS_METADATA, lcs_cache_postgres, lcs_cache_sqlite, lcs_metadata_sqlite, openai_agents_sqlite,
+    HEX, LCS_METADATA, langgraph_postgres, lcs_cache_postgres, lcs_cache_sqlite, lcs_metadata_sqlite,
+    openai_agents_sqlite,
 };
 use crate::{Home, text};
 
@@ -205,4 +206,24 @@ fn conversations_of_a_llama_stack_move_in() {
         ["import", &url, "--from", "llama-stack", "--metadata", metadata, "--database-url", &store];
     let (_, said) = home.failure(&arguments);
     assert!(said.contains("is not imported to its end: Llama Stack"), "{said}");
+}
+
+#[test]
+fn langgraph_threads_move_in() {
+    let home = Home::new();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let database = runtime.block_on(TestPostgres::create());
+    runtime.block_on(database.execute(&langgraph_postgres()));
+    let source = [database.url(), "--from", "langgraph-postgres", "--user", "ada"];
+    let rejects = import_twice(&home, &source, 1, 1, 2);
+    let rows: Vec<&Value> = rejects.iter().map(|reject| &reject["row"]).collect();
+    assert_eq!(rows, ["checkpoints thread-2", "checkpoints thread-3"]);
+    let list = home.json(&["conversations", "list", "--user", "ada"]);
+    let conversation = &list["conversations"][0];
+    assert_eq!(conversation["metadata"], json!({"langgraph_thread": "thread-1"}));
+    assert_eq!(conversation["created_at"], "2026-01-31T12:00:01.500Z");
+    let id = conversation["conversation_id"].as_str().unwrap();
+    let shown = home.json(&["conversations", "show", id, "--user", "ada"]);
+    assert_eq!(shown["turns"][0]["input_messages"], json!([{"role": "user", "content": "my dog is Rex"}]));
+    assert_eq!(shown["turns"][0]["output_message"]["content"], "A good dog.");
 }

@@ -1,5 +1,6 @@
 //! Other systems' tables in PostgreSQL.
 
+mod langgraph;
 mod lcs_metadata;
 
 use chrono::{DateTime, NaiveDate, NaiveDateTime, Utc};
