@@ -111,7 +111,7 @@ fn json_of(packed: Packed, depth: usize) -> Result<Value, String> {
         Packed::Map(entries) => {
             let mut object = Map::new();
             for (key, value) in entries {
-                let key = key.as_str().map(str::to_owned).unwrap_or_else(|| key.to_string());
+                let key = key.as_str().map_or_else(|| key.to_string(), str::to_owned);
                 object.insert(key, json_of(value, depth)?);
             }
             Value::Object(object)
