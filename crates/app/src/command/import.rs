@@ -53,7 +53,7 @@ pub(super) struct Import {
     /// Whose conversations the sessions of a system become that knows no users: a UUID, or any text that names one.
     #[arg(long, value_name = "ID", default_value = super::DEFAULT_USER, value_parser = super::user)]
     user: String,
-    /// Where LCS's user_conversation and user_turn are: a SQLite file, or a PostgreSQL URL as above.
+    /// Where LCS's metadata of conversations and turns are: a SQLite file, or a PostgreSQL URL as above.
     #[arg(long, value_name = "DATABASE", required_if_eq("from", "llama-stack"), value_parser = super::secret)]
     metadata: Option<SecretString>,
     /// The time zone that lcs-cache-postgres's server wrote times in; its own where it is not said.

@@ -6,6 +6,7 @@
 mod fixture;
 mod journal;
 mod lifecycle;
+#[cfg(test)]
 mod source;
 mod transfer;
 

@@ -182,7 +182,7 @@ fn conversations_of_a_llama_stack_move_in() {
         let store = format!("sqlite:{}", home.0.path().join(format!("{number}.sqlite")).display());
         let source = [&url, "--from", "llama-stack", "--metadata", metadata, "--database-url", &store];
         let rejects = import_twice(&home, &source, 1, 2, 1);
-        let reject = json!({"row": "user_conversation 0".to_owned() + &HEX[1..], "reason": "the Llama Stack has no such conversation"});
+        let reject = json!({"row": format!("user_conversation {}", HEX.replacen('7', "0", 1)), "reason": "the Llama Stack has no such conversation"});
         assert_eq!(rejects, [reject]);
         let list = home.json(&["conversations", "list", "--user", "ada", "--database-url", &store]);
         let conversation = &list["conversations"][0];
