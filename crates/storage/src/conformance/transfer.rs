@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use futures_util::future::join;
 use futures_util::stream::{self, BoxStream};
 use futures_util::{StreamExt, TryStreamExt};
 use lcs_domain::metadata::Mark;
@@ -176,8 +177,7 @@ pub async fn p1_an_import_sent_twice_stores_once(harness: &dyn Harness) {
     let client = Client::of(harness).await;
     let other = client.at_another_handle(harness).await;
     let batch: Vec<_> = (0..20).map(|count| incoming(client.user_id, count % 4)).collect();
-    let (one, two) =
-        futures_util::join!(import(&client.store, batch.clone()), import(&other.store, batch.clone()));
+    let (one, two) = join(import(&client.store, batch.clone()), import(&other.store, batch.clone())).await;
     for (place, pair) in one.iter().zip(&two).enumerate() {
         let stored = [pair.0, pair.1].into_iter().filter(|imported| **imported == Imported::Stored).count();
         let present = [pair.0, pair.1].into_iter().filter(|imported| **imported == Imported::Present).count();
