@@ -1,5 +1,6 @@
 //! Lists and histories of both versions, over one store.
 
+use lcs_domain::{Actor, HoldTarget, NewHold, Text};
 use serde_json::{Value, json};
 
 use crate::api::Api;
@@ -160,4 +161,18 @@ async fn a_topic_has_1_to_1000_characters() {
     }
     let answer = api.put(&path, &json!({ "topic_summary": "x", "more": 1 })).await.expect(422);
     assert_eq!(answer["detail"][0]["type"], "extra_forbidden");
+}
+
+#[tokio::test]
+async fn nobody_learns_of_a_hold_by_when_their_conversation_ends() {
+    let api = Api::memory().await;
+    let id = api.begin("one").await;
+    let expiry = async || api.get(&format!("/v1/conversations/{id}/expiry")).await.expect(200);
+    let before = expiry().await;
+    assert!(before["expires_at"].is_string(), "{before}");
+    let repositories = api.service.manager().repositories();
+    let target = HoldTarget::Conversation(id.parse().unwrap());
+    let reason = Text::name("matter 7", "/reason").unwrap();
+    repositories.holds().place(NewHold::on(target, reason, Actor::operator("ada"))).await.unwrap();
+    assert_eq!(expiry().await, before);
 }

@@ -163,6 +163,22 @@ impl Context {
         }
         Ok(self)
     }
+
+    /// For commands whose work has to last: there is a store already, and it outlives the process.
+    fn of_what_lasts(self) -> anyhow::Result<Self> {
+        if let Some(path) = self.missing_file() {
+            bail!("{}", no_file(path));
+        }
+        match &self.configuration.store {
+            StoreConfiguration::Sqlite(SqliteConfig { file: SqliteFile::Path(_), .. })
+            | StoreConfiguration::Postgresql(_) => Ok(self),
+            StoreConfiguration::Sqlite(_) | StoreConfiguration::Memory => {
+                bail!(
+                    "the store is memory only, and this would end with it: name a database file or a server"
+                )
+            }
+        }
+    }
 }
 
 fn is_default(path: &Path) -> bool {

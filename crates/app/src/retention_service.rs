@@ -15,6 +15,9 @@ use tokio::time::{Instant, sleep_until};
 /// How many conversations one batch removes at most: so few that its locks are short.
 const BATCH: PageLimit = PageLimit::MAX;
 
+/// How often in a row a paced run that finds somebody else at it tries again with its next batch.
+const BUSY_TRIES: u32 = 5;
+
 /// Removes conversations that the configured policy allows to go.
 #[derive(Clone)]
 pub struct RetentionService {
@@ -31,8 +34,9 @@ pub struct CleanupReport {
     pub expired: u64,
     /// Conversations removed because their user had deleted them.
     pub deleted: u64,
-    /// Conversations that would have been removed, and are kept because a legal hold is on them.
-    pub held: u64,
+    /// Conversations that would have been removed, and are kept because a legal hold is on them; `None` where they
+    /// were not counted.
+    pub held: Option<u64>,
     /// Requests removed that had come to no answer.
     pub requests: u64,
     /// Whether the run ended early because somebody else was cleaning up: they do the rest.
@@ -64,6 +68,8 @@ pub struct Expiry {
     /// From when on it may be removed, if it is not changed before; `None`: it is kept, because a hold is on it or its
     /// user's are kept for ever.
     pub expires_at: Option<DateTime<Utc>>,
+    /// The same, whether a hold is on it or not: what its user is told, who is not to learn of holds.
+    pub unheld_until: Option<DateTime<Utc>>,
     /// Whether a legal hold is on it.
     pub held: bool,
 }
@@ -110,8 +116,9 @@ impl RetentionService {
         let expiry = |conversation: &Conversation| {
             let held = keeping.held.contains(&conversation.conversation_id);
             let (status, updated_at) = (conversation.status, conversation.updated_at);
-            let expires_at = self.policy.expires_at(status, updated_at, keeping.own).filter(|_| !held);
-            Expiry { conversation_id: conversation.conversation_id, expires_at, held }
+            let unheld_until = self.policy.expires_at(status, updated_at, keeping.own);
+            let expires_at = unheld_until.filter(|_| !held);
+            Expiry { conversation_id: conversation.conversation_id, expires_at, unheld_until, held }
         };
         Ok(conversations.iter().map(expiry).collect())
     }
@@ -125,7 +132,7 @@ impl RetentionService {
 
     /// Removes what is due until nothing is left that is due and not locked by somebody else, or until
     /// somebody else turns out to be at it; then what was left behind of requests. No more than the configured rate
-    /// allows goes in a second.
+    /// allows goes in a second. With a rate, somebody else may only be at a batch of theirs: it is tried again.
     ///
     /// `progress` is told after each batch how many conversations it removed. Dropping the future stops
     /// between two batches or lets the running one finish; what is removed stays removed, and the next run goes on.
@@ -134,14 +141,15 @@ impl RetentionService {
         mut progress: impl FnMut(u64),
     ) -> RepositoryResult<CleanupReport> {
         let mut report = CleanupReport::default();
-        let (limit, mut next) = (self.batch(), Instant::now());
+        let (limit, mut next, mut tries) = (self.batch(), Instant::now(), 0);
         loop {
             sleep_until(next).await;
             let batch = self.repositories.retention().purge_batch(self.policy, limit).await?;
             let removed = batch.purged.len();
             report.count(&batch);
             progress(removed as u64);
-            if batch.busy {
+            tries = if batch.busy { tries + 1 } else { 0 };
+            if batch.busy && (self.per_second.is_none() || tries >= BUSY_TRIES) {
                 report.busy = true;
                 tracing::info!(
                     expired = report.expired,
@@ -150,7 +158,7 @@ impl RetentionService {
                 );
                 return Ok(report);
             }
-            if removed < limit.get() as usize {
+            if !batch.busy && removed < limit.get() as usize {
                 break;
             }
             if let Some(rate) = self.per_second {
@@ -166,7 +174,11 @@ impl RetentionService {
                 break;
             }
         }
-        report.held = self.count_held().await?;
+        // What is removed is removed, and is said, also where this cannot be counted in time.
+        match self.count_held().await {
+            Ok(held) => report.held = Some(held),
+            Err(error) => tracing::warn!(error = %error, "what is held was not counted"),
+        }
         tracing::info!(
             expired = report.expired,
             deleted = report.deleted,

@@ -78,8 +78,8 @@ pub enum RepositoryError {
         /// The id that was sent twice.
         turn_id: TurnId,
     },
-    /// A legal hold is on it. Not applied.
-    #[error("kept by the legal hold {hold_id} ({reason}): release that first, if it may go")]
+    /// A legal hold is on it. Not applied. Why it was placed is for operators, and not shown.
+    #[error("kept by the legal hold {hold_id}: release that first, if it may go")]
     Held {
         /// The hold, or one of them.
         hold_id: HoldId,
@@ -283,6 +283,13 @@ mod tests {
             RepositoryError::invalid("", "no").to_string(),
             "invalid value at the top of the document: no"
         );
+    }
+
+    #[test]
+    fn a_held_refusal_does_not_say_why_it_is_held() {
+        let held =
+            RepositoryError::Held { hold_id: HoldId::generate(), reason: "a canary of a matter".into() };
+        assert!(!held.to_string().contains("canary"), "{held}");
     }
 
     #[test]

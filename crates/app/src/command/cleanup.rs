@@ -74,7 +74,7 @@ impl Cleanup {
                     "{} would be removed: idle longer than {}, or deleted by their users.{}",
                     count(due, "conversation"),
                     days.limit(),
-                    kept(held)
+                    kept(Some(held))
                 ))?;
             }
             return Ok(ExitCode::SUCCESS);
@@ -84,7 +84,7 @@ impl Cleanup {
         bar.finish_and_clear();
         let CleanupReport { expired, deleted, held, busy, .. } = report?;
         if output.is_json() {
-            let answer = json!({ "dry_run": false, "expired": expired, "deleted": deleted, "held": held });
+            let answer = json!({ "dry_run": false, "expired": expired, "deleted": deleted, "held": held, "busy": busy });
             output.json(&days.json(answer))?;
         } else {
             output.line(&format!(
@@ -99,10 +99,10 @@ impl Cleanup {
     }
 }
 
-/// What was kept, for people; nothing where nothing was.
-fn kept(held: u64) -> String {
+/// What was kept, for people; nothing where nothing was, or it was not counted.
+fn kept(held: Option<u64>) -> String {
     match held {
-        0 => String::new(),
-        held => format!(" Kept under legal hold: {}; see `hold list`.", count(held, "conversation")),
+        None | Some(0) => String::new(),
+        Some(held) => format!(" Kept under legal hold: {}; see `hold list`.", count(held, "conversation")),
     }
 }

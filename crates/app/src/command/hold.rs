@@ -11,10 +11,10 @@ use lcs_domain::{
 use serde_json::json;
 
 use super::{Context, user};
+use crate::output::Output;
 use crate::output::age::ago;
 use crate::output::table::Table;
 use crate::output::text::one_line;
-use crate::output::{Output, note};
 
 #[derive(Subcommand)]
 pub(super) enum HoldCommand {
@@ -65,7 +65,10 @@ fn target(conversation: Option<ConversationId>, user: Option<&str>) -> Option<Ho
 impl HoldCommand {
     pub(super) async fn run(self, context: Context) -> Result<ExitCode> {
         let actor = context.actor.clone();
-        let Context { configuration, mut output, .. } = context.of_what_is_there()?;
+        let Context { configuration, mut output, .. } = match self {
+            Self::List(_) => context.of_what_is_there()?,
+            Self::Place(_) | Self::Release { .. } => context.of_what_lasts()?,
+        };
         let manager = PersistenceManager::builder(configuration).operator().initialize().await?;
         let repositories = manager.repositories();
         let holds = repositories.holds();
@@ -81,13 +84,13 @@ impl HoldCommand {
                     placed_by: actor,
                 };
                 let hold = holds.place(new).await?;
+                if hold.released_at.is_some() {
+                    bail!("hold {} was released, and keeps nothing: place another one", hold.hold_id);
+                }
                 if output.is_json() {
                     output.json(&hold)?;
                 } else {
                     output.line(&format!("Placed hold {} on {}.", hold.hold_id, kept(&hold)))?;
-                }
-                if hold.released_at.is_some() {
-                    note("This hold was released before, and keeps nothing: place another one.");
                 }
             }
             Self::Release { hold } => {

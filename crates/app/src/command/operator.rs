@@ -4,8 +4,35 @@ use std::env;
 
 use lcs_domain::Actor;
 
-/// The account on this machine; of `sudo`, the one that asked for it.
+/// How long a name from the environment is kept, in characters.
+const MAX_CHARS: usize = 64;
+
+/// The account that the command runs as. Beside it, of `sudo`, the one that asked for it: anybody can write another
+/// name there, so that it never stands alone.
 pub(super) fn operator() -> Actor {
-    let account = env::var("SUDO_USER").ok().or_else(|| whoami::username().ok());
-    Actor::operator(account.as_deref().unwrap_or("unknown"))
+    let account = whoami::username().unwrap_or_else(|_| "unknown".to_owned());
+    Actor::operator(&named(account, env::var("SUDO_USER").ok().as_deref()))
+}
+
+fn named(account: String, sudo: Option<&str>) -> String {
+    let plain = |c: char| if c.is_ascii_alphanumeric() || "._-@".contains(c) { c } else { '?' };
+    let sudo: String = sudo.unwrap_or_default().chars().take(MAX_CHARS).map(plain).collect();
+    if sudo.is_empty() { account } else { format!("{account} (sudo {sudo})") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_account_comes_first_and_what_the_environment_says_beside_it() {
+        assert_eq!(named("lcs".into(), None), "lcs");
+        assert_eq!(named("lcs".into(), Some("")), "lcs");
+        assert_eq!(named("root".into(), Some("alice")), "root (sudo alice)");
+        assert_eq!(named("mallory".into(), Some("bob) \n(")), "mallory (sudo bob????)");
+        assert_eq!(
+            named("a".into(), Some(&"x".repeat(1_000))).chars().count(),
+            "a (sudo )".len() + MAX_CHARS
+        );
+    }
 }

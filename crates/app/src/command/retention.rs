@@ -40,7 +40,10 @@ pub(super) struct Whose {
 impl Retention {
     pub(super) async fn run(self, context: Context) -> Result<ExitCode> {
         let actor = context.actor.clone();
-        let Context { configuration, mut output, .. } = context.of_what_is_there()?;
+        let Context { configuration, mut output, .. } = match self {
+            Self::List => context.of_what_is_there()?,
+            Self::Set { .. } | Self::Remove(_) => context.of_what_lasts()?,
+        };
         let manager = PersistenceManager::builder(configuration).operator().initialize().await?;
         let repositories = manager.repositories();
         let overrides = repositories.retention_overrides();

@@ -126,7 +126,7 @@ impl Serve {
 }
 
 /// Records that the service is started with another configuration than the last time, as far as it can be known:
-/// where the role may not read the log, each start is recorded. No start fails by it, and none waits for long.
+/// where the log cannot be read, each start is recorded, and that it is not compared. No start fails by it, and none waits for long.
 async fn record_configuration(manager: &PersistenceManager, fingerprint: AuditHash) {
     let repositories = manager.repositories();
     let changed = AuditAction::ConfigurationChanged;
@@ -134,12 +134,12 @@ async fn record_configuration(manager: &PersistenceManager, fingerprint: AuditHa
     let recorded = async {
         let one = PageLimit::new(1)?;
         let last = AuditQuery { action: Some(changed), limit: one, ..AuditQuery::default() };
-        let last = repositories.audit().records(last).await.unwrap_or_default();
-        if last.last().is_some_and(|last| last.detail == detail) {
-            return Ok(());
-        }
-        let event =
-            NewAuditEvent { detail: detail.clone(), ..NewAuditEvent::done(Actor::service(), changed) };
+        let detail = match repositories.audit().records(last).await {
+            Ok(last) if last.last().is_some_and(|last| last.detail == detail) => return Ok(()),
+            Ok(_) => detail,
+            Err(_) => detail.word("compared", "no"),
+        };
+        let event = NewAuditEvent { detail, ..NewAuditEvent::done(Actor::service(), changed) };
         repositories.audit().record(event).await
     };
     match timeout(RECORDING, recorded).await {

@@ -17,7 +17,7 @@ use super::service::{Caller, Service};
 pub(super) struct ExpiryAnswer {
     /// The conversation, as the caller called it.
     conversation_id: String,
-    /// From when on it may be removed, if nothing changes in it before. Null: it is kept.
+    /// From when on it may be removed, if nothing changes in it before. Null: the user's are kept for ever.
     expires_at: Option<DateTime<Utc>>,
 }
 
@@ -39,6 +39,6 @@ pub(super) async fn get_expiry(
     let conversation = found.ok_or_else(|| name.not_found())?;
     let retention = service.manager().retention();
     let expiries = retention.expiries(user_id, &[conversation]).await.map_err(failed)?;
-    let expires_at = expiries.first().and_then(|expiry| expiry.expires_at);
+    let expires_at = expiries.first().and_then(|expiry| expiry.unheld_until);
     Ok(Json(ExpiryAnswer { conversation_id: name.shown, expires_at }))
 }

@@ -15,7 +15,7 @@ use lcs_storage::migration::Migrations as _;
 use lcs_storage::postgres::{Postgres, PostgresConfig};
 use lcs_storage::sqlite::{Sqlite, SqliteConfig};
 use lcs_storage::testing::TestPostgres;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::Home;
 
@@ -50,7 +50,8 @@ fn what_is_held_is_kept_and_said_to_be_until_it_is_released() {
 
     let hold_id = hold["hold_id"].as_str().unwrap();
     assert!(home.json(&["hold", "release", hold_id])["released_at"].is_string());
-    assert_eq!(home.json(&["cleanup"])["deleted"], 1);
+    let cleaned = home.json(&["cleanup"]);
+    assert_eq!(json!([cleaned["deleted"], cleaned["held"], cleaned["busy"]]), json!([1, 0, false]));
     let gone = home.failure(&["hold", "place", "--conversation", &id, "--reason", "too late"]);
     assert_eq!(gone, (1, "error: conversation not found".to_owned()));
     let unknown = home.failure(&["hold", "release", "01890000-0000-7000-8000-000000000000"]);
@@ -63,6 +64,42 @@ fn what_is_held_is_kept_and_said_to_be_until_it_is_released() {
     ] {
         assert_eq!(home.failure(mistake).0, 2, "{mistake:?}");
     }
+}
+
+#[test]
+fn what_would_keep_something_is_refused_where_nothing_would_keep_it() {
+    const HOLD: &str = "01890000-0000-7000-8000-000000000000";
+    let keeping: [&[&str]; 4] = [
+        &["hold", "place", "--user", "carol", "--reason", "matter 7"],
+        &["hold", "release", HOLD],
+        &["retention", "set", "--user", "carol", "--keep", "forever"],
+        &["retention", "remove", "--user", "carol"],
+    ];
+    let home = Home::new();
+    for arguments in keeping {
+        let (code, said) = home.failure(arguments);
+        assert!(code == 1 && said.starts_with("error: there is no database file at "), "{said}");
+        let in_memory = [&["--database-url", "memory:"], arguments].concat();
+        let (code, said) = home.failure(&in_memory);
+        assert!(code == 1 && said.starts_with("error: the store is memory only"), "{said}");
+    }
+    assert_eq!(home.json(&["hold", "list"])["holds"], Value::Array(Vec::new()));
+    begun(&home, &[]);
+    home.json(keeping[0]);
+    assert_eq!(home.json(&["hold", "list"])["holds"].as_array().unwrap().len(), 1);
+}
+
+#[test]
+fn a_released_hold_is_not_placed_again() {
+    let home = Home::new();
+    let id = begun(&home, &[]);
+    let hold = home.json(&["hold", "place", "--conversation", &id, "--reason", "matter 7"]);
+    let hold_id = hold["hold_id"].as_str().unwrap();
+    let again = ["hold", "place", "--conversation", &id, "--reason", "matter 7", "--id", hold_id];
+    assert_eq!(home.json(&again), hold);
+    home.json(&["hold", "release", hold_id]);
+    let said = format!("error: hold {hold_id} was released, and keeps nothing: place another one");
+    assert_eq!(home.failure(&again), (1, said));
 }
 
 #[test]
@@ -189,4 +226,22 @@ async fn a_cleanup_that_is_killed_is_gone_on_with_and_all_is_recorded_once() {
     let database = TestPostgres::migrated().await;
     let store = Postgres::connect(PostgresConfig::from_url(database.url()).unwrap()).await.unwrap();
     cleanup_killed_in_the_middle(&home, &["--database-url", database.url()], &store).await;
+}
+
+#[tokio::test]
+async fn a_cleanup_that_another_one_is_ahead_of_says_so_and_claims_to_have_counted_nothing() {
+    let home = Home::new();
+    let database = TestPostgres::migrated().await;
+    let other = database.client().await;
+    let lock = "SELECT pg_advisory_lock(hashtext('lcs-persistence retention'), hashtext('public'))";
+    other.batch_execute(lock).await.unwrap();
+    let cleanup =
+        |rate: &str| home.json(&["--database-url", database.url(), "cleanup", "--per-second", rate]);
+    for rate in ["0", "1000"] {
+        let said = cleanup(rate);
+        assert_eq!(json!([said["busy"], said["held"], said["deleted"]]), json!([true, null, 0]));
+    }
+    other.batch_execute(&lock.replace("lock(", "unlock(")).await.unwrap();
+    let said = cleanup("1");
+    assert_eq!(json!([said["busy"], said["held"]]), json!([false, 0]));
 }
