@@ -59,6 +59,7 @@ ALTER TABLE audit_events OWNER TO :"migrator";
 ALTER TABLE audit_head OWNER TO :"migrator";
 ALTER TABLE __diesel_schema_migrations OWNER TO :"migrator";
 ALTER FUNCTION refuse_tombstoned_conversation() OWNER TO :"migrator";
+ALTER FUNCTION hide_state_of_deleted_conversation() OWNER TO :"migrator";
 ALTER FUNCTION refuse_audit_change() OWNER TO :"migrator";
 ALTER FUNCTION chain_audit_event() OWNER TO :"migrator";
 
@@ -77,8 +78,8 @@ GRANT SELECT ON audit_events, audit_head TO :"operator", :"auditor";
 -- What keeps a user's conversations, without why and by whom.
 GRANT SELECT (user_id, conversation_id, released_at) ON holds TO :"application";
 GRANT SELECT (user_id, idle_days) ON retention_overrides TO :"application";
-GRANT SELECT, INSERT, UPDATE ON holds TO :"operator";
-GRANT SELECT, INSERT, UPDATE, DELETE ON retention_overrides TO :"operator";
+GRANT SELECT, INSERT, UPDATE (released_at, released_by) ON holds TO :"operator";
+GRANT SELECT, INSERT, UPDATE (idle_days, set_by, set_at), DELETE ON retention_overrides TO :"operator";
 GRANT SELECT ON holds, retention_overrides TO :"auditor";
 
 -- The operator removes conversations, which he locks; turns and states go with them by their foreign keys.

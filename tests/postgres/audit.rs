@@ -1,15 +1,17 @@
 //! The audit log in PostgreSQL: who may touch it, and that what the database computes is what the domain does.
 
+use std::time::Duration;
+
 use futures_util::future::join_all;
 use lcs_domain::audit::{AuditBreak, AuditVerification, verify};
 use lcs_domain::{
     Actor, AuditAction, AuditDetail, AuditQuery, AuditRepository, ConversationId, ConversationRepository,
-    NewAuditEvent, Repositories, UserId,
+    NewAuditEvent, PageLimit, Repositories, RetentionPolicy, RetentionRepository, UserId,
 };
 use lcs_storage::postgres::{Postgres, PostgresConfig};
 use lcs_storage::testing::{Role, TestPostgres};
 
-use crate::support::{begin, config, single};
+use crate::support::{append, begin, config, saying, single, store};
 
 fn event(number: u64) -> NewAuditEvent {
     NewAuditEvent {
@@ -48,6 +50,43 @@ async fn the_database_computes_the_hashes_that_the_domain_does() {
         assert!(record.at.timestamp() > 1_700_000_000, "{record:?}");
     }
     assert_eq!(verified(&store).await, Ok(7));
+}
+
+/// Makes the turns that go with their conversation wait for a lock that is free otherwise.
+const SLOW_CASCADE: &str = "CREATE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql AS \
+    $$ BEGIN PERFORM pg_advisory_xact_lock(7, 7); RETURN OLD; END $$; \
+    CREATE TRIGGER wait BEFORE DELETE ON conversation_turns FOR EACH ROW EXECUTE FUNCTION wait()";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nobody_who_deletes_waits_for_what_goes_with_purged_conversations() {
+    let database = TestPostgres::migrated().await;
+    let store = store(database.url()).await;
+    let (gone, kept) = (begin(&store).await, begin(&store).await);
+    append(&store, &gone, saying(&gone, "hello")).await.unwrap();
+    store.delete(gone.user_id, gone.conversation_id).await.unwrap();
+    database.execute(SLOW_CASCADE).await;
+    let holder = database.client().await;
+    holder.batch_execute("BEGIN; SELECT pg_advisory_xact_lock(7, 7)").await.unwrap();
+    let purger = store.clone();
+    let policy = RetentionPolicy::idle_longer_than(Duration::from_hours(24)).unwrap();
+    let purge = tokio::spawn(async move { purger.purge_batch(policy, PageLimit::MAX).await });
+    let waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted";
+    while database.value(waiting).await.as_deref() == Some("0") && !purge.is_finished() {
+        tokio::task::yield_now().await;
+    }
+    assert!(store.delete(kept.user_id, kept.conversation_id).await.unwrap());
+    holder.batch_execute("COMMIT").await.unwrap();
+    assert_eq!(purge.await.unwrap().unwrap().purged.len(), 1);
+    let records = store.records(AuditQuery::default()).await.unwrap();
+    let of_purges: Vec<_> = records.iter().filter(|record| record.action == "purge").collect();
+    let [record] = of_purges.as_slice() else { panic!("{records:?}") };
+    assert!(record.detail.as_json().contains(&gone.conversation_id.to_string()), "{record:?}");
+    // A batch that removes only what was deleted meanwhile is recorded, and one that removes nothing is not.
+    for count in [1, 0, 0] {
+        assert_eq!(store.purge_batch(policy, PageLimit::MAX).await.unwrap().purged.len(), count);
+    }
+    assert_eq!(store.records(AuditQuery::default()).await.unwrap().len(), records.len() + 1);
+    verified(&store).await.unwrap();
 }
 
 #[tokio::test]

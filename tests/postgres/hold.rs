@@ -39,8 +39,13 @@ async fn waits<T>(database: &TestPostgres, task: &tokio::task::JoinHandle<T>) ->
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_hold_that_commits_while_a_purge_waits_is_seen() {
     let database = TestPostgres::migrated().await;
-    let store = store(database.url()).await;
-    for on_user in [false, true] {
+    let defaults = ["read committed", "repeatable read"];
+    for (default, on_user) in defaults.into_iter().flat_map(|default| [(default, false), (default, true)]) {
+        let name = database.database();
+        database
+            .execute(&format!("ALTER DATABASE {name} SET default_transaction_isolation = '{default}'"))
+            .await;
+        let store = store(database.url()).await;
         let conversation = begin(&store).await;
         database.execute(AGE).await;
         // What `place` does, stopped between its lock and its commit.
@@ -60,7 +65,7 @@ async fn a_hold_that_commits_while_a_purge_waits_is_seen() {
             .await
             .unwrap();
         let report = purge.await.unwrap().unwrap();
-        assert_eq!((report.purged.len(), report.busy), (0, false), "on the user: {on_user}");
+        assert_eq!((report.purged.len(), report.busy), (0, false), "on the user: {on_user}, {default}");
         assert!(store.head(user, id).await.unwrap().is_some());
     }
 }

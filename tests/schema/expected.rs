@@ -184,7 +184,11 @@ pub(crate) const CONSTRAINTS: &[(&str, &str, &str)] = &[
     ("requests", "requests_pkey", "PRIMARY KEY (request_id)"),
     ("requests", "requests_request_hash_check", "CHECK ((octet_length(request_hash) = 32))"),
     ("requests", "requests_user_id_idempotency_key_key", "UNIQUE (user_id, idempotency_key)"),
-    ("retention_overrides", "retention_overrides_idle_days_check", "CHECK ((idle_days >= 1))"),
+    (
+        "retention_overrides",
+        "retention_overrides_idle_days_check",
+        "CHECK (((idle_days >= 1) AND (idle_days <= 36500)))",
+    ),
     ("retention_overrides", "retention_overrides_pkey", "PRIMARY KEY (user_id)"),
 ];
 

@@ -123,6 +123,25 @@ async fn an_append_to_a_damaged_conversation_is_refused_whole() {
     assert_eq!(ask(&mut place.raw(), "SELECT CAST(count(*) AS TEXT) AS answer FROM conversation_turns"), "0");
 }
 
+#[tokio::test]
+async fn a_damaged_retention_of_a_user_is_no_mistake_of_who_asks() {
+    for days in ["0", "36501", "4294967297"] {
+        let place = Place::new();
+        let store = place.store().await;
+        let new = NewRetentionOverride { user_id: user(), keep: Keep::Forever, set_by: Actor::service() };
+        store.set_override(new).await.unwrap();
+        let set = format!("UPDATE retention_overrides SET idle_days = {days}");
+        assert!(place.raw().batch_execute(&set).is_err(), "the schema takes {days}");
+        place.raw().batch_execute(&format!("PRAGMA ignore_check_constraints=ON; {set}")).unwrap();
+        for error in [
+            store.overrides(None, PageLimit::MAX).await.map(drop).unwrap_err(),
+            store.keeping(user(), Vec::new()).await.map(drop).unwrap_err(),
+        ] {
+            assert!(matches!(error, RepositoryError::Inconsistent { column: "idle_days", .. }), "{error}");
+        }
+    }
+}
+
 async fn finding(store: &lcs_storage::sqlite::Sqlite, check: &str) -> diagnostic::Finding {
     store.diagnose().await.unwrap().into_iter().find(|finding| finding.check == check).unwrap()
 }

@@ -21,5 +21,5 @@ CREATE TABLE retention_overrides (
     idle_days integer,
     set_by    text        NOT NULL,
     set_at    timestamptz NOT NULL DEFAULT clock_timestamp(),
-    CONSTRAINT retention_overrides_idle_days_check CHECK (idle_days >= 1)
+    CONSTRAINT retention_overrides_idle_days_check CHECK (idle_days BETWEEN 1 AND 36500)
 );

@@ -24,5 +24,5 @@ CREATE TABLE retention_overrides (
     set_by    TEXT    NOT NULL,
     set_at    INTEGER NOT NULL DEFAULT (CAST(unixepoch('subsec') * 1000000 AS INTEGER)),
     CONSTRAINT retention_overrides_user_id_check CHECK (length(user_id) = 16),
-    CONSTRAINT retention_overrides_idle_days_check CHECK (idle_days >= 1)
+    CONSTRAINT retention_overrides_idle_days_check CHECK (idle_days BETWEEN 1 AND 36500)
 ) STRICT;

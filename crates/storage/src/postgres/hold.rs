@@ -14,7 +14,7 @@ use uuid::Uuid;
 use super::Postgres;
 use super::connect::Purpose;
 use super::error::Fault;
-use super::locked::{HOLDS, Locked};
+use super::locked::Locked;
 use super::operation::{Effect, detached};
 use super::statement::statement;
 
@@ -115,7 +115,7 @@ impl HoldRepository for Postgres {
         let store = self.clone();
         detached(query.hold_id, async move {
             let effect = Effect::Writes(query.hold_id);
-            let answer = store.run(Purpose::Maintenance, effect, &Locked(HOLDS, &query)).await;
+            let answer = store.run(Purpose::Maintenance, effect, &Locked::holds(&query)).await;
             let placed: Option<HoldRow> = answer.map_err(Fault::into_error)?.one();
             let placed = placed.map(Hold::from).ok_or(RepositoryError::not_found(Entity::Conversation))?;
             if hold.made(&placed) {
@@ -133,7 +133,7 @@ impl HoldRepository for Postgres {
         let store = self.clone();
         detached(query.hold_id, async move {
             let effect = Effect::Writes(query.hold_id);
-            let answer = store.run(Purpose::Maintenance, effect, &Locked(HOLDS, &query)).await;
+            let answer = store.run(Purpose::Maintenance, effect, &Locked::holds(&query)).await;
             let released: Option<HoldRow> = answer.map_err(Fault::into_error)?.one();
             Ok(released.map(Hold::from))
         })

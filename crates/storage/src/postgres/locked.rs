@@ -2,7 +2,8 @@
 //!
 //! A statement sees what was committed when it began. What is decided by rows that somebody else may be adding just
 //! now has to begin when that is over: so the lock is taken by a statement of its own, ahead of it in the same
-//! transaction. The messages are sent together and cost one round trip.
+//! transaction, and the transaction is one whose statements each see what is committed by then, whatever the server's
+//! default is. The messages are sent together and cost one round trip.
 //!
 //! Two locks: one for whoever purges, which is tried and not waited for; one for who changes what may be purged (holds,
 //! users' own retention), which a purge has too. They are taken in this order, before any row's.
@@ -17,25 +18,48 @@ use super::statement::{Connection, Single, Statement};
 
 /// For a purge: `lcs.purges` says whether nobody else is at it. A block, so that nothing is answered but the
 /// statement.
-pub(super) const PURGE: &str = "BEGIN; DO $$ BEGIN \
+const PURGE: &str = "BEGIN ISOLATION LEVEL READ COMMITTED; DO $$ BEGIN \
     PERFORM set_config('lcs.purges', pg_try_advisory_xact_lock(\
         hashtext('lcs-persistence retention'), hashtext(current_schema()))::text, true); \
     IF current_setting('lcs.purges')::boolean THEN \
         PERFORM pg_advisory_xact_lock(hashtext('lcs-persistence hold'), hashtext(current_schema())); \
     END IF; END $$";
 
-/// For who changes what a purge may remove.
-pub(super) const HOLDS: &str = "BEGIN; DO $$ BEGIN \
+/// Records what a purge has removed, as its statement has left it in `lcs.purged`. A statement of its own: turns and
+/// states go when the one before it ends, and whoever waits for the head of the log must not wait for that as well.
+const PURGED: &str = "INSERT INTO audit_events (actor, action, outcome, detail) \
+    SELECT event ->> 'actor', 'purge', 'done', event ->> 'detail' \
+      FROM (SELECT NULLIF(current_setting('lcs.purged', true), '')::jsonb) AS purged (event) \
+     WHERE event IS NOT NULL";
+
+/// For who changes what a purge may remove. It waits for a batch of a purge, which may take longer than a row's lock.
+const HOLDS: &str = "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout = '30s'; DO $$ BEGIN \
     PERFORM pg_advisory_xact_lock(hashtext('lcs-persistence hold'), hashtext(current_schema())); END $$";
 
-/// A statement behind what takes its locks.
-pub(super) struct Locked<'q, Q>(pub(super) &'static str, pub(super) &'q Q);
+/// A statement behind what takes its locks, and before what has to be done after it.
+pub(super) struct Locked<'q, Q> {
+    opening: &'static str,
+    query: &'q Q,
+    closing: Option<&'static str>,
+}
+
+impl<'q, Q> Locked<'q, Q> {
+    /// A purge.
+    pub(super) fn purge(query: &'q Q) -> Self {
+        Self { opening: PURGE, query, closing: Some(PURGED) }
+    }
+
+    /// What changes what a purge may remove.
+    pub(super) fn holds(query: &'q Q) -> Self {
+        Self { opening: HOLDS, query, closing: None }
+    }
+}
 
 impl<Q: Single<U>, U: Send + 'static> Statement<U> for Locked<'_, Q> {
     fn rows<'a>(
         &'a self,
         connection: &'a mut Connection,
     ) -> BoxFuture<'a, QueryResult<BoxStream<'a, QueryResult<U>>>> {
-        transaction(self.0.to_owned(), self.1, connection).boxed()
+        transaction(self.opening.to_owned(), self.query, self.closing, connection).boxed()
     }
 }

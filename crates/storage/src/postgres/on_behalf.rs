@@ -3,7 +3,7 @@
 //! The user is named in a setting that ends with its transaction, so that none is left on a connection:
 //!
 //! ```sql
-//! BEGIN; SET LOCAL lcs.user_id = '...'
+//! BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL lcs.user_id = '...'
 //! -- the statement
 //! COMMIT
 //! ```
@@ -42,8 +42,11 @@ impl<Q: Single<U>, U: Send + 'static> Statement<U> for OnBehalf<'_, Q> {
     ) -> BoxFuture<'a, QueryResult<BoxStream<'a, QueryResult<U>>>> {
         match self.user_id {
             Some(user_id) => {
-                let begin = format!("BEGIN; SET LOCAL lcs.user_id = '{}'", user_id.as_uuid());
-                transaction(begin, self.query, connection).boxed()
+                let begin = format!(
+                    "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL lcs.user_id = '{}'",
+                    user_id.as_uuid()
+                );
+                transaction(begin, self.query, None, connection).boxed()
             }
             None => async move {
                 let rows: BoxStream<'a, _> = self.query.send(&connection.inner).await?;
@@ -54,18 +57,19 @@ impl<Q: Single<U>, U: Send + 'static> Statement<U> for OnBehalf<'_, Q> {
     }
 }
 
-/// Runs `query` in a transaction of its own, which `opening` begins. However the query ends, so does the transaction, before the
+/// Runs `query` in a transaction of its own, which `opening` begins, and behind it `closing`. However the query ends, so does the transaction, before the
 /// end of the rows is seen: a caller who has seen that may use the connection again.
 pub(super) async fn transaction<'a, U: Send + 'static>(
     opening: String,
     query: &'a impl Single<U>,
+    closing: Option<&'static str>,
     connection: &'a mut Connection,
 ) -> QueryResult<BoxStream<'a, QueryResult<U>>> {
     let Connection { inner, parsed } = connection;
     let inner = &*inner;
     let begun = execute(inner, opening);
     let rows = query.send(inner);
-    let mut commit = Box::pin(future::maybe_done(execute(inner, "COMMIT".to_owned())));
+    let mut commit = Box::pin(future::maybe_done(end(inner, closing)));
     let id = query.id();
     let (begun, rows) = if id.is_some_and(|id| parsed.contains(&id)) {
         // Each is sent when it is first polled, and they are polled in this order. Unconstrained, because a
@@ -93,6 +97,22 @@ pub(super) async fn transaction<'a, U: Send + 'static>(
 
 fn execute(mut connection: &AsyncPgConnection, sql: String) -> BoxFuture<'_, QueryResult<()>> {
     async move { connection.batch_execute(&sql).await }.boxed()
+}
+
+/// Commits, behind `closing`: where that failed, the commit is none, and does not say so.
+fn end<'a>(
+    connection: &'a AsyncPgConnection,
+    closing: Option<&'static str>,
+) -> BoxFuture<'a, QueryResult<()>> {
+    let commit = execute(connection, "COMMIT".to_owned());
+    let Some(closing) = closing else { return commit };
+    let closed = execute(connection, closing.to_owned());
+    async move {
+        // Both are sent when they are first polled, in this order.
+        let (closed, committed) = unconstrained(future::join(closed, commit)).await;
+        closed.and(committed)
+    }
+    .boxed()
 }
 
 /// A commit that may be on its way already.

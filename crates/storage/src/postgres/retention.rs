@@ -16,7 +16,7 @@ use uuid::Uuid;
 use super::Postgres;
 use super::connect::Purpose;
 use super::error::Fault;
-use super::locked::{Locked, PURGE};
+use super::locked::Locked;
 use super::operation::{Effect, detached};
 use super::retention_override::keep;
 use super::row::no_row;
@@ -195,7 +195,7 @@ impl Postgres {
     /// Removes what one statement can, and adds it to `report`: gives the last page that it looked at.
     async fn purge_once(&self, query: &Purge, report: &mut PurgeReport) -> RepositoryResult<Option<i64>> {
         let effect = Effect::Writes(Uuid::nil());
-        let answer = self.run::<PurgedRow>(Purpose::Maintenance, effect, &Locked(PURGE, query)).await;
+        let answer = self.run::<PurgedRow>(Purpose::Maintenance, effect, &Locked::purge(query)).await;
         let answer = answer.map_err(Fault::into_error)?;
         if answer.repeated {
             tracing::warn!("a batch of purging was run again: what the lost one removed is in no report");

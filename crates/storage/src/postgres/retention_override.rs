@@ -13,7 +13,7 @@ use uuid::Uuid;
 use super::Postgres;
 use super::connect::Purpose;
 use super::error::Fault;
-use super::locked::{HOLDS, Locked};
+use super::locked::Locked;
 use super::operation::{Effect, detached};
 use super::row::no_row;
 use super::statement::statement;
@@ -80,7 +80,7 @@ impl RetentionOverrideRepository for Postgres {
         let store = self.clone();
         detached(query.user_id, async move {
             let effect = Effect::Writes(query.user_id);
-            let answer = store.run(Purpose::Maintenance, effect, &Locked(HOLDS, &query)).await;
+            let answer = store.run(Purpose::Maintenance, effect, &Locked::holds(&query)).await;
             own(answer.map_err(Fault::into_error)?.one().ok_or_else(no_row)?)
         })
         .await
@@ -96,7 +96,7 @@ impl RetentionOverrideRepository for Postgres {
         let store = self.clone();
         detached(query.user_id, async move {
             let effect = Effect::Writes(query.user_id);
-            let answer = store.run(Purpose::Maintenance, effect, &Locked(HOLDS, &query)).await;
+            let answer = store.run(Purpose::Maintenance, effect, &Locked::holds(&query)).await;
             answer.map_err(Fault::into_error)?.one().map(own).transpose()
         })
         .await

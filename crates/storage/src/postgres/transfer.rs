@@ -40,7 +40,7 @@ statement! {
 
 statement! {
     /// Begins to write.
-    BeginWriting("BEGIN") -> Integer {}
+    BeginWriting("BEGIN ISOLATION LEVEL READ COMMITTED") -> Integer {}
 }
 
 statement! {

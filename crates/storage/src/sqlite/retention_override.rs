@@ -14,6 +14,7 @@ use super::row::{BlobUuid, Cell, Micros, Reader};
 use super::schema::retention_overrides;
 use super::{Sqlite, audit};
 use crate::audit::override_event;
+use crate::row::Row;
 
 #[derive(Insertable)]
 #[diesel(table_name = retention_overrides, treat_none_as_default_value = false)]
@@ -40,7 +41,13 @@ impl TryFrom<OverrideRow> for RetentionOverride {
         let reader = Reader::new("retention_overrides", "user_id", row.user_id)?;
         let keep = match row.idle_days {
             None => Keep::Forever,
-            Some(days) => Keep::days(reader.count("idle_days", days)?)?,
+            Some(days) => {
+                let days = reader.count("idle_days", days)?;
+                let row = Row { table: "retention_overrides", key: reader.key() };
+                Keep::days(days).map_err(|_| {
+                    row.inconsistent("idle_days", "not a number of days that this program knows")
+                })?
+            }
         };
         Ok(Self {
             user_id: UserId::from_uuid(reader.key()),

@@ -38,11 +38,13 @@ statement! {
 }
 
 statement! {
-    /// Makes the settings on this connection.
+    /// Makes the settings on this connection, and the isolation level that all statements are written for.
     Make(
         "-- $1 statement_timeout  $2 lock_timeout  $3 idle_in_transaction_session_timeout\n\
          -- $4 client_connection_check_interval  $5 search_path\n\
-         SELECT set_config('statement_timeout', $1, false) IS NULL, set_config('lock_timeout', $2, false), \
+         SELECT set_config('statement_timeout', $1, false) || \
+                    set_config('default_transaction_isolation', 'read committed', false) IS NULL, \
+                set_config('lock_timeout', $2, false), \
                 set_config('idle_in_transaction_session_timeout', $3, false), \
                 set_config('client_connection_check_interval', $4, false), \
                 set_config('search_path', $5, false)"
@@ -56,10 +58,12 @@ statement! {
 }
 
 statement! {
-    /// Whether the role has time limits, and the schema that unqualified names are looked up in first.
+    /// Whether the role has time limits and its transactions see what is committed meanwhile, and the schema that
+    /// unqualified names are looked up in first.
     OfRole(
         "SELECT NOT '0' IN (current_setting('statement_timeout'), current_setting('lock_timeout'), \
-                            current_setting('idle_in_transaction_session_timeout')), \
+                            current_setting('idle_in_transaction_session_timeout')) \
+                AND current_setting('default_transaction_isolation') = 'read committed', \
                 current_schema()::text"
     ) -> (Bool, Nullable<SqlText>) {}
 }
@@ -92,7 +96,8 @@ fn settings(config: &PostgresConfig, purpose: Purpose) -> [(&'static str, String
 
 /// The settings as the startup packet has them, with a mark that shows whether it came through.
 pub(super) fn options(config: &PostgresConfig, purpose: Purpose) -> String {
-    let mut options = String::from("-c lcs_persistence.settings=sent");
+    let mut options =
+        String::from("-c lcs_persistence.settings=sent -c default_transaction_isolation=read\\ committed");
     for (name, value) in settings(config, purpose) {
         let _ = write!(options, " -c {name}=");
         // The server splits the options at white space that no backslash stands before.
@@ -190,6 +195,7 @@ pub(super) async fn fits_transactions(
     let role = format!("ALTER ROLE {} IN DATABASE {}", quoted(&config.user), quoted(&config.database));
     let commands: Vec<_> = settings(config, Purpose::Service)
         .into_iter()
+        .chain([("default_transaction_isolation", "'read committed'".to_owned())])
         .map(|(name, value)| format!("{role} SET {name} = {value}"))
         .collect();
     Err(ConnectFailure::pooler(format!(
@@ -228,7 +234,8 @@ mod tests {
         let config = PostgresConfig { namespace: "my \"odd\\ name".into(), ..PostgresConfig::default() };
         assert_eq!(
             options(&config, Purpose::Service),
-            "-c lcs_persistence.settings=sent -c statement_timeout=3000 -c lock_timeout=2000 \
+            "-c lcs_persistence.settings=sent -c default_transaction_isolation=read\\ committed \
+             -c statement_timeout=3000 -c lock_timeout=2000 \
              -c idle_in_transaction_session_timeout=5000 -c client_connection_check_interval=500 \
              -c search_path=\"my\\ \"\"odd\\\\\\ name\""
         );

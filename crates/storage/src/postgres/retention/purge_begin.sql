@@ -2,7 +2,7 @@
 -- at it, which is said. The condition is checked again on each row when its lock is taken: what has woken up
 -- meanwhile stays, what somebody else holds is passed over. Holds and users' own retention cannot change meanwhile: it
 -- runs under their lock (locked.rs). Turns and states go with their conversation by their foreign keys. What was
--- removed is recorded in the audit log, in one row. One row without a conversation where nothing was removed.
+-- removed is told to the statement behind this one, which records it (locked.rs). One row without a conversation where nothing was removed.
 -- $1 active_seconds  $2 archived_seconds  $3 deleted_seconds  $4 limit  $5 from_page (what is before it in the table
 -- is not looked at)  $6 actor
 WITH mine AS MATERIALIZED (

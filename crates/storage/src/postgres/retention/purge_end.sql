@@ -10,14 +10,13 @@
     INSERT INTO conversation_tombstones (conversation_id, user_hash, reason)
     SELECT conversation_id, sha256(uuid_send(user_id)), reason FROM purged
     ON CONFLICT ON CONSTRAINT conversation_tombstones_pkey DO NOTHING
-), audited AS (
-    INSERT INTO audit_events (actor, action, outcome, detail)
-    SELECT $6, 'purge', 'done', jsonb_build_object(
+), told AS MATERIALIZED (
+    SELECT set_config('lcs.purged', jsonb_build_object('actor', $6::text, 'detail', jsonb_build_object(
                'expired', count(*) FILTER (WHERE reason = 'expired'),
                'deleted', count(*) FILTER (WHERE reason = 'deleted'),
-               'turns', sum(turn_count), 'conversation_ids', jsonb_agg(conversation_id))::text
+               'turns', sum(turn_count), 'conversation_ids', jsonb_agg(conversation_id))::text)::text, true) AS event
       FROM purged HAVING count(*) > 0
 )
-SELECT mine.held, (SELECT max((place::text::point)[0])::bigint FROM due),
+SELECT mine.held AND (SELECT event FROM told) IS DISTINCT FROM '', (SELECT max((place::text::point)[0])::bigint FROM due),
        purged.conversation_id, purged.user_id, purged.agent_id, purged.reason
   FROM mine LEFT JOIN purged ON true
