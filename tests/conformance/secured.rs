@@ -7,9 +7,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use lcs_domain::repository::RepositoryResult;
 use lcs_domain::{
-    AgentStateRepository, AuditRepository, Capabilities, ConversationId, ConversationRepository,
-    DiagnosticRepository, Durability, HoldRepository, PoolStatus, Repositories, RequestId, RequestRepository,
-    RetentionOverrideRepository, RetentionRepository, TransferRepository, TurnRepository,
+    AgentStateRepository, AnalyticsRepository, AuditRepository, Capabilities, ConversationId,
+    ConversationRepository, DiagnosticRepository, Durability, HoldRepository, PoolStatus, Repositories,
+    RequestId, RequestRepository, RetentionOverrideRepository, RetentionRepository, TransferRepository,
+    TurnRepository,
 };
 use lcs_storage::conformance::Harness;
 use lcs_storage::postgres::{Postgres, PostgresConfig};
@@ -96,6 +97,10 @@ impl Repositories for Secured {
     }
 
     fn diagnostics(&self) -> &dyn DiagnosticRepository {
+        &self.operator
+    }
+
+    fn analytics(&self) -> &dyn AnalyticsRepository {
         &self.operator
     }
 

@@ -62,7 +62,9 @@ impl Api {
     /// As `configuration` says.
     pub(crate) async fn over(configuration: Configuration) -> Self {
         let config = configuration.service.clone();
-        Self::of(PersistenceManager::initialize(configuration).await.unwrap(), &config.authentication)
+        let manager = PersistenceManager::initialize(configuration).await.unwrap();
+        let service = Service::new(manager, authenticator(&config.authentication).unwrap(), None);
+        Self::serving(service.with_operator(config.operator.as_ref()))
     }
 
     /// Over these services.
@@ -76,7 +78,10 @@ impl Api {
         authentication: &AuthenticationConfig,
         llama_stack: Option<LlamaStack>,
     ) -> Self {
-        let service = Service::new(manager, authenticator(authentication).unwrap(), llama_stack);
+        Self::serving(Service::new(manager, authenticator(authentication).unwrap(), llama_stack))
+    }
+
+    fn serving(service: Service) -> Self {
         let config = Configuration::new(StoreConfiguration::Memory).service;
         Self { router: guarded(router(service.clone()), &config), service }
     }

@@ -11,6 +11,7 @@ mod id;
 mod idempotency;
 mod isolation;
 mod model;
+mod operator;
 mod query;
 mod refusal;
 mod service;

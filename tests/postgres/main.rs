@@ -1,6 +1,7 @@
 //! What the PostgreSQL store promises beyond the ports: its statements, its connections, its failures.
 #![cfg(test)]
 
+mod analytics;
 mod audit;
 mod coalescing;
 mod connection;

@@ -15,7 +15,7 @@
 //! | begin a request | `Unavailable` | kept in memory: a retry in another process, or after the outage, is not known | as in memory |
 //! | interrupt a request that was not begun in this outage | `Unavailable` | `Unavailable`: whether it runs cannot be known | `Unavailable` |
 //! | list, adopt, delete, retention, holds, export, import, audit | `Unavailable` | `Unavailable`: a partial list would be a lie, a deletion one too | `Unavailable` |
-//! | [`ping`](Repositories::ping), diagnostics | the primary | the primary | the primary |
+//! | [`ping`](Repositories::ping), diagnostics, analytics | the primary | the primary | the primary |
 //!
 //! When the circuit closes, what was volatile is discarded, counted and logged. From then on such a
 //! conversation is what the primary says it is: not found.
@@ -79,9 +79,9 @@ use async_trait::async_trait;
 use lcs_domain::journal::ConflictResolution;
 use lcs_domain::repository::RepositoryResult;
 use lcs_domain::{
-    AgentStateRepository, AuditRepository, Capabilities, ConversationRepository, DiagnosticRepository,
-    HoldRepository, JournalRepository, PoolStatus, Repositories, RepositoryError, RequestRepository,
-    RetentionOverrideRepository, RetentionRepository, TransferRepository, TurnRepository,
+    AgentStateRepository, AnalyticsRepository, AuditRepository, Capabilities, ConversationRepository,
+    DiagnosticRepository, HoldRepository, JournalRepository, PoolStatus, Repositories, RepositoryError,
+    RequestRepository, RetentionOverrideRepository, RetentionRepository, TransferRepository, TurnRepository,
 };
 
 pub use self::status::{Backlog, CircuitState, FallbackStatus, VolatileCount};
@@ -280,6 +280,11 @@ impl Repositories for Fallback {
     /// The primary's own: who looks into a store's health wants to see that store.
     fn diagnostics(&self) -> &dyn DiagnosticRepository {
         self.primary.diagnostics()
+    }
+
+    /// The primary's own, as with diagnostics: what waits in a journal is not counted before it is there.
+    fn analytics(&self) -> &dyn AnalyticsRepository {
+        self.primary.analytics()
     }
 
     /// Asks the primary, whether the circuit is open or not: what comes back is the truth about it. The

@@ -16,6 +16,7 @@ mod migrate;
 mod operator;
 mod retention;
 mod serve;
+mod stats;
 mod stop;
 
 use std::convert::Infallible;
@@ -106,6 +107,8 @@ enum Command {
     /// Show what was done and by whom, and whether that was changed since.
     #[command(subcommand)]
     Audit(audit::Audit),
+    /// Show how much is stored, how it grows, and how the database is doing. Changes nothing.
+    Stats(stats::Stats),
     /// Look for what is wrong: with the connection, the schema, the stored rows. Changes nothing.
     Doctor,
 }
@@ -230,6 +233,7 @@ impl CommandLine {
                 Command::Retention(retention) => retention.run(context).await,
                 Command::Hold(hold) => hold.run(context).await,
                 Command::Audit(audit) => audit.run(context).await,
+                Command::Stats(stats) => stats.run(context).await,
                 Command::Doctor => doctor::run(context).await,
             }
         });

@@ -12,6 +12,7 @@ mod document;
 mod fallback;
 mod file;
 mod model;
+mod operator;
 mod problem;
 mod reader;
 mod service;
@@ -25,7 +26,8 @@ use std::time::Duration;
 use etcetera::BaseStrategy;
 use lcs_agent_cache::fallback::FallbackConfig;
 use lcs_domain::audit::AuditHash;
-use lcs_domain::{Actor, PageLimit, PayloadLimits};
+use lcs_domain::repository::RepositoryResult;
+use lcs_domain::{Actor, PageLimit, PayloadLimits, RetentionPolicy};
 use lcs_storage::postgres::PostgresConfig;
 use lcs_storage::sqlite::SqliteConfig;
 use secrecy::{ExposeSecret, SecretString};
@@ -41,6 +43,7 @@ pub use self::database_url::{DatabaseUrl, PostgresqlUrl};
 use self::document::{Database, Fallback, Model, Persistence, Value};
 pub use self::fallback::JournalConfiguration;
 pub use self::model::ModelConfiguration;
+pub use self::operator::OperatorConfig;
 pub use self::problem::{ConfigurationError, Problem};
 use self::reader::Reader;
 pub use self::service::ServiceConfig;
@@ -195,6 +198,17 @@ impl Configuration {
     pub fn fingerprint(&self) -> AuditHash {
         let text = format!("{} {self:?}", env!("CARGO_PKG_VERSION"));
         AuditHash(Sha256::digest(text).into())
+    }
+
+    /// When a conversation may be purged.
+    ///
+    /// # Errors
+    /// None within the ranges that the configuration has: more than a thousand years are refused.
+    pub fn retention_policy(&self) -> RepositoryResult<RetentionPolicy> {
+        let days = |days| Duration::from_hours(24) * days;
+        RetentionPolicy::idle_longer_than(days(self.conversation_retention_days))?
+            .archived_longer_than(days(self.archived_conversation_retention_days))?
+            .deleted_longer_than(days(self.deleted_conversation_retention_days))
     }
 
     /// Everything but the store.

@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use lcs_domain::diagnostic::Finding;
 use lcs_domain::repository::RepositoryResult;
-use lcs_domain::{Actor, AuditAction, AuditDetail, Capabilities, Clock, NewAuditEvent, Repositories};
+use lcs_domain::{
+    Actor, AuditAction, AuditDetail, Capabilities, Clock, DatabaseStatus, NewAuditEvent, Repositories,
+};
 use lcs_storage::memory::Memory;
 use lcs_storage::migration::{MigrationStatus, Migrations};
 use lcs_storage::postgres::Postgres;
@@ -141,5 +143,10 @@ impl DatabaseService {
     /// Every check of the stored rows and what it found.
     pub async fn diagnose(&self) -> RepositoryResult<Vec<Finding>> {
         self.repositories.diagnostics().diagnose().await
+    }
+
+    /// How the database is doing: its sizes, its connections, its indexes.
+    pub async fn status(&self) -> RepositoryResult<DatabaseStatus> {
+        self.repositories.analytics().database_status().await
     }
 }

@@ -3,6 +3,7 @@
 //! [`router`] gives its endpoints over a [`Service`]; the OpenAPI document is made of the same code.
 
 mod agent_state;
+mod analytics;
 mod answer;
 mod answering;
 pub mod authentication;
@@ -25,6 +26,7 @@ mod llama_stack;
 mod metrics;
 mod new_conversation;
 mod openapi;
+mod operator;
 mod parameter;
 mod payload;
 mod query;
@@ -46,6 +48,10 @@ pub use self::service::Service;
 
 /// The endpoints, without what is put around them: limits, request ids, security headers.
 pub fn router(service: Service) -> Router {
-    let (router, document) = openapi::documented().split_for_parts();
+    let document = openapi::openapi();
+    let mut router: Router<Service> = openapi::documented().into();
+    if service.operator_keys().is_some() {
+        router = router.merge(openapi::of_operator()).merge(analytics::pages());
+    }
     router.merge(openapi::pages(&document)).with_state(service)
 }

@@ -9,10 +9,12 @@
 //! | [`ConversationPersistenceService`] | conversations and turns, for hosts that call their own model |
 //! | [`AgentStatePersistenceService`] | agent states, revision by revision |
 //! | [`RetentionService`] | removes what has been idle too long |
+//! | [`AnalyticsService`] | reports: what is stored, how it grows, and how the database is doing |
 //! | [`DatabaseService`] | the store behind them all: its migrations and its health |
 
 pub mod agent_manager;
 mod agent_state_service;
+mod analytics_service;
 pub mod configuration;
 mod conversation_service;
 mod database_service;
@@ -21,6 +23,7 @@ mod endpoint;
 pub mod http;
 pub mod llama_stack;
 mod persistence_manager;
+pub mod report;
 pub mod responses;
 mod retention_service;
 pub mod retention_task;
@@ -29,6 +32,7 @@ pub mod transfer;
 
 pub use agent_manager::PersistentAgentManager;
 pub use agent_state_service::AgentStatePersistenceService;
+pub use analytics_service::AnalyticsService;
 pub use conversation_service::ConversationPersistenceService;
 pub use database_service::DatabaseService;
 pub use persistence_manager::PersistenceManager;

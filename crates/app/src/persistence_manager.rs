@@ -13,9 +13,7 @@ use lcs_agent_cache::fallback::{FallbackMode, FallbackStatus};
 use lcs_agent_cache::{CacheConfig, Fallback};
 use lcs_domain::agent::{AgentError, AgentRuntime};
 use lcs_domain::repository::RepositoryResult;
-use lcs_domain::{
-    Clock, PageLimit, PayloadLimits, Repositories, RepositoryError, RetentionPolicy, SystemClock,
-};
+use lcs_domain::{Clock, PageLimit, PayloadLimits, Repositories, RepositoryError, SystemClock};
 use lcs_storage::memory::Memory;
 use lcs_storage::sqlite::SqliteJournal;
 use tokio::time::{sleep, timeout};
@@ -26,8 +24,8 @@ use crate::echo::EchoRuntime;
 use crate::responses::ResponsesRuntime;
 use crate::telemetry::Timed;
 use crate::{
-    AgentStatePersistenceService, ConversationPersistenceService, DatabaseService, PersistentAgentManager,
-    RetentionService,
+    AgentStatePersistenceService, AnalyticsService, ConversationPersistenceService, DatabaseService,
+    PersistentAgentManager, RetentionService,
 };
 
 /// How long a start waits for the database: then the service answers, if only that it is not ready.
@@ -43,6 +41,7 @@ pub struct PersistenceManager {
     agent_states: AgentStatePersistenceService,
     agents: PersistentAgentManager,
     retention: RetentionService,
+    analytics: AnalyticsService,
     fallback: Arc<Fallback>,
     journal: Option<SqliteJournal>,
     runtime: Arc<dyn AgentRuntime>,
@@ -112,6 +111,12 @@ impl PersistenceManager {
     #[must_use]
     pub const fn retention(&self) -> &RetentionService {
         &self.retention
+    }
+
+    /// Reports of what is stored.
+    #[must_use]
+    pub const fn analytics(&self) -> &AnalyticsService {
+        &self.analytics
     }
 
     /// The repositories that the services work on: the store, with the fallback before it.
@@ -324,12 +329,10 @@ async fn compose(
         None => Arc::new(Fallback::new(store, memory, configuration.fallback)),
     };
     let repositories: Arc<dyn Repositories> = fallback.clone();
-    let days = |days| Duration::from_hours(24) * days;
-    let policy = RetentionPolicy::idle_longer_than(days(configuration.conversation_retention_days))?
-        .archived_longer_than(days(configuration.archived_conversation_retention_days))?
-        .deleted_longer_than(days(configuration.deleted_conversation_retention_days))?;
+    let policy = configuration.retention_policy()?;
     let per_second = NonZeroU32::new(configuration.retention_conversations_per_second);
     let retention = RetentionService::new(Arc::clone(&repositories), policy, per_second);
+    let analytics = AnalyticsService::new(Arc::clone(&repositories), policy);
     let agents = PersistentAgentManager::new(Parts {
         repositories: Arc::clone(&repositories),
         runtime: Arc::clone(&runtime),
@@ -347,6 +350,7 @@ async fn compose(
         agent_states: AgentStatePersistenceService::new(repositories),
         agents,
         retention,
+        analytics,
         fallback,
         journal,
         runtime,

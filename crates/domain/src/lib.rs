@@ -12,7 +12,7 @@
 //! | [`request`] | requests that are being answered |
 //! | [`journal`] | what is kept while the database is gone |
 //! | [`page`] | keyset pages and their cursors |
-//! | [`retention`], [`hold`], [`audit`], [`diagnostic`], [`pool`] | what an operator asks for |
+//! | [`retention`], [`hold`], [`audit`], [`diagnostic`], [`pool`], [`analytics`], [`database`] | what an operator asks for |
 //! | [`transfer`] | whole conversations on their way from one store to another |
 //! | [`agent`] | the port behind which a live agent stands |
 //! | [`repository`] | the ports that every store implements, and the promises they make |
@@ -26,9 +26,11 @@
 
 pub mod agent;
 pub mod agent_state;
+pub mod analytics;
 pub mod audit;
 pub mod clock;
 pub mod conversation;
+pub mod database;
 pub mod diagnostic;
 pub mod durability;
 pub mod error;
@@ -47,12 +49,14 @@ pub mod transfer;
 pub mod turn;
 
 pub use agent_state::{AgentState, AgentStateUpdate, SaveAgentState, Saved};
+pub use analytics::{Analytics, AnalyticsWindow};
 pub use audit::{Actor, AuditAction, AuditDetail, AuditOutcome, AuditQuery, AuditRecord, NewAuditEvent};
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use conversation::{
     Conversation, ConversationStatus, ConversationSummary, ConversationUpdate, Head, ListSummaries,
     NewConversation,
 };
+pub use database::DatabaseStatus;
 pub use durability::Durability;
 pub use error::{Entity, RepositoryError};
 pub use hold::{Hold, HoldTarget, NewHold};
@@ -62,9 +66,9 @@ pub use page::{ConversationCursor, ConversationPage, ListConversations, PageLimi
 pub use payload::{Payload, PayloadLimits};
 pub use pool::PoolStatus;
 pub use repository::{
-    AgentStateRepository, AuditRepository, Capabilities, ConversationRepository, DiagnosticRepository,
-    HoldRepository, JournalRepository, Repositories, RequestRepository, RetentionOverrideRepository,
-    RetentionRepository, TransferRepository, TurnRepository,
+    AgentStateRepository, AnalyticsRepository, AuditRepository, Capabilities, ConversationRepository,
+    DiagnosticRepository, HoldRepository, JournalRepository, Repositories, RequestRepository,
+    RetentionOverrideRepository, RetentionRepository, TransferRepository, TurnRepository,
 };
 pub use request::{BeginRequest, Begun, Interruption, RequestTarget};
 pub use retention::{

@@ -5,10 +5,11 @@
 //! is. Absence is `Ok(None)` or `Ok(false)`; refusal is an error; another user's is absent (P9).
 //!
 //! What an operator does ([`RetentionRepository`], [`RetentionOverrideRepository`], [`HoldRepository`],
-//! [`AuditRepository`], [`TransferRepository`], [`DiagnosticRepository`]) has ports of its own, and so has what
-//! stands in for the database while it is gone ([`JournalRepository`]).
+//! [`AuditRepository`], [`TransferRepository`], [`AnalyticsRepository`], [`DiagnosticRepository`]) has ports of its
+//! own, and so has what stands in for the database while it is gone ([`JournalRepository`]).
 
 mod agent_state;
+mod analytics;
 mod audit;
 mod conversation;
 mod diagnostic;
@@ -26,6 +27,7 @@ use async_trait::async_trait;
 use serde::Serialize;
 
 pub use self::agent_state::AgentStateRepository;
+pub use self::analytics::AnalyticsRepository;
 pub use self::audit::AuditRepository;
 pub use self::conversation::ConversationRepository;
 pub use self::diagnostic::DiagnosticRepository;
@@ -77,6 +79,8 @@ pub trait Repositories: Send + Sync {
     fn transfers(&self) -> &dyn TransferRepository;
     /// What `doctor` asks.
     fn diagnostics(&self) -> &dyn DiagnosticRepository;
+    /// What an operator wants to know.
+    fn analytics(&self) -> &dyn AnalyticsRepository;
 
     /// Asks the database for a sign of life. `Ok` means that it answered a query just now.
     async fn ping(&self) -> RepositoryResult<()>;
@@ -128,6 +132,10 @@ impl<T: Repositories + ?Sized> Repositories for Arc<T> {
 
     fn diagnostics(&self) -> &dyn DiagnosticRepository {
         (**self).diagnostics()
+    }
+
+    fn analytics(&self) -> &dyn AnalyticsRepository {
+        (**self).analytics()
     }
 
     async fn ping(&self) -> RepositoryResult<()> {

@@ -49,6 +49,7 @@
 
 pub mod adopt;
 pub mod agent_state;
+pub mod analytics;
 pub mod audit;
 pub mod conversation;
 pub mod diagnostic;
@@ -228,6 +229,13 @@ macro_rules! conformance_suite {
                 capabilities_say_how_durable_it_is
                 a_pool_keeps_its_size
             }
+            analytics {
+                an_empty_store_has_figures_of_nothing
+                the_figures_are_those_of_the_rows
+                a_forecast_says_what_will_be_due
+                looking_at_figures_changes_nothing
+                a_databases_status_adds_up
+            }
             p1_exactly_once {
                 the_same_turn_five_times_at_once_is_one_turn
                 one_turn_id_with_five_contents_at_once_is_one_turn
@@ -329,6 +337,7 @@ mod tests {
             ("adopt", include_str!("conformance/adopt.rs")),
             ("agent_state", include_str!("conformance/agent_state.rs")),
             ("audit", include_str!("conformance/audit.rs")),
+            ("analytics", include_str!("conformance/analytics.rs")),
             ("conversation", include_str!("conformance/conversation.rs")),
             ("diagnostic", include_str!("conformance/diagnostic.rs")),
             ("hold", include_str!("conformance/hold.rs")),

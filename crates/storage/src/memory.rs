@@ -5,6 +5,7 @@
 //! stores do is compared with what it does (`conformance`). It is volatile, and says so in every answer.
 
 mod agent_state;
+mod analytics;
 mod audit;
 mod conversation;
 mod diagnostic;
@@ -24,11 +25,11 @@ use lcs_domain::repository::RepositoryResult;
 use lcs_domain::request::RequestHash;
 use lcs_domain::turn::ContentHash;
 use lcs_domain::{
-    AgentId, AgentState, AgentStateRepository, AuditRecord, AuditRepository, Capabilities, Clock,
-    Conversation, ConversationId, ConversationRepository, ConversationStatus, DiagnosticRepository,
-    Durability, Entity, HoldRepository, Payload, PoolStatus, Repositories, RepositoryError, RequestId,
-    RequestRepository, RequestTarget, RetentionOverrideRepository, RetentionRepository, TransferRepository,
-    Turn, TurnId, TurnRepository, UserId,
+    AgentId, AgentState, AgentStateRepository, AnalyticsRepository, AuditRecord, AuditRepository,
+    Capabilities, Clock, Conversation, ConversationId, ConversationRepository, ConversationStatus,
+    DiagnosticRepository, Durability, Entity, HoldRepository, Payload, PoolStatus, Repositories,
+    RepositoryError, RequestId, RequestRepository, RequestTarget, RetentionOverrideRepository,
+    RetentionRepository, TransferRepository, Turn, TurnId, TurnRepository, UserId,
 };
 use lcs_domain::{Hold, HoldId, RetentionOverride};
 
@@ -230,6 +231,10 @@ impl Repositories for Memory {
     }
 
     fn diagnostics(&self) -> &dyn DiagnosticRepository {
+        self
+    }
+
+    fn analytics(&self) -> &dyn AnalyticsRepository {
         self
     }
 

@@ -14,10 +14,11 @@
 //! | `source` | other systems' tables |
 //! | `statement`, `json`, `schema`, `row` | how statements and rows are written and read |
 //! | `error` | what PostgreSQL's refusals mean to the domain |
-//! | `conversation`, `turn`, `agent_state`, `request`, `retention`, `audit`, `transfer`, `diagnostic`, `migration` | the ports |
-//! | `conversation`, `turn`, `agent_state`, `request`, `retention`, `retention_override`, `hold`, `audit`, `diagnostic`, `migration` | the ports |
+//! | `conversation`, `turn`, `agent_state`, `request` | the users' ports |
+//! | `retention`, `retention_override`, `hold`, `audit`, `transfer`, `diagnostic`, `analytics`, `migration` | the operator's ports |
 
 mod agent_state;
+mod analytics;
 mod audit;
 mod coalescer;
 mod config;
@@ -52,9 +53,9 @@ use async_trait::async_trait;
 use diesel::sql_types::Integer;
 use lcs_domain::repository::RepositoryResult;
 use lcs_domain::{
-    AgentStateRepository, AuditRepository, Capabilities, ConversationRepository, DiagnosticRepository,
-    Durability, HoldRepository, PoolStatus, Repositories, RequestRepository, RetentionOverrideRepository,
-    RetentionRepository, TransferRepository, TurnRepository,
+    AgentStateRepository, AnalyticsRepository, AuditRepository, Capabilities, ConversationRepository,
+    DiagnosticRepository, Durability, HoldRepository, PoolStatus, Repositories, RequestRepository,
+    RetentionOverrideRepository, RetentionRepository, TransferRepository, TurnRepository,
 };
 
 use self::coalescer::Coalescer;
@@ -155,6 +156,10 @@ impl Repositories for Postgres {
     }
 
     fn diagnostics(&self) -> &dyn DiagnosticRepository {
+        self
+    }
+
+    fn analytics(&self) -> &dyn AnalyticsRepository {
         self
     }
 

@@ -5,6 +5,7 @@
 //! decided and applied one after the other. The log is synced with each commit.
 
 mod agent_state;
+mod analytics;
 mod audit;
 mod connection;
 mod conversation;
@@ -32,9 +33,9 @@ use async_trait::async_trait;
 use diesel::prelude::*;
 use lcs_domain::repository::RepositoryResult;
 use lcs_domain::{
-    Actor, AgentStateRepository, AuditRepository, Capabilities, Clock, ConversationRepository,
-    DiagnosticRepository, Durability, HoldRepository, PoolStatus, Repositories, RequestRepository,
-    RetentionOverrideRepository, RetentionRepository, TransferRepository, TurnRepository,
+    Actor, AgentStateRepository, AnalyticsRepository, AuditRepository, Capabilities, Clock,
+    ConversationRepository, DiagnosticRepository, Durability, HoldRepository, PoolStatus, Repositories,
+    RequestRepository, RetentionOverrideRepository, RetentionRepository, TransferRepository, TurnRepository,
 };
 
 pub use self::journal::{
@@ -151,6 +152,10 @@ impl Repositories for Sqlite {
     }
 
     fn diagnostics(&self) -> &dyn DiagnosticRepository {
+        self
+    }
+
+    fn analytics(&self) -> &dyn AnalyticsRepository {
         self
     }
 

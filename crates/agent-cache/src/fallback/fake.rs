@@ -16,13 +16,14 @@ use futures_util::stream::{self, BoxStream};
 use lcs_domain::diagnostic::Finding;
 use lcs_domain::repository::RepositoryResult;
 use lcs_domain::{
-    AgentId, AgentState, AgentStateRepository, AppendTurn, Appended, AuditRepository, BeginRequest, Begun,
-    Capabilities, Conversation, ConversationId, ConversationPage, ConversationRepository, ConversationStatus,
-    ConversationSummary, ConversationUpdate, DiagnosticRepository, Durability, Head, HoldRepository,
-    Interruption, Keeping, ListConversations, ListSummaries, NewConversation, NewTurn, PageLimit, PoolStatus,
-    PurgeReport, Repositories, RepositoryError, RequestId, RequestRepository, RequestTarget,
-    RetentionOverrideRepository, RetentionPolicy, RetentionRepository, SaveAgentState, Saved,
-    TransferRepository, Turn, TurnId, TurnPage, TurnRange, TurnRepository, UserId,
+    AgentId, AgentState, AgentStateRepository, AnalyticsRepository, AppendTurn, Appended, AuditRepository,
+    BeginRequest, Begun, Capabilities, Conversation, ConversationId, ConversationPage,
+    ConversationRepository, ConversationStatus, ConversationSummary, ConversationUpdate,
+    DiagnosticRepository, Durability, Head, HoldRepository, Interruption, Keeping, ListConversations,
+    ListSummaries, NewConversation, NewTurn, PageLimit, PoolStatus, PurgeReport, Repositories,
+    RepositoryError, RequestId, RequestRepository, RequestTarget, RetentionOverrideRepository,
+    RetentionPolicy, RetentionRepository, SaveAgentState, Saved, TransferRepository, Turn, TurnId, TurnPage,
+    TurnRange, TurnRepository, UserId,
 };
 use tokio::sync::Semaphore;
 
@@ -399,6 +400,10 @@ impl Repositories for Fake {
     }
 
     fn diagnostics(&self) -> &dyn DiagnosticRepository {
+        self
+    }
+
+    fn analytics(&self) -> &dyn AnalyticsRepository {
         self
     }
 

@@ -57,6 +57,7 @@ async fn examine(store: &StoreConfiguration, migrate: String) -> RepositoryResul
         return Ok(findings);
     }
     findings.extend(database.diagnose().await?);
+    findings.extend(database.status().await?.findings());
     Ok(findings)
 }
 
@@ -72,7 +73,8 @@ fn failed(detail: String) -> Finding {
     Finding { check: "connection", severity: Severity::Error, detail, remedy: None }
 }
 
-fn print(output: &mut Output, finding: &Finding) -> std::io::Result<()> {
+/// Prints a finding, with its remedy on a line of its own.
+pub(super) fn print(output: &mut Output, finding: &Finding) -> std::io::Result<()> {
     let (word, style) = match finding.severity {
         Severity::Ok => ("ok     ", Style::Good),
         Severity::Warning => ("warning", Style::Warning),

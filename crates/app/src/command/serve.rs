@@ -75,7 +75,8 @@ impl Serve {
         };
         let started = started?;
         record_configuration(&started, fingerprint).await;
-        let service = Service::new(started, authenticator, llama_stack);
+        let service =
+            Service::new(started, authenticator, llama_stack).with_operator(config.operator.as_ref());
         let url = format!("http://{address}");
         if output.is_json() {
             output.json(&Listening { url: url.clone() })?;

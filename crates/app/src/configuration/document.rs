@@ -47,6 +47,7 @@ section!(Persistence {
     recent_turns: Value = "recent_turns",
     service: Option<Service> = "service",
     authentication: Option<Authentication> = "authentication",
+    operator: Option<Operator> = "operator",
     model: Option<Model> = "model",
     llama_stack: Option<LlamaStack> = "llama_stack",
 });
@@ -116,6 +117,8 @@ section!(Authentication {
     trusted_proxies: Value = "trusted_proxies",
 });
 
+section!(Operator { api_key: Value = "api_key", api_key_file: Value = "api_key_file" });
+
 section!(Model {
     kind: Value = "type",
     base_url: Value = "base_url",
@@ -147,12 +150,13 @@ struct File {
 }
 
 /// The sections that have known keys, the innermost first.
-const SECTIONS: [(&[&str], &[&str]); 8] = [
+const SECTIONS: [(&[&str], &[&str]); 9] = [
     (&["persistence", "database"], Database::KEYS),
     (&["persistence", "sqlite"], Sqlite::KEYS),
     (&["persistence", "fallback"], Fallback::KEYS),
     (&["persistence", "service"], Service::KEYS),
     (&["persistence", "authentication"], Authentication::KEYS),
+    (&["persistence", "operator"], Operator::KEYS),
     (&["persistence", "model"], Model::KEYS),
     (&["persistence", "llama_stack"], LlamaStack::KEYS),
     (&["persistence"], Persistence::KEYS),

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::authentication::{self, AuthenticationConfig, AuthenticationModule};
 use super::document::{Authentication, Persistence, Service};
+use super::operator::{self, OperatorConfig};
 use super::reader::Reader;
 use super::size;
 
@@ -34,6 +35,8 @@ pub struct ServiceConfig {
     pub retention_interval: Option<Duration>,
     /// How the service finds out who asks.
     pub authentication: AuthenticationConfig,
+    /// How the service knows its operator; `None`: it has none.
+    pub operator: Option<OperatorConfig>,
 }
 
 impl ServiceConfig {
@@ -69,7 +72,7 @@ fn is_loopback(host: &str) -> bool {
     )
 }
 
-/// Reads the sections `service` and `authentication`.
+/// Reads the sections `service`, `authentication` and `operator`.
 pub(super) fn read(reader: &mut Reader<'_>, persistence: &Persistence) -> ServiceConfig {
     let (no_service, no_authentication) = (Service::default(), Authentication::default());
     let section = persistence.service.as_ref().unwrap_or(&no_service);
@@ -99,6 +102,9 @@ pub(super) fn read(reader: &mut Reader<'_>, persistence: &Persistence) -> Servic
         "seconds (0: never)",
         3_600,
     );
+    let authentication =
+        authentication::read(reader, persistence.authentication.as_ref().unwrap_or(&no_authentication));
+    let operator = operator::read(reader, persistence.operator.as_ref(), &authentication.module);
     ServiceConfig {
         host,
         // Within the range above there is nothing that does not fit.
@@ -111,10 +117,8 @@ pub(super) fn read(reader: &mut Reader<'_>, persistence: &Persistence) -> Servic
         shutdown_timeout: seconds(shutdown),
         request_lease: seconds(lease),
         retention_interval: (retention > 0).then(|| seconds(retention)),
-        authentication: authentication::read(
-            reader,
-            persistence.authentication.as_ref().unwrap_or(&no_authentication),
-        ),
+        authentication,
+        operator,
     }
 }
 

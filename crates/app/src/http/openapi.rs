@@ -15,8 +15,8 @@ use super::error::{ErrorAnswer, TextErrorAnswer, ValidationErrorAnswer};
 use super::refusal::{BadRequest, Invalid};
 use super::service::Service;
 use super::{
-    agent_state, conversation, conversation_list, expiry, health, info, metrics, new_conversation, query,
-    streaming_query, turn,
+    agent_state, analytics, conversation, conversation_list, expiry, health, info, metrics, new_conversation,
+    query, streaming_query, turn,
 };
 
 /// The name of the security scheme.
@@ -25,7 +25,12 @@ const BEARER: &str = "bearer";
 /// The OpenAPI document of the HTTP API.
 #[must_use]
 pub fn openapi() -> OpenApi {
-    documented().into_openapi()
+    documented().merge(of_operator()).into_openapi()
+}
+
+/// The endpoints of an operator: documented always, and there where one is configured.
+pub(super) fn of_operator() -> OpenApiRouter<Service> {
+    OpenApiRouter::new().routes(routes!(analytics::analytics))
 }
 
 /// The endpoints with what the document says of them.

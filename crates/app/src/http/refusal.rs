@@ -33,6 +33,16 @@ pub(super) enum Refusal {
     Unavailable(ErrorAnswer),
 }
 
+/// The database role that the service has may not do it.
+#[derive(IntoResponses)]
+#[response(status = 403)]
+pub(super) struct Forbidden(ErrorAnswer);
+
+/// No operator is configured: there is no such route.
+#[derive(IntoResponses)]
+#[response(status = 404)]
+pub(super) struct NoOperator(TextErrorAnswer);
+
 /// There is no such thing, or it is another user's.
 #[derive(IntoResponses)]
 #[response(status = 404)]

@@ -9,18 +9,23 @@ use lcs_domain::agent::AgentRuntime;
 use lcs_domain::{Clock, Repositories, UserId};
 use tokio_util::task::TaskTracker;
 
+use super::analytics::LastReport;
 use super::authentication::{Authenticator, Identity};
 use super::denial::Denials;
 use super::error::ApiError;
 use super::health::Readiness;
 use super::in_flight::InFlight;
+use super::operator::OperatorKeys;
 use crate::PersistenceManager;
+use crate::configuration::OperatorConfig;
 use crate::llama_stack::LlamaStack;
 
 /// The service behind the HTTP API. Cheap to clone.
 #[derive(Clone)]
 pub struct Service {
     parts: Arc<Parts>,
+    operator: Option<Arc<OperatorKeys>>,
+    last_report: Arc<LastReport>,
 }
 
 struct Parts {
@@ -58,7 +63,14 @@ impl Service {
             readiness: Readiness::default(),
             denials: Denials::default(),
         };
-        Self { parts: Arc::new(parts) }
+        Self { parts: Arc::new(parts), operator: None, last_report: Arc::default() }
+    }
+
+    /// The same with an operator, if one is configured: without one his endpoints are not there.
+    #[must_use]
+    pub fn with_operator(mut self, operator: Option<&OperatorConfig>) -> Self {
+        self.operator = operator.map(|config| Arc::new(OperatorKeys::new(config)));
+        self
     }
 
     /// All services over the store.
@@ -85,6 +97,14 @@ impl Service {
 
     pub(super) fn in_flight(&self) -> &InFlight {
         &self.parts.in_flight
+    }
+
+    pub(super) fn operator_keys(&self) -> Option<&OperatorKeys> {
+        self.operator.as_deref()
+    }
+
+    pub(super) fn last_report(&self) -> &LastReport {
+        &self.last_report
     }
 
     pub(super) fn last_readiness(&self) -> &Readiness {

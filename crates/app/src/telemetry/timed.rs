@@ -15,13 +15,13 @@ use futures_util::StreamExt as _;
 use lcs_domain::diagnostic::Finding;
 use lcs_domain::repository::RepositoryResult;
 use lcs_domain::{
-    AgentId, AgentState, AgentStateRepository, AppendTurn, Appended, AuditRepository, BeginRequest, Begun,
-    Capabilities, Conversation, ConversationId, ConversationPage, ConversationRepository,
-    ConversationSummary, ConversationUpdate, DiagnosticRepository, Head, HoldRepository, Interruption,
-    Keeping, ListConversations, ListSummaries, NewConversation, NewTurn, PageLimit, PoolStatus, PurgeReport,
-    Repositories, RepositoryError, RequestId, RequestRepository, RetentionOverrideRepository,
-    RetentionPolicy, RetentionRepository, SaveAgentState, Saved, TransferRepository, Turn, TurnId, TurnPage,
-    TurnRange, TurnRepository, UserId,
+    AgentId, AgentState, AgentStateRepository, AnalyticsRepository, AppendTurn, Appended, AuditRepository,
+    BeginRequest, Begun, Capabilities, Conversation, ConversationId, ConversationPage,
+    ConversationRepository, ConversationSummary, ConversationUpdate, DiagnosticRepository, Head,
+    HoldRepository, Interruption, Keeping, ListConversations, ListSummaries, NewConversation, NewTurn,
+    PageLimit, PoolStatus, PurgeReport, Repositories, RepositoryError, RequestId, RequestRepository,
+    RetentionOverrideRepository, RetentionPolicy, RetentionRepository, SaveAgentState, Saved,
+    TransferRepository, Turn, TurnId, TurnPage, TurnRange, TurnRepository, UserId,
 };
 use metrics::{counter, histogram};
 use tokio::time::Instant;
@@ -139,6 +139,10 @@ impl Repositories for Timed {
     }
 
     fn diagnostics(&self) -> &dyn DiagnosticRepository {
+        self
+    }
+
+    fn analytics(&self) -> &dyn AnalyticsRepository {
         self
     }
 

@@ -8,6 +8,7 @@ mod journal;
 mod lifecycle;
 #[cfg(test)]
 mod source;
+mod stats;
 mod transfer;
 
 use std::fs;

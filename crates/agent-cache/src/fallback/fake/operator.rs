@@ -1,12 +1,14 @@
 //! What the fake answers to an operator: nothing is there.
 
 use async_trait::async_trait;
+use lcs_domain::analytics::{Tally, UserFigures};
 use lcs_domain::audit::AuditHead;
 use lcs_domain::repository::RepositoryResult;
 use lcs_domain::{
-    Actor, AuditQuery, AuditRecord, AuditRepository, Entity, Hold, HoldId, HoldRepository, HoldTarget,
-    NewAuditEvent, NewHold, NewRetentionOverride, PageLimit, RepositoryError, RetentionOverride,
-    RetentionOverrideRepository, UserId,
+    Actor, Analytics, AnalyticsRepository, AnalyticsWindow, AuditQuery, AuditRecord, AuditRepository,
+    DatabaseStatus, Entity, Hold, HoldId, HoldRepository, HoldTarget, NewAuditEvent, NewHold,
+    NewRetentionOverride, PageLimit, Repositories as _, RepositoryError, RetentionOverride,
+    RetentionOverrideRepository, RetentionPolicy, UserId,
 };
 
 use super::Fake;
@@ -59,5 +61,17 @@ impl RetentionOverrideRepository for Fake {
 
     async fn overrides(&self, _: Option<UserId>, _: PageLimit) -> RepositoryResult<Vec<RetentionOverride>> {
         self.enter().await.map(|_| Vec::new())
+    }
+}
+
+#[async_trait]
+impl AnalyticsRepository for Fake {
+    async fn analyze(&self, window: AnalyticsWindow, policy: RetentionPolicy) -> RepositoryResult<Analytics> {
+        let users = UserFigures { total: 0, active: 0, at_least: false };
+        Ok(Tally::new(window, policy, chrono::DateTime::UNIX_EPOCH).finish(1.0, 1.0, users))
+    }
+
+    async fn database_status(&self) -> RepositoryResult<DatabaseStatus> {
+        Ok(DatabaseStatus { backend: self.capabilities().backend, ..DatabaseStatus::default() })
     }
 }

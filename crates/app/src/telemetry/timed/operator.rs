@@ -4,8 +4,9 @@ use async_trait::async_trait;
 use lcs_domain::audit::AuditHead;
 use lcs_domain::repository::RepositoryResult;
 use lcs_domain::{
-    Actor, AuditQuery, AuditRecord, AuditRepository, Hold, HoldId, HoldRepository, HoldTarget, NewAuditEvent,
-    NewHold, NewRetentionOverride, PageLimit, RetentionOverride, RetentionOverrideRepository, UserId,
+    Actor, Analytics, AnalyticsRepository, AnalyticsWindow, AuditQuery, AuditRecord, AuditRepository,
+    DatabaseStatus, Hold, HoldId, HoldRepository, HoldTarget, NewAuditEvent, NewHold, NewRetentionOverride,
+    PageLimit, RetentionOverride, RetentionOverrideRepository, RetentionPolicy, UserId,
 };
 
 use super::{Timed, timed};
@@ -65,5 +66,16 @@ impl RetentionOverrideRepository for Timed {
         limit: PageLimit,
     ) -> RepositoryResult<Vec<RetentionOverride>> {
         timed("retention_override.overrides", self.0.retention_overrides().overrides(after, limit)).await
+    }
+}
+
+#[async_trait]
+impl AnalyticsRepository for Timed {
+    async fn analyze(&self, window: AnalyticsWindow, policy: RetentionPolicy) -> RepositoryResult<Analytics> {
+        timed("analytics.analyze", self.0.analytics().analyze(window, policy)).await
+    }
+
+    async fn database_status(&self) -> RepositoryResult<DatabaseStatus> {
+        timed("analytics.database_status", self.0.analytics().database_status()).await
     }
 }

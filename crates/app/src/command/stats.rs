@@ -1,0 +1,128 @@
+//! `stats`: how much there is, how it grows, and how the database is doing.
+
+mod table;
+
+use std::fs;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result, bail};
+use chrono::NaiveDate;
+use clap::Args;
+use lcs_app::report::page;
+use lcs_app::{AnalyticsService, DatabaseService};
+use lcs_domain::{AnalyticsWindow, Clock as _, SystemClock};
+
+use super::Context;
+
+#[derive(Args)]
+pub(super) struct Stats {
+    /// Look back to this day, in UTC: a date like 2026-11-01, or a number of days like 90d
+    #[arg(long, value_name = "DAY", default_value = "30d", value_parser = since)]
+    since: Since,
+    /// Write a page with plots into this file instead: it needs nothing else, and opens in any browser
+    #[arg(long, value_name = "FILE")]
+    report: Option<PathBuf>,
+}
+
+/// How far back to look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Since {
+    Days(u32),
+    Day(NaiveDate),
+}
+
+impl Stats {
+    pub(super) async fn run(self, context: Context) -> Result<ExitCode> {
+        let window = self.since.window(SystemClock.now().date_naive())?;
+        let has_nothing = context.missing_file().is_some();
+        let context = context.of_what_is_there()?;
+        let (configuration, mut output) = (context.configuration, context.output);
+        let database = DatabaseService::open(&configuration.store, Arc::new(SystemClock)).await?;
+        if has_nothing {
+            // A fresh machine: the database in memory stands for the file that is not there.
+            database.migrate().await?;
+        }
+        let migrations = database.migration_status().await?;
+        let pending = migrations.iter().filter(|migration| !migration.applied).count();
+        if pending > 0 {
+            let migrate = context.again.command("migrate run");
+            bail!("migrations not applied: {pending} of {}; run: {migrate}", migrations.len());
+        }
+        let policy = configuration.retention_policy()?;
+        let report = AnalyticsService::new(database.repositories(), policy).report(window).await?;
+        if let Some(file) = &self.report {
+            write(file, &page(&report, false))?;
+            if output.is_json() {
+                output.json(&serde_json::json!({ "written": file }))?;
+            } else {
+                output.line(&format!("Written: {}", file.display()))?;
+            }
+        } else if output.is_json() {
+            output.json(&report)?;
+        } else {
+            table::show(&mut output, &report)?;
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+impl Since {
+    fn window(self, today: NaiveDate) -> Result<AnalyticsWindow> {
+        let days = match self {
+            Self::Days(days) => days,
+            Self::Day(day) if day > today => {
+                bail!("--since {day} is in the future: write a day that has been")
+            }
+            Self::Day(day) => {
+                u32::try_from(today.signed_duration_since(day).num_days() + 1).unwrap_or(u32::MAX)
+            }
+        };
+        let window = AnalyticsWindow::of_days(days);
+        window.with_context(|| format!("--since reaches back {days} days, which is too far"))
+    }
+}
+
+fn since(text: &str) -> Result<Since, &'static str> {
+    const WRITE: &str = "write a date like 2026-11-01, or a number of days like 90d";
+    if let Some(days) = text.strip_suffix('d') {
+        return days.parse().map(Since::Days).map_err(|_| WRITE);
+    }
+    text.parse().map(Since::Day).map_err(|_| WRITE)
+}
+
+/// Writes the file whole or not at all: under another name first, beside it.
+fn write(file: &Path, text: &str) -> Result<()> {
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let Some(name) = file.file_name() else { bail!("{} is no file: write the path of one", file.display()) };
+    let temporary = folder.join(format!(".{}.{}", name.display(), std::process::id()));
+    let written = fs::File::create(&temporary).and_then(|mut written| {
+        written.write_all(text.as_bytes())?;
+        written.sync_all()?;
+        fs::rename(&temporary, file)
+    });
+    written
+        .inspect_err(|_| drop(fs::remove_file(&temporary)))
+        .with_context(|| format!("{} cannot be written: write the path of a file that can", file.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_day_is_a_date_or_a_number_of_days() {
+        let today = NaiveDate::from_ymd_opt(2026, 3, 1).unwrap();
+        for (text, days) in [("1d", 1), ("90d", 90), ("2026-03-01", 1), ("2026-02-27", 3)] {
+            assert_eq!(since(text).unwrap().window(today).unwrap().days(), days, "{text}");
+        }
+        for text in ["", "d", "-1d", "90", "yesterday", "2026-13-01"] {
+            assert!(since(text).unwrap_err().contains("write a date like"), "{text}");
+        }
+        for text in ["0d", "367d", "2026-03-02", "2020-01-01"] {
+            since(text).unwrap().window(today).unwrap_err();
+        }
+    }
+}

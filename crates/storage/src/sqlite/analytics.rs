@@ -1,0 +1,181 @@
+//! Figures of a SQLite file: every row of a small table, and of a large one each n-th.
+
+mod database;
+
+use std::collections::HashMap;
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use diesel::connection::DefaultLoadingMode;
+use diesel::dsl::sql;
+use diesel::prelude::*;
+use diesel::sql_types::{BigInt, Binary, Nullable, Text};
+use diesel::sqlite::SqliteConnection;
+use lcs_domain::analytics::{ConversationFact, Tally, TurnFact, UserFigures};
+use lcs_domain::repository::RepositoryResult;
+use lcs_domain::{
+    Analytics, AnalyticsRepository, AnalyticsWindow, ConversationId, DatabaseStatus, Metadata,
+    RetentionPolicy, UserId,
+};
+
+use super::Sqlite;
+use super::error::Failure;
+use super::row::{Cell, Reader};
+
+/// How many rows of a table are looked at, at most.
+const ROWS: i64 = 100_000;
+
+/// Which rows of a table are looked at: each `step`-th row number from the first to the last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Sample {
+    first: i64,
+    last: i64,
+    step: i64,
+}
+
+impl Sample {
+    fn of(table: &str, connection: &mut SqliteConnection) -> Result<Self, Failure> {
+        let end = |which: &str, connection: &mut SqliteConnection| {
+            // Each by itself: for one of them SQLite goes straight to that end of the table.
+            sql::<Nullable<BigInt>>(&format!("SELECT {which}(rowid) FROM {table}"))
+                .get_result::<Option<i64>>(connection)
+        };
+        let first = end("min", connection)?.unwrap_or_default();
+        let last = end("max", connection)?.unwrap_or_default();
+        Ok(Self::between(first, last, ROWS))
+    }
+
+    fn between(first: i64, last: i64, rows: i64) -> Self {
+        let numbers = last.saturating_sub(first).saturating_add(1);
+        let step = numbers / rows + i64::from(numbers % rows > 0);
+        Self { first, last, step: step.max(1) }
+    }
+
+    /// The share of the table that is looked at.
+    fn share(self) -> f64 {
+        #[expect(clippy::cast_precision_loss, reason = "a share")]
+        let share = 1.0 / self.step as f64;
+        share
+    }
+
+    /// `SELECT columns FROM table`, of these rows.
+    fn select(self, columns: &str, table: &str) -> String {
+        let Self { first, last, step } = self;
+        if step == 1 {
+            return format!("SELECT {columns} FROM {table}");
+        }
+        format!(
+            "WITH RECURSIVE pick(number) AS (VALUES({first}) \
+             UNION ALL SELECT number + {step} FROM pick WHERE number + {step} <= {last}) \
+             SELECT {columns} FROM pick CROSS JOIN {table} ON {table}.rowid = pick.number"
+        )
+    }
+}
+
+/// The users of the conversations that were looked at, and whether one of theirs changed in the window.
+type Users = HashMap<UserId, bool>;
+
+fn conversations(
+    connection: &mut SqliteConnection,
+    sample: Sample,
+    since: DateTime<Utc>,
+    tally: &mut Tally,
+) -> Result<Users, Failure> {
+    type Columns = (Binary, Binary, Text, BigInt, BigInt, BigInt);
+    type Row = (Cell<Vec<u8>>, Cell<Vec<u8>>, Cell<String>, Cell<i64>, Cell<i64>, Cell<i64>);
+    let columns = "conversation_id, user_id, status, created_at, updated_at, turn_count";
+    let query = sql::<Columns>(&sample.select(columns, "conversations"));
+    let mut users = Users::new();
+    for row in query.load_iter::<Row, DefaultLoadingMode>(connection)? {
+        let (key, user_id, status, created_at, updated_at, turn_count) = row?;
+        let reader = Reader::new("conversations", "conversation_id", key)?;
+        let fact = ConversationFact {
+            conversation_id: ConversationId::from_uuid(reader.key()),
+            user_id: UserId::from_uuid(reader.uuid("user_id", user_id)?),
+            status: reader.parsed("status", status)?,
+            created_at: reader.time("created_at", created_at)?,
+            updated_at: reader.time("updated_at", updated_at)?,
+            turn_count: reader.count("turn_count", turn_count)?,
+        };
+        *users.entry(fact.user_id).or_default() |= fact.updated_at >= since;
+        tally.conversation(&fact);
+    }
+    Ok(users)
+}
+
+fn turns(connection: &mut SqliteConnection, sample: Sample, tally: &mut Tally) -> Result<(), Failure> {
+    type Columns = (Binary, BigInt, BigInt, Text);
+    type Row = (Cell<Vec<u8>>, Cell<i64>, Cell<i64>, Cell<String>);
+    let columns = "turn_id, started_at, completed_at, metadata";
+    let query = sql::<Columns>(&sample.select(columns, "conversation_turns"));
+    for row in query.load_iter::<Row, DefaultLoadingMode>(connection)? {
+        let (key, started_at, completed_at, metadata) = row?;
+        let reader = Reader::new("conversation_turns", "turn_id", key)?;
+        tally.turn(&TurnFact {
+            started_at: reader.time("started_at", started_at)?,
+            completed_at: reader.time("completed_at", completed_at)?,
+            metadata: Metadata::from_stored(reader.object("metadata", metadata)?),
+        });
+    }
+    Ok(())
+}
+
+#[async_trait]
+impl AnalyticsRepository for Sqlite {
+    #[tracing::instrument(name = "db.analytics.analyze", skip_all, fields(days = window.days()))]
+    async fn analyze(&self, window: AnalyticsWindow, policy: RetentionPolicy) -> RepositoryResult<Analytics> {
+        let now = self.database.now();
+        self.database
+            .read_snapshot(move |connection| {
+                let mut tally = Tally::new(window, policy, now);
+                let of_conversations = Sample::of("conversations", connection)?;
+                let of_turns = Sample::of("conversation_turns", connection)?;
+                let users = conversations(connection, of_conversations, window.since(now), &mut tally)?;
+                turns(connection, of_turns, &mut tally)?;
+                let active = users.values().filter(|is_active| **is_active).count() as u64;
+                let at_least = of_conversations.step > 1;
+                let users = UserFigures { total: users.len() as u64, active, at_least };
+                Ok(tally.finish(of_conversations.share(), of_turns.share(), users))
+            })
+            .await
+    }
+
+    #[tracing::instrument(name = "db.analytics.database_status", skip_all)]
+    async fn database_status(&self) -> RepositoryResult<DatabaseStatus> {
+        self.database.read(database::status).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sample_has_no_more_rows_than_it_may_and_a_small_table_is_whole() {
+        for (first, last, step) in
+            [(0, 0, 1), (1, 10, 1), (1, 11, 2), (5, 104, 10), (i64::MIN, i64::MAX, i64::MAX / 10 + 1)]
+        {
+            let sample = Sample::between(first, last, 10);
+            assert_eq!(sample.step, step, "{sample:?}");
+        }
+    }
+
+    #[test]
+    fn a_sample_is_read_row_by_row_and_not_by_going_through_the_table() {
+        let mut connection = SqliteConnection::establish(":memory:").unwrap();
+        diesel::sql_query("CREATE TABLE t (a BLOB PRIMARY KEY)").execute(&mut connection).unwrap();
+        diesel::sql_query(
+            "INSERT INTO t SELECT value FROM (WITH RECURSIVE n(value) AS (VALUES(1) \
+             UNION ALL SELECT value + 1 FROM n WHERE value < 100) SELECT value FROM n)",
+        )
+        .execute(&mut connection)
+        .unwrap();
+        let query = Sample::between(1, 100, 25).select("a", "t");
+        let rows: Vec<i64> = sql::<BigInt>(&query).load(&mut connection).unwrap();
+        assert_eq!((rows.len(), rows[1]), (25, 5));
+        let plan = sql::<(BigInt, BigInt, BigInt, Text)>(&format!("EXPLAIN QUERY PLAN {query}"));
+        let plan: Vec<(i64, i64, i64, String)> = plan.load(&mut connection).unwrap();
+        let plan: Vec<&str> = plan.iter().map(|row| row.3.as_str()).collect();
+        assert!(plan.contains(&"SEARCH t USING INTEGER PRIMARY KEY (rowid=?)"), "{plan:?}");
+    }
+}
