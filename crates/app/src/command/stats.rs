@@ -2,7 +2,6 @@
 
 mod table;
 
-use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -14,6 +13,7 @@ use clap::Args;
 use lcs_app::report::page;
 use lcs_app::{AnalyticsService, DatabaseService};
 use lcs_domain::{AnalyticsWindow, Clock as _, SystemClock};
+use tempfile::NamedTempFile;
 
 use super::Context;
 
@@ -52,9 +52,11 @@ impl Stats {
             bail!("migrations not applied: {pending} of {}; run: {migrate}", migrations.len());
         }
         let policy = configuration.retention_policy()?;
+        // Before the look, which may take a minute.
+        let begun = self.report.as_deref().map(Writing::begin).transpose()?;
         let report = AnalyticsService::new(database.repositories(), policy).report(window).await?;
-        if let Some(file) = &self.report {
-            write(file, &page(&report, false))?;
+        if let Some((file, begun)) = self.report.as_deref().zip(begun) {
+            begun.end(file, &page(&report, false))?;
             if output.is_json() {
                 output.json(&serde_json::json!({ "written": file }))?;
             } else {
@@ -81,7 +83,7 @@ impl Since {
             }
         };
         let window = AnalyticsWindow::of_days(days);
-        window.with_context(|| format!("--since reaches back {days} days, which is too far"))
+        window.with_context(|| format!("--since is {days} days back"))
     }
 }
 
@@ -93,19 +95,28 @@ fn since(text: &str) -> Result<Since, &'static str> {
     text.parse().map(Since::Day).map_err(|_| WRITE)
 }
 
-/// Writes the file whole or not at all: under another name first, beside it.
-fn write(file: &Path, text: &str) -> Result<()> {
-    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let Some(name) = file.file_name() else { bail!("{} is no file: write the path of one", file.display()) };
-    let temporary = folder.join(format!(".{}.{}", name.display(), std::process::id()));
-    let written = fs::File::create(&temporary).and_then(|mut written| {
-        written.write_all(text.as_bytes())?;
-        written.sync_all()?;
-        fs::rename(&temporary, file)
-    });
-    written
-        .inspect_err(|_| drop(fs::remove_file(&temporary)))
-        .with_context(|| format!("{} cannot be written: write the path of a file that can", file.display()))
+/// A file that is whole or not there: it has another name until then. Nobody but its owner can read it.
+struct Writing(NamedTempFile);
+
+impl Writing {
+    fn begin(file: &Path) -> Result<Self> {
+        if file.file_name().is_none() || file.metadata().is_ok_and(|there| !there.is_file()) {
+            bail!("{} is no file: write the path of one", file.display());
+        }
+        let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let begun = tempfile::Builder::new().prefix(".stats-").tempfile_in(folder);
+        Ok(Self(begun.with_context(|| cannot(file))?))
+    }
+
+    fn end(mut self, file: &Path, text: &str) -> Result<()> {
+        let written = self.0.write_all(text.as_bytes()).and_then(|()| self.0.as_file().sync_all());
+        written.with_context(|| cannot(file))?;
+        self.0.persist(file).with_context(|| cannot(file)).map(drop)
+    }
+}
+
+fn cannot(file: &Path) -> String {
+    format!("{} cannot be written: write the path of a file that can", file.display())
 }
 
 #[cfg(test)]

@@ -178,3 +178,25 @@ async fn within<T>(look: impl Future<Output = RepositoryResult<T>> + Send) -> Re
         Err(RepositoryError::Overloaded { reason: format!("the figures took longer than {LIMIT:?}") })
     })
 }
+
+#[cfg(all(test, feature = "testing"))]
+mod tests {
+    use super::*;
+    use crate::postgres::PostgresConfig;
+    use crate::testing::TestPostgres;
+
+    #[tokio::test]
+    async fn of_a_table_that_is_larger_than_the_bound_a_part_is_read_however_small() {
+        let database = TestPostgres::migrated().await;
+        let insert = "INSERT INTO conversations (conversation_id, user_id, agent_id, model_id)
+            SELECT gen_random_uuid(), gen_random_uuid(), gen_random_uuid(), 'm' FROM generate_series(1, 1000)";
+        database.execute(insert).await;
+        let store = Postgres::connect(PostgresConfig::from_url(database.url()).unwrap()).await.unwrap();
+        let look = store.look().await.unwrap();
+        let bounds: (DateTime<Utc>, f64, f64) = look.one(&Bounds { bytes: 500 }).await.unwrap();
+        // Less than one in a hundred, and more than none; of an empty table, all.
+        assert!(bounds.1 > 0.0 && bounds.1 < 1.0, "{bounds:?}");
+        assert!((bounds.2 - 100.0).abs() < f64::EPSILON, "{bounds:?}");
+        look.end().await;
+    }
+}

@@ -138,6 +138,7 @@ pub(super) async fn statements(look: &Look) -> RepositoryResult<Option<Vec<State
                 max_exec_time AS max_ms \
            FROM {}.pg_stat_statements s JOIN pg_database d ON d.oid = s.dbid \
           WHERE d.datname = current_database() AND query IS NOT NULL \
+            AND query <> '<insufficient privilege>' \
           ORDER BY total_exec_time DESC LIMIT 10",
         quoted(&namespace)
     ));

@@ -29,13 +29,15 @@ fn without_values(text: &str) -> String {
             2 + comment.find('\n').map_or(comment.len(), |end| end + 1)
         } else if let Some(comment) = rest.strip_prefix("/*") {
             push_space(&mut shape);
-            2 + comment.find("*/").map_or(comment.len(), |end| end + 2)
+            2 + end_of_comment(comment)
         } else if c == '\'' {
             shape.push('?');
             quoted(rest, '\'')
         } else if c == '"' {
             let end = quoted(rest, '"');
-            shape.push_str(rest.get(..end).unwrap_or_default());
+            let name = rest.get(..end).unwrap_or_default();
+            // One that is not closed may be anything.
+            shape.push_str(if name.len() > 1 && name.ends_with('"') { name } else { "?" });
             end
         } else if let Some(end) = dollar_quoted(rest) {
             shape.push('?');
@@ -72,7 +74,7 @@ fn push_space(shape: &mut String) {
 fn quoted(text: &str, quote: char) -> usize {
     let mut characters = text.char_indices().skip(1).peekable();
     while let Some((at, c)) = characters.next() {
-        if c == '\\' {
+        if c == '\\' && quote == '\'' {
             return text.len();
         }
         if c == quote {
@@ -83,6 +85,27 @@ fn quoted(text: &str, quote: char) -> usize {
         }
     }
     text.len()
+}
+
+/// Where the comment ends whose inside this is: comments stand in each other.
+fn end_of_comment(inside: &str) -> usize {
+    let (mut depth, mut at) = (1, 0);
+    while let Some(rest) = inside.get(at..).filter(|rest| !rest.is_empty()) {
+        let step = if rest.starts_with("*/") {
+            depth -= 1;
+            2
+        } else if rest.starts_with("/*") {
+            depth += 1;
+            2
+        } else {
+            rest.chars().next().map_or(1, char::len_utf8)
+        };
+        at += step;
+        if depth == 0 {
+            break;
+        }
+    }
+    at
 }
 
 /// Where the text in dollars ends that begins here, if one does.
@@ -111,6 +134,13 @@ mod tests {
             ),
             ("SELECT $a$canary$a$, $$canary$$ || $2, x1 /* canary */ FROM t", "SELECT ?, ? || $2, x1 FROM t"),
             ("SELECT 'canary\\' canary, b", "SELECT ?"),
+            (
+                r#"SELECT "a\b" FROM t WHERE x = 'canary' AND id = 4711"#,
+                r#"SELECT "a\b" FROM t WHERE x = ? AND id = ?"#,
+            ),
+            ("SELECT 1 /* a /* é */ user=canary */, b", "SELECT ? , b"),
+            ("SELECT \"canary", "SELECT ?"),
+            ("SELECT a /* canary", "SELECT a"),
             ("(SELECT 1.5e3)", "(SELECT ?.?)"),
             ("SET LOCAL lcs.user_id = 'canary'", "SET …"),
             ("ALTER ROLE x PASSWORD 'canary'", "ALTER …"),

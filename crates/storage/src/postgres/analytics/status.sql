@@ -30,7 +30,8 @@ WITH tables AS MATERIALIZED (
       LEFT JOIN pg_stat_all_indexes s ON s.indexrelid = c.oid
 ), activity AS MATERIALIZED (
     SELECT datid, state, xact_start FROM pg_stat_activity
-     WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()
+     -- Of other roles' sessions, a role without pg_monitor sees no kind; a process of the server's own has no user.
+     WHERE coalesce(backend_type = 'client backend', usesysid IS NOT NULL) AND pid <> pg_backend_pid()
 )
 SELECT json_build_object(
     'bytes', pg_database_size(current_database()),
@@ -55,7 +56,8 @@ SELECT json_build_object(
                    'to_this_database', count(*) FILTER (WHERE d.datname = current_database()),
                    'idle_in_transaction', count(*) FILTER (WHERE state LIKE 'idle in transaction%'),
                    'max', current_setting('max_connections')::int
-                          - current_setting('superuser_reserved_connections')::int)
+                          - current_setting('superuser_reserved_connections')::int
+                          - coalesce(current_setting('reserved_connections', true)::int, 0))
           FROM activity a LEFT JOIN pg_database d ON d.oid = a.datid),
     'oldest_transaction_seconds', (
         SELECT greatest(coalesce(max(extract(epoch FROM clock_timestamp() - xact_start)), 0), 0)::float8
