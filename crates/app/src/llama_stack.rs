@@ -25,6 +25,8 @@ const NAME: &str = "Llama Stack";
 const PAGE: usize = 100;
 /// How long a page may be.
 const MAX_PAGE_BYTES: usize = 64 * 1024 * 1024;
+/// How many bytes all pages of a conversation may have: they are held together.
+const MAX_BYTES: usize = 256 * 1024 * 1024;
 /// How many items a conversation may have: beyond it is nothing that a person has said.
 const MAX_ITEMS: usize = 20_000;
 
@@ -119,6 +121,19 @@ impl LlamaStack {
         conversation_id: &str,
         authorization: Option<&SecretString>,
     ) -> Result<Option<Vec<Item>>, AgentError> {
+        let items = self.items_or_why(conversation_id, authorization).await;
+        items.map_err(|error| AgentError { failure: AgentFailure::Unavailable, ..error })
+    }
+
+    /// The same; another failure than `Unavailable` is of this conversation alone, and others may be had.
+    ///
+    /// # Errors
+    /// `Unavailable` where the Llama Stack is not there, does not answer in time or lets nobody in.
+    pub(crate) async fn items_or_why(
+        &self,
+        conversation_id: &str,
+        authorization: Option<&SecretString>,
+    ) -> Result<Option<Vec<Item>>, AgentError> {
         self.within_time(self.all_items(&with_prefix(conversation_id), authorization)).await
     }
 
@@ -133,12 +148,17 @@ impl LlamaStack {
     ) -> Result<bool, AgentError> {
         let path = ["conversations", &with_prefix(conversation_id)];
         let request = self.endpoint.request(Method::DELETE, &path, &[], authorization);
-        let response = self.within_time(self.endpoint.send(request)).await?;
+        let response = self.within_time(self.endpoint.send(request)).await;
+        let response =
+            response.map_err(|error| AgentError { failure: AgentFailure::Unavailable, ..error })?;
         match response.status() {
             status if status.is_success() => Ok(true),
             // What he may not see is absent for him (P9).
             StatusCode::NOT_FOUND | StatusCode::FORBIDDEN | StatusCode::BAD_REQUEST => Ok(false),
-            status => Err(self.refused(status)),
+            status => {
+                let failure = AgentFailure::Unavailable;
+                Err(AgentError { failure, ..self.refused(status) })
+            }
         }
     }
 
@@ -147,14 +167,13 @@ impl LlamaStack {
         conversation_id: &str,
         authorization: Option<&SecretString>,
     ) -> Result<Option<Vec<Item>>, AgentError> {
-        let mut items: Vec<Item> = Vec::new();
+        let (mut items, mut bytes): (Vec<Item>, usize) = (Vec::new(), 0);
         loop {
             let path = ["conversations", conversation_id, "items"];
             let limit = PAGE.to_string();
             let mut query = vec![("order", "asc"), ("limit", limit.as_str())];
             if let Some(last) = items.last() {
-                let after =
-                    last.id().ok_or_else(|| self.endpoint.unavailable("sent an item without an id"))?;
+                let after = last.id().ok_or_else(|| unreadable("sent an item without an id"))?;
                 query.push(("after", after));
             }
             let request = self.endpoint.request(Method::GET, &path, &query, authorization);
@@ -168,19 +187,20 @@ impl LlamaStack {
                 status => return Err(self.refused(status)),
             }
             let body = self.endpoint.body(response, MAX_PAGE_BYTES).await?;
-            let page: Page = serde_json::from_slice(&body)
-                .map_err(|_| self.endpoint.unavailable("sent what is no list of items"))?;
+            let page: Page =
+                serde_json::from_slice(&body).map_err(|_| unreadable("sent what is no list of items"))?;
+            bytes += body.len();
             let has_more = page.has_more.unwrap_or(false);
             // Some versions say of a full page that there is nothing behind it, without having looked.
             let goes_on = has_more || page.data.len() >= PAGE;
             let first = page.data.first().and_then(Item::id);
             let again = first.is_some() && items.iter().any(|item| item.id() == first);
             if again || has_more && page.data.is_empty() {
-                return Err(self.endpoint.unavailable("does not give the items page by page"));
+                return Err(unreadable("does not give the items page by page"));
             }
             items.extend(page.data);
-            if items.len() > MAX_ITEMS {
-                return Err(self.endpoint.unavailable("has more items in the conversation than can be read"));
+            if items.len() > MAX_ITEMS || bytes > MAX_BYTES {
+                return Err(unreadable("has more in the conversation than can be read"));
             }
             if !goes_on {
                 return Ok(Some(items));
@@ -189,7 +209,17 @@ impl LlamaStack {
     }
 
     fn refused(&self, status: StatusCode) -> AgentError {
-        self.endpoint.unavailable(&format!("refuses or fails ({})", status.as_u16()))
+        let error = self.endpoint.unavailable(&format!("refuses or fails ({})", status.as_u16()));
+        // These are said to everybody, whatever is asked for.
+        let is_of_all = matches!(
+            status,
+            StatusCode::UNAUTHORIZED
+                | StatusCode::TOO_MANY_REQUESTS
+                | StatusCode::BAD_GATEWAY
+                | StatusCode::SERVICE_UNAVAILABLE
+                | StatusCode::GATEWAY_TIMEOUT
+        );
+        if is_of_all { error } else { AgentError { failure: AgentFailure::Other, ..error } }
     }
 
     async fn within_time<T>(
@@ -197,11 +227,15 @@ impl LlamaStack {
         work: impl Future<Output = Result<T, AgentError>>,
     ) -> Result<T, AgentError> {
         let done = timeout(self.timeout, work).await;
-        let done = done.unwrap_or_else(|_| {
+        done.unwrap_or_else(|_| {
             Err(self.endpoint.unavailable(&format!("did not finish within {:?}", self.timeout)))
-        });
-        done.map_err(|error| AgentError { failure: AgentFailure::Unavailable, ..error })
+        })
     }
+}
+
+/// The failure of a Llama Stack that is there, and whose answer about a conversation cannot be taken.
+fn unreadable(how: &str) -> AgentError {
+    AgentError::new(format!("{NAME} {how}"))
 }
 
 fn with_prefix(conversation_id: &str) -> String {

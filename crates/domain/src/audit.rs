@@ -123,6 +123,8 @@ impl FromStr for AuditAction {
 /// How it ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum AuditOutcome {
+    /// It is begun: another row says how it ended, unless the program was killed.
+    Begun,
     /// It was done.
     Done,
     /// It was refused, and not done.
@@ -136,6 +138,7 @@ impl AuditOutcome {
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
+            Self::Begun => "begun",
             Self::Done => "done",
             Self::Refused => "refused",
             Self::Failed => "failed",

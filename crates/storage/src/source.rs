@@ -2,7 +2,7 @@
 //!
 //! The tables are those that the systems themselves document. What a row means is its reader's business.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveDateTime, Utc};
 
 /// A row of the conversation cache of Lightspeed Core Stack, with what its `conversations` table says of the
 /// conversation. They come by user, conversation and time.
@@ -14,6 +14,8 @@ pub struct LcsCacheRow {
     pub conversation_id: String,
     /// When the row was written, by its server's clock.
     pub created_at: DateTime<Utc>,
+    /// The same as it stands there, in whatever time zone that is: a part of the row's key.
+    pub written_at: NaiveDateTime,
     /// When the turn began and ended, as LCS wrote it.
     pub started_at: Option<String>,
     /// See [`started_at`](Self::started_at).

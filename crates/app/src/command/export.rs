@@ -6,12 +6,14 @@ use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, anyhow, bail};
 use chrono::{DateTime, Utc};
 use clap::Args;
 use lcs_app::PersistenceManager;
 use lcs_app::transfer::compression::Compression;
 use lcs_app::transfer::export::export;
+use lcs_domain::audit::AuditOutcome;
+use lcs_domain::repository::RepositoryResult;
 use lcs_domain::transfer::ExportFilter;
 use lcs_domain::transfer::record::Trailer;
 use lcs_domain::{AuditAction, AuditDetail, ConversationStatus, NewAuditEvent, Repositories, UserId};
@@ -22,7 +24,9 @@ use super::Context;
 use super::operator::operator;
 use super::stop::Stop;
 use crate::output::text::count;
-use crate::output::{note, progress};
+use crate::output::{is_broken_pipe, note, progress};
+
+const UNRECORDED: &str = "the export cannot be recorded in the audit log";
 
 #[derive(Args)]
 pub(super) struct Export {
@@ -56,11 +60,17 @@ impl Export {
         }
         let manager = PersistenceManager::builder(context.configuration).operator().initialize().await?;
         let mut stop = Stop::listen();
+        // Before the first byte of it can be read: there is no export that nobody knows of.
+        let begun = self.record(&manager, AuditOutcome::Begun, AuditDetail::default()).await;
+        begun.context(UNRECORDED)?;
         let done = tokio::select! {
             biased;
-            () = stop.requested() => bail!("stopped: nothing is exported"),
-            done = self.write(&manager, to_stdout) => done?,
+            () = stop.requested() => Err(anyhow!("stopped: nothing is exported")),
+            done = self.write(&manager, to_stdout) => done,
         };
+        let recorded = self.record_end(&manager, done.as_ref().ok()).await;
+        let done = done?;
+        recorded.context(UNRECORDED)?;
         if output.is_json() {
             let line = json!({
                 "file": self.file, "conversations": done.conversations, "agent_states": done.agent_states,
@@ -103,9 +113,13 @@ impl Export {
     async fn write(&self, manager: &PersistenceManager, to_stdout: bool) -> Result<Trailer> {
         if to_stdout {
             let mut writer = BufWriter::new(io::stdout());
-            let done = self.write_to(manager, &mut writer).await?;
-            writer.flush()?;
-            return Ok(done);
+            let done = match self.write_to(manager, &mut writer).await {
+                Ok(done) => writer.flush().map(|()| done).map_err(anyhow::Error::from),
+                Err(error) => Err(error),
+            };
+            // Of an answer it is no failure that nobody reads on; half an export is none.
+            let cut_off = || anyhow!("the export is cut off: what read it has ended");
+            return done.map_err(|error| if is_broken_pipe(&error) { cut_off() } else { error });
         }
         // Beside the file, under another name, until it is whole: nobody takes a part for the whole.
         let folder = match self.file.parent() {
@@ -145,18 +159,32 @@ impl Export {
         let bar = progress::bar(store.transfers().count_exported(self.filter()).await?);
         let done = export(&store, &**manager.clock(), self.filter(), writer, || bar.inc(1)).await;
         bar.finish_and_clear();
-        let done = done?;
-        // Before the file has its name: there is no export that nobody knows of.
-        let detail = AuditDetail::default()
+        Ok(done?)
+    }
+
+    /// Records how it ended; without a trailer, it failed or was stopped.
+    async fn record_end(&self, manager: &PersistenceManager, done: Option<&Trailer>) -> RepositoryResult<()> {
+        let detail = AuditDetail::default();
+        let Some(done) = done else { return self.record(manager, AuditOutcome::Failed, detail).await };
+        let detail = detail
             .count("conversations", done.conversations)
             .count("turns", done.turns)
             .count("agent_states", done.agent_states);
+        self.record(manager, AuditOutcome::Done, detail).await
+    }
+
+    async fn record(
+        &self,
+        manager: &PersistenceManager,
+        outcome: AuditOutcome,
+        detail: AuditDetail,
+    ) -> RepositoryResult<()> {
         let event = NewAuditEvent {
             on_behalf_of: self.filter().user_id,
+            outcome,
             detail,
             ..NewAuditEvent::done(operator(), AuditAction::Export)
         };
-        store.audit().record(event).await.context("the export cannot be recorded in the audit log")?;
-        Ok(done)
+        manager.repositories().audit().record(event).await
     }
 }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, anyhow};
+use anyhow::{Context as _, Result, anyhow, bail};
 use clap::Args;
 use indicatif::ProgressBar;
 use lcs_app::PersistenceManager;
@@ -45,8 +45,8 @@ pub(super) struct Import {
     /// The file, or - for standard input. Its end says how it is compressed: .gz or .zst. Of another system, its
     /// database: a file, or postgres://USER:PASSWORD@HOST:PORT/NAME, with ?namespace=SCHEMA behind it where its tables
     /// are in a schema of their own.
-    #[arg(value_name = "SOURCE")]
-    source: String,
+    #[arg(value_name = "SOURCE", value_parser = super::secret)]
+    source: SecretString,
     /// What the source is.
     #[arg(long, value_name = "KIND", default_value = "export")]
     from: Kind,
@@ -99,37 +99,38 @@ impl Import {
         let limits = context.configuration.payload_limits;
         let configured = context.configuration.llama_stack.clone();
         let configured = configured.unwrap_or_else(|| LlamaStackConfig::new(String::new()));
+        let rejects = self.rejects()?;
         let source = self.open(limits, configured).await?;
         let manager = PersistenceManager::builder(context.configuration).operator().initialize().await?;
         let mut stop = Stop::listen();
-        let mut listener = Listener {
-            rejects: Rejects::at(self.rejects_file()),
-            bar: source.bar.clone(),
-            position: source.position,
-        };
+        let mut listener = Listener { rejects, bar: source.bar.clone(), position: source.position };
         let import = Importing::new(manager.repositories(), manager.clock().now(), self.dry_run);
         let ended = import.run(source.arrivals, &mut listener, stop.requested()).await;
         listener.bar.finish_and_clear();
-        let rejects = listener.rejects.close()?;
-        if !self.dry_run {
-            let recorded = record(&manager, ended.as_ref().ok()).await;
-            if ended.is_ok() {
-                recorded.context("the import cannot be recorded in the audit log")?;
-            }
-        }
-        let report = ended.context("the import was not finished: run it again to go on")?;
-        if !report.stopped {
+        let read = match &ended {
             // It has ended: nothing comes any more.
-            let read = source.done.await.context("the source could not be read")?;
-            read.with_context(|| format!("{} is not imported to its end", self.shown()))?;
-        }
-        self.say(&mut output, &report, rejects.as_deref())?;
+            Ok(report) if !report.stopped => {
+                let read = source.done.await.context("the source could not be read").flatten();
+                read.with_context(|| format!("{} is not imported to its end", self.shown()))
+            }
+            _ => Ok(()),
+        };
+        let recorded =
+            if self.dry_run { Ok(()) } else { record(&manager, ended.as_ref().ok(), read.is_ok()).await };
+        let is_whole = !self.dry_run && read.is_ok() && ended.as_ref().is_ok_and(|report| !report.stopped);
+        let rejects = listener.rejects.close(is_whole);
+        let report = ended.context("the import was not finished: run it again to go on")?;
+        // What is stored is said, however the rest went.
+        self.say(&mut output, &report, rejects.as_ref().ok().and_then(Option::as_deref))?;
+        read?;
+        recorded.context("the import cannot be recorded in the audit log")?;
+        rejects.context("the rejects cannot be written")?;
         Ok(if report.rejected == 0 && !report.stopped { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 
     async fn open(&self, limits: PayloadLimits, configured: LlamaStackConfig) -> Result<Source> {
         let (sender, arrivals) = mpsc::channel(AHEAD);
-        let (position, path) = (Arc::new(AtomicU64::new(0)), PathBuf::from(&self.source));
+        let (position, path) = (Arc::new(AtomicU64::new(0)), PathBuf::from(self.source()));
         let mut bar = progress::counter();
         let done = match self.from {
             Kind::Export => {
@@ -138,7 +139,7 @@ impl Import {
                 tokio::task::spawn_blocking(move || Ok(file::read(input, limits, sender)?))
             }
             Kind::LcsCachePostgres => {
-                let database = Postgres::connect(PostgresConfig::from_url(&self.source)?).await?;
+                let database = Postgres::connect(PostgresConfig::from_url(self.source())?).await?;
                 let rows = database.lcs_cache(self.time_zone.clone());
                 tokio::spawn(async move { Ok(lcs_cache::read(rows, limits, sender).await?) })
             }
@@ -147,19 +148,19 @@ impl Import {
                 tokio::spawn(async move { Ok(lcs_cache::read(rows, limits, sender).await?) })
             }
             Kind::LanggraphPostgres => {
-                let database = Postgres::connect(PostgresConfig::from_url(&self.source)?).await?;
+                let database = Postgres::connect(PostgresConfig::from_url(self.source())?).await?;
                 let (threads, user) = (database.langgraph(), UserId::from_text(&self.user));
                 tokio::spawn(async move { Ok(langgraph::read(threads, user, limits, sender).await?) })
             }
             Kind::LlamaStack => {
-                let metadata = self.metadata.as_ref().map(ExposeSecret::expose_secret).unwrap_or_default();
-                let rows = if metadata.starts_with("postgres://") || metadata.starts_with("postgresql://") {
+                let metadata = self.metadata();
+                let rows = if is_postgres(metadata) {
                     Postgres::connect(PostgresConfig::from_url(metadata)?).await?.lcs_metadata()
                 } else {
                     sqlite::source::lcs_metadata(PathBuf::from(metadata))
                 };
                 // Its key and certificates are those of the service; its address is written here.
-                let config = LlamaStackConfig { url: self.source.clone(), ..configured };
+                let config = LlamaStackConfig { url: self.source().to_owned(), ..configured };
                 let stack = LlamaStack::new(&config).map_err(|error| anyhow!(error.reason))?;
                 tokio::spawn(async move { Ok(llama_stack::read(rows, stack, limits, sender).await?) })
             }
@@ -173,10 +174,10 @@ impl Import {
 
     /// The file, and a bar over it.
     fn input(&self, position: &Arc<AtomicU64>) -> Result<(Box<dyn Read + Send>, ProgressBar)> {
-        if self.source == "-" {
+        if self.source() == "-" {
             return Ok((Box::new(io::stdin()), progress::counter()));
         }
-        let path = Path::new(&self.source);
+        let path = Path::new(self.source());
         let at = || format!("{} cannot be read", path.display());
         let file = File::open(path).with_context(at)?;
         let size = file.metadata().with_context(at)?.len();
@@ -184,20 +185,52 @@ impl Import {
         Ok((Compression::of(path).reader(counted).with_context(at)?, progress::bytes(size)))
     }
 
-    /// The source without its password, which a URL may have.
-    fn shown(&self) -> &str {
-        let is_url = matches!(self.from, Kind::LcsCachePostgres | Kind::LanggraphPostgres);
-        if is_url { "the database" } else { &self.source }
+    fn source(&self) -> &str {
+        self.source.expose_secret()
     }
 
-    fn rejects_file(&self) -> PathBuf {
-        let beside = || match (self.from, self.source.as_str()) {
-            (Kind::LcsCachePostgres | Kind::LanggraphPostgres | Kind::LlamaStack, _) | (_, "-") => {
-                PathBuf::from("import.rejects.jsonl")
+    fn metadata(&self) -> &str {
+        self.metadata.as_ref().map(ExposeSecret::expose_secret).unwrap_or_default()
+    }
+
+    /// The source without its password, which a URL may have.
+    fn shown(&self) -> &str {
+        match self.from {
+            Kind::LcsCachePostgres | Kind::LanggraphPostgres => "the database",
+            Kind::LlamaStack => "the Llama Stack",
+            Kind::Export | Kind::LcsCacheSqlite | Kind::OpenaiAgentsSqlite => self.source(),
+        }
+    }
+
+    /// The files that are read, none of which is a URL: that is said, and not quoted, for a password may be in it.
+    fn files(&self) -> Result<Vec<&Path>> {
+        let file = match self.from {
+            Kind::LcsCachePostgres | Kind::LanggraphPostgres => return Ok(Vec::new()),
+            Kind::LlamaStack if is_postgres(self.metadata()) => return Ok(Vec::new()),
+            Kind::LlamaStack if self.metadata().contains("://") => {
+                bail!("--metadata is neither a file nor a URL that begins with postgres:// or postgresql://")
             }
-            (_, file) => PathBuf::from(format!("{file}.rejects.jsonl")),
+            Kind::LlamaStack => self.metadata(),
+            Kind::Export | Kind::LcsCacheSqlite | Kind::OpenaiAgentsSqlite => self.source(),
         };
-        self.rejects.clone().unwrap_or_else(beside)
+        if file.contains("://") {
+            bail!(
+                "the source is a URL where a file belongs: name a file, or say --from lcs-cache-postgres, \
+                 --from langgraph-postgres or --from llama-stack"
+            );
+        }
+        Ok(if file == "-" { Vec::new() } else { vec![Path::new(file)] })
+    }
+
+    fn rejects(&self) -> Result<Rejects> {
+        let files = self.files()?;
+        let beside = || match self.from {
+            Kind::Export | Kind::LcsCacheSqlite | Kind::OpenaiAgentsSqlite if self.source() != "-" => {
+                PathBuf::from(format!("{}.rejects.jsonl", self.source()))
+            }
+            _ => PathBuf::from("import.rejects.jsonl"),
+        };
+        Rejects::at(self.rejects.clone().unwrap_or_else(beside), &files)
     }
 
     fn say(&self, output: &mut Output, report: &ImportReport, rejects: Option<&Path>) -> Result<()> {
@@ -231,19 +264,27 @@ impl Import {
     }
 }
 
-/// Records the import in the audit log, whose counts are not known where it failed.
-async fn record(manager: &PersistenceManager, report: Option<&ImportReport>) -> RepositoryResult<()> {
+fn is_postgres(url: &str) -> bool {
+    url.starts_with("postgres://") || url.starts_with("postgresql://")
+}
+
+/// Records the import in the audit log, whose counts are not known where the store failed.
+async fn record(
+    manager: &PersistenceManager,
+    report: Option<&ImportReport>,
+    is_read: bool,
+) -> RepositoryResult<()> {
     let mut event = NewAuditEvent::done(operator(), AuditAction::Import);
-    match report {
-        Some(report) => {
-            event.detail = AuditDetail::default()
-                .count("stored", report.stored)
-                .count("turns", report.turns)
-                .count("present", report.present)
-                .count("continued", report.continued)
-                .count("rejected", report.rejected);
-        }
-        None => event.outcome = AuditOutcome::Failed,
+    if let Some(report) = report {
+        event.detail = AuditDetail::default()
+            .count("stored", report.stored)
+            .count("turns", report.turns)
+            .count("present", report.present)
+            .count("continued", report.continued)
+            .count("rejected", report.rejected);
+    }
+    if report.is_none() || !is_read {
+        event.outcome = AuditOutcome::Failed;
     }
     manager.repositories().audit().record(event).await
 }

@@ -134,7 +134,7 @@ fn moving_to_another_store_is_an_export_and_an_import() {
     let sql = "SELECT action FROM audit_events ORDER BY sequence";
     let rows = runtime.block_on(database.query(sql));
     let actions: Vec<&str> = rows.iter().flatten().filter_map(Option::as_deref).collect();
-    assert!(actions.ends_with(&["import", "import", "export"]), "{rows:?}");
+    assert!(actions.ends_with(&["import", "import", "export", "export"]), "{rows:?}");
     let again = home.json(&["import", own, "--database-url", database.url()]);
     assert_eq!((&again["present"], &again["continued"]), (&json!(1), &json!(1)));
 }
@@ -253,6 +253,70 @@ fn what_cannot_be_imported_is_noted_line_by_line_and_the_rest_is_stored() {
     assert!(said.contains("absent cannot be read"), "{said}");
 }
 
+/// How the actions of this kind ended, by the audit log, the oldest first.
+fn outcomes(home: &Home, action: &str) -> Vec<String> {
+    let log = home.json(&["audit", "list", "--action", action, "--after", "0", "--limit", "200"]);
+    let events = log.get("events").and_then(Value::as_array).unwrap().iter();
+    events.map(|event| event["outcome"].as_str().unwrap().to_owned()).collect()
+}
+
+#[cfg(unix)]
+#[test]
+fn an_export_whose_reader_goes_away_is_a_failure_and_is_recorded() {
+    let home = Home::new();
+    home.json(&["chat", "--once", "hello"]);
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let output = home.command(&["export", "-"]).stdout(writer).stderr(Stdio::piped()).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(text(&output.stderr), "error: the export is cut off: what read it has ended\n");
+    assert_eq!(outcomes(&home, "export"), ["begun", "failed"]);
+    home.json(&["export", home.path("out").to_str().unwrap()]);
+    assert_eq!(outcomes(&home, "export"), ["begun", "failed", "begun", "done"]);
+}
+
+#[test]
+fn an_import_whose_source_is_broken_says_its_counts_and_is_recorded_as_failed() {
+    let home = Home::new();
+    let path = home.path("in.jsonl");
+    let path = path.to_str().unwrap();
+    fs::write(path, file(2, 1)).unwrap();
+    home.json(&["import", path]);
+    fs::write(path, "no export\n").unwrap();
+    let output = home.run(&["import", path]);
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(text(&output.stdout), "Imported 0 conversations with 0 turns.\n");
+    assert!(text(&output.stderr).starts_with("error: "), "{}", text(&output.stderr));
+    assert_eq!(outcomes(&home, "import"), ["done", "failed"]);
+    // Where the rejects belong stands something else: it stays, and nothing is imported.
+    for rejects in [path, home.path("lcs-persistence/conversations.sqlite").to_str().unwrap()] {
+        let before = fs::read(rejects).unwrap();
+        let (_, said) = home.failure(&["import", path, "--rejects", rejects]);
+        assert!(said.contains("with --rejects"), "{said}");
+        assert_eq!(fs::read(rejects).unwrap(), before);
+    }
+    assert_eq!(outcomes(&home, "import").len(), 2);
+}
+
+#[test]
+fn canary_a_url_where_a_file_belongs_is_refused_without_its_password() {
+    let home = Home::new();
+    let postgres = "postgres://u:canary@127.0.0.1:1/d";
+    let sqlalchemy = "postgresql+psycopg2://u:canary@127.0.0.1:1/d";
+    let http = "http://u:canary@127.0.0.1:1";
+    for arguments in [
+        [postgres].as_slice(),
+        &[postgres, "--from", "lcs-cache-sqlite"],
+        &[postgres, "--from", "openai-agents-sqlite"],
+        &[sqlalchemy, "--from", "lcs-cache-postgres"],
+        &["http://127.0.0.1:1", "--from", "llama-stack", "--metadata", sqlalchemy],
+        &[http, "--from", "llama-stack", "--metadata", "absent.sqlite"],
+    ] {
+        let (code, said) = home.failure(&[&["import"], arguments].concat());
+        assert!(code == 1 && !said.contains("canary"), "{arguments:?}: {said}");
+    }
+}
+
 #[test]
 fn an_export_is_whole_or_not_there() {
     let home = Home::new();
@@ -289,12 +353,28 @@ fn an_interrupted_export_leaves_no_file_and_an_interrupted_import_goes_on() {
     let answer = home.json(&["import", input, "--database-url", &url]);
     assert_eq!(answer["stored"].as_u64().unwrap() + answer["present"].as_u64().unwrap(), 2_000);
 
-    let out = home.path("out.jsonl.gz");
-    let mut export = home.command(&["export", out.to_str().unwrap(), "--database-url", &url]);
-    let export = export.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    interrupt(export.id());
-    let output = export.wait_with_output().unwrap();
-    assert_eq!(output.status.success(), out.exists(), "{}", text(&output.stderr));
+    let folder = home.path("folder");
+    fs::create_dir(&folder).unwrap();
+    let out = folder.join("out.jsonl.gz");
+    let files = || fs::read_dir(&folder).unwrap().count();
+    for _ in 0..20 {
+        let mut export = home.command(&["export", out.to_str().unwrap(), "--database-url", &url]);
+        let mut export = export.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        while files() == 0 && export.try_wait().unwrap().is_none() {
+            std::thread::yield_now();
+        }
+        interrupt(export.id());
+        let output = export.wait_with_output().unwrap();
+        if output.status.success() {
+            // It was done before it heard of that: once more.
+            fs::remove_file(&out).unwrap();
+            continue;
+        }
+        assert_eq!(output.status.code(), Some(1), "{}", text(&output.stderr));
+        assert_eq!(files(), 0, "{}", text(&output.stderr));
+        return;
+    }
+    panic!("no export was interrupted");
 }
 
 /// Ctrl-C, at once or a little later: whenever it comes, what is left is whole.

@@ -281,6 +281,17 @@ mod tests {
     }
 
     #[test]
+    fn a_header_with_an_unknown_field_is_refused() {
+        let header = r#"{"type":"header","format":"lcs-persistence","version":1,"exported_at":"2026-01-31T12:00:00Z","filter":{"statuses":["active"]}}"#;
+        assert!(matches!(parse(header), Ok(Record::Header(_))));
+        for (from, to) in
+            [("\"version\"", "\"more\":1,\"version\""), ("\"statuses\"", "\"more\":1,\"statuses\"")]
+        {
+            assert!(parse(&header.replace(from, to)).is_err(), "{to}");
+        }
+    }
+
+    #[test]
     fn a_refusal_says_where_and_quotes_nothing() {
         for (from, to, said) in [
             ("[1]", "[\"canary\"", "not well-formed JSON at column"),

@@ -22,10 +22,11 @@ use crate::stream::{OPERATORS_PATIENCE, Rows, streamed_for};
 const ROWS: i64 = 500;
 
 statement! {
-    /// Whether the tables are there, and the time zone that the server's clock has for this role.
+    /// Whether the tables are there, and the time zone that the server's clock has for this role and database: the
+    /// session's own is UTC, which the driver sets.
     LcsCacheThere(
         "SELECT to_regclass('cache') IS NOT NULL AND to_regclass('conversations') IS NOT NULL, \
-                current_setting('TimeZone')"
+                (SELECT reset_val FROM pg_settings WHERE name = 'TimeZone')"
     ) -> (Bool, SqlText) {}
 }
 
@@ -81,6 +82,7 @@ impl From<Row> for LcsCacheRow {
             user_id: row.user_id,
             conversation_id: row.conversation_id,
             created_at: row.created_at,
+            written_at: row.written_at,
             started_at: row.started_at,
             completed_at: row.completed_at,
             query: row.query,

@@ -58,10 +58,12 @@ struct CacheRow {
 
 impl From<CacheRow> for LcsCacheRow {
     fn from(row: CacheRow) -> Self {
+        let created_at = of_seconds(row.written_at).unwrap_or_default();
         Self {
             user_id: row.user_id,
             conversation_id: row.conversation_id,
-            created_at: of_seconds(row.written_at).unwrap_or_default(),
+            created_at,
+            written_at: created_at.naive_utc(),
             started_at: row.started_at,
             completed_at: row.completed_at,
             query: row.query,

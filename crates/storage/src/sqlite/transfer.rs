@@ -3,6 +3,8 @@
 mod export;
 mod import;
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use diesel::prelude::*;
 use diesel::sqlite::Sqlite as Backend;
@@ -10,13 +12,17 @@ use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
 use lcs_domain::repository::RepositoryResult;
 use lcs_domain::transfer::{ExportFilter, Exported, Imported, IncomingConversation, IncomingHead, Refusal};
-use lcs_domain::{ConversationStatus, NewTurn, TransferRepository};
+use lcs_domain::{ConversationStatus, NewTurn, RepositoryError, TransferRepository};
 use tokio::runtime::Handle;
+use tokio::time::timeout;
 
 use self::import::take_in;
 use super::Sqlite;
 use super::row::{BlobUuid, Micros};
 use super::schema::conversations::{self, dsl};
+
+/// How long a conversation's next turn is waited for: nobody else writes meanwhile.
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// The conversations that the filter takes.
 fn taken(filter: &ExportFilter) -> conversations::BoxedQuery<'static, Backend> {
@@ -34,6 +40,12 @@ fn taken(filter: &ExportFilter) -> conversations::BoxedQuery<'static, Backend> {
         query = query.filter(dsl::updated_at.lt(Micros::from(before)));
     }
     query
+}
+
+fn stood_still() -> RepositoryError {
+    let reason =
+        format!("the source stood still for {PATIENCE:?} in the middle of a conversation: run it again");
+    RepositoryError::Overloaded { reason }
 }
 
 #[async_trait]
@@ -87,7 +99,10 @@ impl TransferRepository for Sqlite {
         let (file, runtime) = (self.database.file(), Handle::current());
         self.database
             .write(head.conversation.conversation_id, move |connection, now| {
-                let mut turns = std::iter::from_fn(|| runtime.block_on(turns.next()));
+                let mut turns = std::iter::from_fn(|| {
+                    let next = async { timeout(PATIENCE, turns.next()).await };
+                    runtime.block_on(next).unwrap_or_else(|_| Some(Err(stood_still())))
+                });
                 take_in(connection, &file, &head, &mut turns, now)
             })
             .await

@@ -113,7 +113,8 @@ fn turn(
     conversation_id: ConversationId,
     limits: PayloadLimits,
 ) -> Result<NewTurn, RepositoryError> {
-    let written = row.created_at.timestamp_micros();
+    // As it stands there: in whichever time zone it is read, it is the same turn.
+    let written = row.written_at.and_utc().timestamp_micros();
     let turn_id = TurnId::from_idempotency_key(user_id, &format!("lcs-cache:{conversation_id}:{written}"));
     let input: Vec<Value> =
         row.query.iter().map(|query| json!({ "role": "user", "content": query })).collect();
@@ -146,5 +147,43 @@ fn in_column(error: RepositoryError, name: &str) -> RepositoryError {
     match error {
         RepositoryError::Invalid { reason, .. } => RepositoryError::invalid(format!("/{name}"), reason),
         error => error,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use chrono::{DateTime, FixedOffset, NaiveDate, Utc};
+
+    #[test]
+    fn a_turn_is_the_same_in_whichever_time_zone_its_row_is_read() {
+        let written_at = NaiveDate::from_ymd_opt(2026, 1, 31).unwrap().and_hms_opt(21, 0, 1).unwrap();
+        let user_id = UserId::from_text("ada");
+        let id = ConversationId::from_external_id(user_id, "x");
+        let turn_in = |hours: i32| {
+            let zone = FixedOffset::east_opt(hours * 3_600).unwrap();
+            let created_at: DateTime<Utc> = written_at.and_local_timezone(zone).unwrap().to_utc();
+            let row = LcsCacheRow {
+                user_id: "ada".to_owned(),
+                conversation_id: "x".to_owned(),
+                created_at,
+                written_at,
+                started_at: None,
+                completed_at: None,
+                query: Some("hello".to_owned()),
+                response: None,
+                provider: None,
+                model: None,
+                referenced_documents: None,
+                tool_calls: None,
+                tool_results: None,
+                topic_summary: None,
+                last_message_at: None,
+            };
+            turn(&row, user_id, id, PayloadLimits::default()).unwrap()
+        };
+        let (here, there) = (turn_in(0), turn_in(9));
+        assert_eq!(here.turn_id(), there.turn_id());
+        assert_ne!(here.started_at(), there.started_at());
     }
 }

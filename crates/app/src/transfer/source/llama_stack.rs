@@ -4,7 +4,7 @@
 use chrono::{DateTime, Utc};
 use futures_util::StreamExt as _;
 use futures_util::stream::BoxStream;
-use lcs_domain::agent::Usage;
+use lcs_domain::agent::{AgentFailure, Usage};
 use lcs_domain::repository::RepositoryResult;
 use lcs_domain::{Metadata, NewTurn, Payload, PayloadLimits, RepositoryError, TurnId, UserId};
 use lcs_storage::source::{LcsMetadataRow, LcsTurn};
@@ -103,8 +103,11 @@ async fn draft(
     let user_id = UserId::from_text(&row.user_id);
     let name = ConversationName::parse(user_id, &row.conversation_id)
         .ok_or_else(|| rejected("its conversation id is none that LCS takes"))?;
-    let items = llama_stack.items(&row.conversation_id, None).await;
-    let items = items.map_err(|error| Failure::Unavailable(error.reason))?;
+    let items = llama_stack.items_or_why(&row.conversation_id, None).await;
+    let items = items.map_err(|error| match error.failure {
+        AgentFailure::Unavailable => Failure::Unavailable(error.reason),
+        _ => Failure::Rejected(error.reason),
+    })?;
     let items = items.ok_or_else(|| rejected("the Llama Stack has no such conversation"))?;
     let mut draft = Draft {
         external_id: name.external_id,

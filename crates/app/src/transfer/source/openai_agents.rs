@@ -12,7 +12,7 @@ use lcs_storage::source::AgentsMessageRow;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
-use super::{Arrivals, Draft, Gone};
+use super::{Arrivals, Draft, Gone, MAX_BYTES};
 use crate::llama_stack::{AdoptedTurn, Item, turns_of};
 use crate::transfer::arrival::{Arrival, Place};
 
@@ -24,6 +24,7 @@ struct Session {
     name: String,
     first_row: i64,
     items: Vec<Item>,
+    bytes: usize,
     /// When each of its rows was written.
     times: Vec<(i64, DateTime<Utc>)>,
     is_rejected: bool,
@@ -67,32 +68,35 @@ async fn take(
         name: row.session_id.clone(),
         first_row: row.id,
         items: Vec::new(),
+        bytes: 0,
         times: Vec::new(),
         is_rejected: false,
     });
     if session.is_rejected {
         return Ok(());
     }
-    let problem = match Payload::parse_within(&row.message_data, arrivals.limits).map(|json| json.to_value())
-    {
-        Ok(Ok(Value::Object(mut item))) => {
-            // A turn is known by its first item's id, which not every item has.
-            if matches!(item.get("type").and_then(Value::as_str), None | Some("message")) {
-                item.insert("id".to_owned(), row.id.to_string().into());
+    let problem =
+        match Payload::parse_within(&row.message_data, arrivals.limits).map(|json| json.to_value()) {
+            Ok(Ok(Value::Object(mut item))) => {
+                // A turn is known by its first item's id, which not every item has.
+                if matches!(item.get("type").and_then(Value::as_str), None | Some("message")) {
+                    item.insert("id".to_owned(), row.id.to_string().into());
+                }
+                session.items.push(Item::new(Value::Object(item)));
+                session.times.extend(row.created_at.map(|time| (row.id, time)));
+                session.bytes += row.message_data.len();
+                (session.items.len() > MAX_ITEMS || session.bytes > MAX_BYTES)
+                    .then(|| format!("the session has more than {MAX_ITEMS} items or {MAX_BYTES} bytes"))
             }
-            session.items.push(Item::new(Value::Object(item)));
-            session.times.extend(row.created_at.map(|time| (row.id, time)));
-            (session.items.len() > MAX_ITEMS).then(|| format!("the session has more than {MAX_ITEMS} items"))
-        }
-        Ok(Ok(_)) => Some("the message is no JSON object".to_owned()),
-        // Where in the message it is wrong, its keys would say.
-        Ok(Err(RepositoryError::Invalid { reason, .. })) | Err(RepositoryError::Invalid { reason, .. }) => {
-            Some(reason)
-        }
-        Ok(Err(error)) | Err(error) => Some(error.to_string()),
-    };
+            Ok(Ok(_)) => Some("the message is no JSON object".to_owned()),
+            // Where in the message it is wrong, its keys would say.
+            Ok(Err(RepositoryError::Invalid { reason, .. }))
+            | Err(RepositoryError::Invalid { reason, .. }) => Some(reason),
+            Ok(Err(error)) | Err(error) => Some(error.to_string()),
+        };
     let Some(problem) = problem else { return Ok(()) };
     session.is_rejected = true;
+    session.items = Vec::new();
     arrivals.reject(place(row.id), None, problem).await
 }
 

@@ -21,7 +21,10 @@ pub(super) struct Kind<'a> {
 }
 
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct HeaderLine {
+    #[serde(rename = "type")]
+    _kind: String,
     format: String,
     version: u32,
     exported_at: DateTime<Utc>,
@@ -29,6 +32,7 @@ pub(super) struct HeaderLine {
 }
 
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct FilterLine {
     user_id: Option<UserId>,
     changed_from: Option<DateTime<Utc>>,

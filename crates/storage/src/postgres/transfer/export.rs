@@ -46,9 +46,10 @@ statement! {
 }
 
 statement! {
-    /// Lets the transaction wait for its reader.
+    /// Lets the transaction wait for its reader, between two statements and in the middle of one.
     WaitForReader(
-        "-- $1 how long\nSELECT set_config('idle_in_transaction_session_timeout', $1, true)"
+        "-- $1 how long\nSELECT set_config('idle_in_transaction_session_timeout', $1, true) \
+         || set_config('statement_timeout', '0', true)"
     ) -> SqlText {
         milliseconds: String as SqlText,
     }

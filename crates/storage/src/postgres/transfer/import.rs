@@ -17,7 +17,7 @@ use lcs_domain::{AgentState, Conversation, Entity, Metadata, NewTurn, Repository
 use uuid::Uuid;
 
 use super::columns::Columns;
-use super::{BeginWriting, Commit, HeadRow};
+use super::{BeginWriting, Commit, HeadRow, wait_for_reader};
 use crate::postgres::Postgres;
 use crate::postgres::connect::Purpose;
 use crate::postgres::error::Fault;
@@ -317,6 +317,8 @@ async fn store_head(session: &mut Session, head: &IncomingHead) -> Result<bool, 
     let mut columns = Columns::default();
     columns.push(head)?;
     session.load::<i32>(&BeginWriting {}).await?;
+    // The turns come as fast as the source gives them: a pipe may be slow.
+    wait_for_reader(session).await?;
     Ok(!session.load::<Uuid>(&Import(&columns)).await?.is_empty())
 }
 
