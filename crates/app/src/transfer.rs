@@ -5,7 +5,7 @@
 //! | [`compression`] | what a file's name says of how it is compressed |
 //! | [`export`] | a store into a file |
 //! | [`arrival`] | what comes from a source, in batches |
-//! | [`file`] | a file as a source |
+//! | [`file`](mod@file) | a file as a source |
 //! | [`source`] | what other systems have, as sources |
 //! | [`import`] | what comes from a source, into a store |
 
