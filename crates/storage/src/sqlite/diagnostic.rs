@@ -28,7 +28,7 @@ const MIGRATE: &str = "run `lcs-persistence migrate run`";
 
 /// The indexes that have names of their own, and the trigger, as the migrations make them. The others are
 /// part of their tables.
-const STATEMENTS: [(&str, &str); 8] = [
+const STATEMENTS: [(&str, &str); 12] = [
     ("conversations_user_id_idx", "CREATE INDEX conversations_user_id_idx ON conversations (user_id);"),
     ("conversations_status_idx", "CREATE INDEX conversations_status_idx ON conversations (status);"),
     (
@@ -45,6 +45,18 @@ const STATEMENTS: [(&str, &str); 8] = [
          WHEN EXISTS (SELECT 1 FROM conversation_tombstones t WHERE t.conversation_id = NEW.conversation_id) \
          BEGIN SELECT RAISE(ABORT, 'the conversation has been purged'); END;",
     ),
+    (
+        "audit_events_on_behalf_of_idx",
+        "CREATE INDEX audit_events_on_behalf_of_idx ON audit_events (on_behalf_of, sequence) \
+         WHERE on_behalf_of IS NOT NULL;",
+    ),
+    (
+        "audit_events_conversation_id_idx",
+        "CREATE INDEX audit_events_conversation_id_idx ON audit_events (conversation_id, sequence) \
+         WHERE conversation_id IS NOT NULL;",
+    ),
+    ("audit_events_action_idx", "CREATE INDEX audit_events_action_idx ON audit_events (action, sequence);"),
+    ("holds_user_id_idx", "CREATE INDEX holds_user_id_idx ON holds (user_id) WHERE released_at IS NULL;"),
     (
         "audit_events_refuse_update",
         "CREATE TRIGGER audit_events_refuse_update BEFORE UPDATE ON audit_events \
@@ -218,6 +230,8 @@ mod tests {
         let migration = concat!(
             include_str!("../../../../migrations/sqlite/2026-11-22-000001_conversations/up.sql"),
             include_str!("../../../../migrations/sqlite/2026-11-22-000002_requests/up.sql"),
+            include_str!("../../../../migrations/sqlite/2026-11-26-000004_audit/up.sql"),
+            include_str!("../../../../migrations/sqlite/2026-11-26-000005_holds/up.sql"),
         );
         let words = |sql: &str| sql.split_whitespace().collect::<Vec<_>>().join(" ");
         let made =
