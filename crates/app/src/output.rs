@@ -8,6 +8,7 @@ pub(crate) mod progress;
 pub(crate) mod style;
 pub(crate) mod table;
 pub(crate) mod text;
+pub(crate) mod whole_file;
 
 use std::io::{self, IsTerminal, Write};
 

@@ -18,13 +18,12 @@ use lcs_domain::transfer::ExportFilter;
 use lcs_domain::transfer::record::Trailer;
 use lcs_domain::{AuditAction, AuditDetail, ConversationStatus, NewAuditEvent, Repositories, UserId};
 use serde_json::json;
-use tempfile::NamedTempFile;
 
 use super::Context;
 use super::operator::operator;
 use super::stop::Stop;
 use crate::output::text::count;
-use crate::output::{is_broken_pipe, note, progress};
+use crate::output::{is_broken_pipe, note, progress, whole_file};
 
 const UNRECORDED: &str = "the export cannot be recorded in the audit log";
 
@@ -121,33 +120,13 @@ impl Export {
             let cut_off = || anyhow!("the export is cut off: what read it has ended");
             return done.map_err(|error| if is_broken_pipe(&error) { cut_off() } else { error });
         }
-        // Beside the file, under another name, until it is whole: nobody takes a part for the whole.
-        let folder = match self.file.parent() {
-            Some(folder) if folder != Path::new("") => folder,
-            _ => Path::new("."),
-        };
         let at = || format!("{} cannot be written", self.file.display());
-        let partial = tempfile::Builder::new().prefix(".export-").tempfile_in(folder).with_context(at)?;
+        let partial = whole_file::begin(&self.file, ".export-").with_context(at)?;
         let mut writer = Compression::of(&self.file).writer(BufWriter::new(partial)).with_context(at)?;
         let done = self.write_to(manager, &mut writer).await?;
         let partial = writer.finish().and_then(|writer| Ok(writer.into_inner()?)).with_context(at)?;
-        self.keep(partial, folder).with_context(at)?;
+        whole_file::keep(partial, &self.file, self.force).with_context(at)?;
         Ok(done)
-    }
-
-    /// Gives the file its name, when it is on the disk.
-    fn keep(&self, partial: NamedTempFile, folder: &Path) -> io::Result<()> {
-        partial.as_file().sync_all()?;
-        if self.force {
-            partial.persist(&self.file)?;
-        } else {
-            partial.persist_noclobber(&self.file)?;
-        }
-        // The name is in the folder: a file system that cannot sync one has nothing to lose.
-        if let Ok(folder) = std::fs::File::open(folder) {
-            let _ = folder.sync_all();
-        }
-        Ok(())
     }
 
     async fn write_to(

@@ -16,6 +16,7 @@ use lcs_domain::{AnalyticsWindow, Clock as _, SystemClock};
 use tempfile::NamedTempFile;
 
 use super::Context;
+use crate::output::whole_file;
 
 #[derive(Args)]
 pub(super) struct Stats {
@@ -53,10 +54,11 @@ impl Stats {
         }
         let policy = configuration.retention_policy()?;
         // Before the look, which may take a minute.
-        let begun = self.report.as_deref().map(Writing::begin).transpose()?;
+        let begun = self.report.as_deref().map(begin).transpose()?;
         let report = AnalyticsService::new(database.repositories(), policy).report(window).await?;
-        if let Some((file, begun)) = self.report.as_deref().zip(begun) {
-            begun.end(file, &page(&report, false))?;
+        if let Some((file, mut begun)) = self.report.as_deref().zip(begun) {
+            let written = begun.write_all(page(&report, false).as_bytes());
+            written.and_then(|()| whole_file::keep(begun, file, true)).with_context(|| cannot(file))?;
             if output.is_json() {
                 output.json(&serde_json::json!({ "written": file }))?;
             } else {
@@ -95,24 +97,12 @@ fn since(text: &str) -> Result<Since, &'static str> {
     text.parse().map(Since::Day).map_err(|_| WRITE)
 }
 
-/// A file that is whole or not there: it has another name until then. Nobody but its owner can read it.
-struct Writing(NamedTempFile);
-
-impl Writing {
-    fn begin(file: &Path) -> Result<Self> {
-        if file.file_name().is_none() || file.metadata().is_ok_and(|there| !there.is_file()) {
-            bail!("{} is no file: write the path of one", file.display());
-        }
-        let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let begun = tempfile::Builder::new().prefix(".stats-").tempfile_in(folder);
-        Ok(Self(begun.with_context(|| cannot(file))?))
+/// Begins the page's file.
+fn begin(file: &Path) -> Result<NamedTempFile> {
+    if file.file_name().is_none() || file.metadata().is_ok_and(|there| !there.is_file()) {
+        bail!("{} is no file: write the path of one", file.display());
     }
-
-    fn end(mut self, file: &Path, text: &str) -> Result<()> {
-        let written = self.0.write_all(text.as_bytes()).and_then(|()| self.0.as_file().sync_all());
-        written.with_context(|| cannot(file))?;
-        self.0.persist(file).with_context(|| cannot(file)).map(drop)
-    }
+    whole_file::begin(file, ".stats-").with_context(|| cannot(file))
 }
 
 fn cannot(file: &Path) -> String {

@@ -10,6 +10,8 @@ use lcs_app::transfer::arrival::Reject;
 use serde_json::{Map, Value};
 use tempfile::NamedTempFile;
 
+use crate::output::whole_file;
+
 /// How much of a file is looked at to know whose it is: more than a reject has.
 const LOOKED_AT: u64 = 64 * 1024;
 
@@ -46,7 +48,7 @@ impl Rejects {
             Some(file) => file,
             // Whoever may not read what users said may not read their names and ids either: it is its owner's alone.
             file => {
-                let partial = tempfile::Builder::new().prefix(".rejects-").tempfile_in(folder(&self.path))?;
+                let partial = whole_file::begin(&self.path, ".rejects-")?;
                 file.insert(BufWriter::new(partial))
             }
         };
@@ -58,20 +60,13 @@ impl Rejects {
     pub(super) fn close(self, is_whole: bool) -> io::Result<Option<PathBuf>> {
         let Self { path, file } = self;
         if let Some(file) = file {
-            file.into_inner()?.persist(&path)?;
+            whole_file::keep(file.into_inner()?, &path, true)?;
             return Ok(Some(path));
         }
         if is_whole && path.try_exists()? {
             fs::remove_file(&path)?;
         }
         Ok(None)
-    }
-}
-
-fn folder(path: &Path) -> &Path {
-    match path.parent() {
-        Some(folder) if folder != Path::new("") => folder,
-        _ => Path::new("."),
     }
 }
 
