@@ -39,6 +39,26 @@ impl NewHold {
         self.reason.require_name("/reason")
     }
 
+    /// The hold that placing this one comes to, on this user or his conversation.
+    #[must_use]
+    pub fn placed(
+        &self,
+        user_id: UserId,
+        conversation_id: Option<ConversationId>,
+        placed_at: DateTime<Utc>,
+    ) -> Hold {
+        Hold {
+            hold_id: self.hold_id,
+            user_id,
+            conversation_id,
+            reason: self.reason.clone(),
+            placed_by: self.placed_by.as_str().to_owned(),
+            placed_at,
+            released_at: None,
+            released_by: None,
+        }
+    }
+
     /// Whether `hold` is what placing this one came to.
     #[must_use]
     pub fn made(&self, hold: &Hold) -> bool {

@@ -5,7 +5,7 @@
 
 use chrono::{DateTime, Utc};
 use lcs_domain::{
-    AgentId, AgentState, Conversation, ConversationId, ConversationSummary, Durability, Metadata,
+    AgentId, AgentState, Conversation, ConversationId, ConversationSummary, Durability, Keep, Metadata,
     RepositoryError, Text, Turn, TurnId, UserId,
 };
 use uuid::Uuid;
@@ -166,6 +166,12 @@ impl Row {
             row: self.key.to_string(),
             reason: reason.to_owned(),
         }
+    }
+
+    /// How long so many days of a user's own retention say; none: for ever.
+    pub(crate) fn keep(&self, idle_days: Option<u32>) -> Result<Keep, RepositoryError> {
+        let days = idle_days.map_or(Ok(Keep::Forever), Keep::days);
+        days.map_err(|_| self.inconsistent("idle_days", "not a number of days that this program knows"))
     }
 
     pub(crate) fn count(&self, column: &'static str, value: i32) -> Result<u32, RepositoryError> {

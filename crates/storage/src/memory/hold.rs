@@ -33,16 +33,7 @@ impl HoldRepository for Memory {
                 (row.conversation.user_id, Some(conversation_id))
             }
         };
-        let placed = Hold {
-            hold_id: hold.hold_id,
-            user_id,
-            conversation_id,
-            reason: hold.reason,
-            placed_by: hold.placed_by.as_str().to_owned(),
-            placed_at: now,
-            released_at: None,
-            released_by: None,
-        };
+        let placed = hold.placed(user_id, conversation_id, now);
         tables.holds.insert(hold.hold_id, placed.clone());
         tables.record(hold_event(hold.placed_by, AuditAction::HoldPlaced, &placed), now);
         Ok(placed)

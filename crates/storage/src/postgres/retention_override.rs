@@ -62,10 +62,8 @@ fn own((user_id, idle_days, set_by, set_at): OverrideRow) -> RepositoryResult<Re
 
 /// What so many days mean; none: for ever.
 pub(super) fn keep(user_id: Uuid, idle_days: Option<i32>) -> Result<Keep, RepositoryError> {
-    let Some(days) = idle_days else { return Ok(Keep::Forever) };
-    let days = u32::try_from(days).ok().and_then(|days| Keep::days(days).ok());
     let row = Row { table: "retention_overrides", key: user_id };
-    days.ok_or_else(|| row.inconsistent("idle_days", "not a number of days that this program knows"))
+    row.keep(idle_days.map(|days| row.count("idle_days", days)).transpose()?)
 }
 
 #[async_trait]

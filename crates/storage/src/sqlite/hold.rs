@@ -111,16 +111,7 @@ impl HoldRepository for Sqlite {
                     placed_at: now.into(),
                 };
                 diesel::insert_into(holds::table).values(row).execute(connection)?;
-                let placed = Hold {
-                    hold_id: hold.hold_id,
-                    user_id,
-                    conversation_id,
-                    reason: hold.reason,
-                    placed_by: hold.placed_by.as_str().to_owned(),
-                    placed_at: now,
-                    released_at: None,
-                    released_by: None,
-                };
+                let placed = hold.placed(user_id, conversation_id, now);
                 audit::record(connection, hold_event(hold.placed_by, AuditAction::HoldPlaced, &placed), now)?;
                 Ok(placed)
             })

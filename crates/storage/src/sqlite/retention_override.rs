@@ -5,8 +5,8 @@ use diesel::prelude::*;
 use diesel::sqlite::{Sqlite as Backend, SqliteConnection};
 use lcs_domain::repository::RepositoryResult;
 use lcs_domain::{
-    Actor, Keep, NewRetentionOverride, PageLimit, RepositoryError, RetentionOverride,
-    RetentionOverrideRepository, UserId,
+    Actor, NewRetentionOverride, PageLimit, RepositoryError, RetentionOverride, RetentionOverrideRepository,
+    UserId,
 };
 
 use super::error::Failure;
@@ -39,19 +39,10 @@ impl TryFrom<OverrideRow> for RetentionOverride {
 
     fn try_from(row: OverrideRow) -> Result<Self, RepositoryError> {
         let reader = Reader::new("retention_overrides", "user_id", row.user_id)?;
-        let keep = match row.idle_days {
-            None => Keep::Forever,
-            Some(days) => {
-                let days = reader.count("idle_days", days)?;
-                let row = Row { table: "retention_overrides", key: reader.key() };
-                Keep::days(days).map_err(|_| {
-                    row.inconsistent("idle_days", "not a number of days that this program knows")
-                })?
-            }
-        };
+        let days = row.idle_days.map(|days| reader.count("idle_days", days)).transpose()?;
         Ok(Self {
             user_id: UserId::from_uuid(reader.key()),
-            keep,
+            keep: Row { table: "retention_overrides", key: reader.key() }.keep(days)?,
             set_by: reader.text("set_by", row.set_by)?,
             set_at: reader.time("set_at", row.set_at)?,
         })
