@@ -22,6 +22,7 @@ pub mod echo;
 mod endpoint;
 pub mod http;
 pub mod llama_stack;
+pub mod monitor_task;
 mod persistence_manager;
 pub mod report;
 pub mod responses;

@@ -1,9 +1,11 @@
 //! What the service tells of itself in numbers: Prometheus' metrics, which `docs/METRICS.md` lists.
 //!
 //! Counters and histograms go through the `metrics` facade where things happen; [`Timed`] counts what a store
-//! is asked. What is a state (the pool, the cache, the fallback) is looked at when the metrics are asked for.
+//! is asked. What is a state (the pool, the cache, the fallback) is looked at when the metrics are asked for; the
+//! database, every minute or so.
 //! No label holds a user, a conversation, or anything that somebody said, and each has few values.
 
+mod database;
 mod metric;
 pub(crate) mod request;
 mod state;
@@ -16,8 +18,10 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use lcs_domain::{Clock as _, SystemClock};
+use metrics::gauge;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 
+pub(crate) use self::database::{database_looked_at, database_not_seen};
 pub use self::metric::{METRICS, Metric, MetricKind};
 pub use self::timed::Timed;
 use crate::PersistenceManager;
@@ -43,6 +47,7 @@ pub fn install() -> &'static PrometheusHandle {
             metric.describe();
         }
         state::begin(SystemClock.now());
+        database::begin();
         handle
     })
 }
@@ -52,6 +57,11 @@ pub(crate) fn seconds(moment: DateTime<Utc>) -> f64 {
     #[expect(clippy::cast_precision_loss, reason = "milliseconds are exact until the year 287396")]
     let milliseconds = moment.timestamp_millis() as f64;
     milliseconds / 1e3
+}
+
+fn set(name: &'static str, count: u64) {
+    #[expect(clippy::cast_precision_loss, reason = "nothing that is counted here comes to 2^53")]
+    gauge!(name).set(count as f64);
 }
 
 /// The metrics of now, as Prometheus reads them.

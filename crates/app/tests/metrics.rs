@@ -15,8 +15,10 @@ use lcs_app::configuration::{Configuration, StoreConfiguration};
 use lcs_app::http::authentication::authenticator;
 use lcs_app::http::{Service, guarded, router};
 use lcs_app::telemetry::{METRICS, MetricKind, install};
-use lcs_app::{PersistenceManager, retention_task};
+use lcs_app::{PersistenceManager, monitor_task, retention_task};
+use lcs_storage::postgres::PostgresConfig;
 use lcs_storage::sqlite::SqliteConfig;
+use lcs_storage::testing::TestPostgres;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
@@ -63,8 +65,7 @@ fn value(text: &str, name: &str, labels: &[(&str, &str)]) -> f64 {
     found.map_or(0.0, |(_, _, value)| value)
 }
 
-async fn service(folder: &Path) -> (Router, PersistenceManager) {
-    let store = StoreConfiguration::Sqlite(SqliteConfig::file(folder.join("conversations.sqlite")));
+async fn service(store: StoreConfiguration) -> (Router, PersistenceManager) {
     let configuration = Configuration::new(store);
     let config = configuration.service.clone();
     let manager = PersistenceManager::initialize(configuration).await.unwrap();
@@ -76,7 +77,8 @@ async fn service(folder: &Path) -> (Router, PersistenceManager) {
 async fn every_metric_is_in_the_list_and_every_one_of_the_list_is_told() {
     install();
     let folder = tempfile::tempdir().unwrap();
-    let (router, manager) = service(folder.path()).await;
+    let sqlite = SqliteConfig::file(folder.path().join("conversations.sqlite"));
+    let (router, manager) = service(StoreConfiguration::Sqlite(sqlite)).await;
     let (_, before) = ask(&router, "GET", "/metrics", None).await;
 
     let (status, answer) = ask(&router, "POST", "/v1/query", Some(json!({ "query": SAID }))).await;
@@ -95,17 +97,27 @@ async fn every_metric_is_in_the_list_and_every_one_of_the_list_is_told() {
     assert_eq!(ask(&router, "BREW", "/nowhere", None).await.0, StatusCode::NOT_FOUND);
     let stop = CancellationToken::new();
     let retention = tokio::spawn(retention_task::run(manager, Duration::from_millis(1), stop.clone()));
+    // What SQLite does not know of itself, PostgreSQL does.
+    let database = TestPostgres::migrated().await;
+    let postgres =
+        StoreConfiguration::Postgresql(Box::new(PostgresConfig::from_url(database.url()).unwrap()));
+    let postgres = PersistenceManager::initialize(Configuration::new(postgres)).await.unwrap();
+    let monitor = tokio::spawn(monitor_task::run(postgres, Duration::from_mins(1), stop.clone()));
 
     let text = loop {
         let (status, text) = ask(&router, "GET", "/metrics", None).await;
         assert_eq!(status, StatusCode::OK);
-        if value(&text, "lcs_retention_runs_total", &[("outcome", "done")]) > 0.0 {
+        let done = [("outcome", "done")];
+        if value(&text, "lcs_retention_runs_total", &done) > 0.0
+            && value(&text, "lcs_database_looks_total", &done) > 0.0
+        {
             break text;
         }
         tokio::task::yield_now().await;
     };
     stop.cancel();
     retention.await.unwrap();
+    monitor.await.unwrap();
 
     let listed: BTreeSet<&str> = METRICS.iter().map(|metric| metric.name).collect();
     let mut told = BTreeSet::new();
@@ -136,6 +148,8 @@ async fn every_metric_is_in_the_list_and_every_one_of_the_list_is_told() {
     assert!(rose("lcs_http_requests_total", &route) >= 1.0);
     let made_up = [("path", "unmatched"), ("status", "404"), ("method", "other")];
     assert!(rose("lcs_http_requests_total", &made_up) >= 1.0);
+    assert!(value(&text, "lcs_database_table_bytes", &[("table", "conversation_turns")]) > 0.0);
+    assert!(value(&text, "lcs_database_finding", &[("check", "size"), ("severity", "ok")]) > 0.5);
     let conflict = [("operation", "turn.append"), ("kind", "conflict")];
     assert!(rose("lcs_query_errors_total", &conflict) >= 1.0);
 }

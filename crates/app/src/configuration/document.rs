@@ -99,6 +99,7 @@ section!(Service {
     shutdown_timeout_seconds: Value = "shutdown_timeout_seconds",
     request_lease_seconds: Value = "request_lease_seconds",
     retention_interval_seconds: Value = "retention_interval_seconds",
+    monitoring_interval_seconds: Value = "monitoring_interval_seconds",
 });
 
 section!(Authentication {

@@ -33,6 +33,8 @@ pub struct ServiceConfig {
     pub request_lease: Duration,
     /// How often what has been idle too long is removed; `None` is never.
     pub retention_interval: Option<Duration>,
+    /// How often it is looked at how the database is doing; `None` is never.
+    pub monitoring_interval: Option<Duration>,
     /// How the service finds out who asks.
     pub authentication: AuthenticationConfig,
     /// How the service knows its operator; `None`: it has none.
@@ -102,6 +104,13 @@ pub(super) fn read(reader: &mut Reader<'_>, persistence: &Persistence) -> Servic
         "seconds (0: never)",
         3_600,
     );
+    let monitoring = number(
+        "monitoring_interval_seconds",
+        &section.monitoring_interval_seconds,
+        0..=24 * 3_600,
+        "seconds (0: never)",
+        60,
+    );
     let authentication =
         authentication::read(reader, persistence.authentication.as_ref().unwrap_or(&no_authentication));
     let operator = operator::read(reader, persistence.operator.as_ref(), &authentication.module);
@@ -117,6 +126,7 @@ pub(super) fn read(reader: &mut Reader<'_>, persistence: &Persistence) -> Servic
         shutdown_timeout: seconds(shutdown),
         request_lease: seconds(lease),
         retention_interval: (retention > 0).then(|| seconds(retention)),
+        monitoring_interval: (monitoring > 0).then(|| seconds(monitoring)),
         authentication,
         operator,
     }

@@ -96,5 +96,19 @@ metrics! {
     Counter "lcs_retention_runs_total" ["outcome"] "Runs of the retention: done, busy where another replica was at it, or failed.";
     Counter "lcs_retention_purged_total" ["reason"] "Conversations that it removed: expired, deleted, or erased.";
     Gauge "lcs_retention_last_run_timestamp_seconds" [] "When its last run ended, done or busy; 0 before the first.";
+    Gauge "lcs_database_bytes" [] "How large the database is.";
+    Gauge "lcs_database_table_bytes" ["table"] "How large each table is, with its indexes and long values.";
+    Gauge "lcs_database_table_rows" ["table"] "About how many rows each table has, as the server estimates it (PostgreSQL).";
+    Gauge "lcs_database_table_dead_rows" ["table"] "About how many removed rows still take room in each table (PostgreSQL).";
+    Gauge "lcs_database_index_bytes" ["index"] "How large each index is.";
+    Gauge "lcs_database_index_scans" ["index"] "How often each index was used since the server's statistics were reset (PostgreSQL).";
+    Gauge "lcs_database_index_bloat_bytes" ["index"] "About how many bytes a new index would not have (PostgreSQL).";
+    Gauge "lcs_database_connections" ["state"] "Connections to the server, of all programs (PostgreSQL): used, idle_in_transaction, and max, how many there may be.";
+    Gauge "lcs_database_oldest_transaction_seconds" [] "How long the oldest transaction runs that the role can see (PostgreSQL).";
+    Gauge "lcs_database_transaction_id_age" [] "The age of the oldest transaction id that is not frozen (PostgreSQL).";
+    Gauge "lcs_database_slowest_statement_seconds" [] "The mean time of the slowest of the ten kinds of statement that took the most time; 0 where pg_stat_statements does not count.";
+    Gauge "lcs_database_finding" ["check", "severity"] "1 for what each check of the database has found: ok, warning, or error; doctor says it in words.";
+    Counter "lcs_database_looks_total" ["outcome"] "Looks at how the database is doing: done, or failed.";
+    Gauge "lcs_database_last_look_timestamp_seconds" [] "When it was last looked at with success; 0 before.";
     Gauge "process_start_time_seconds" [] "When the process began to count.";
 }

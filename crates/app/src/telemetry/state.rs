@@ -6,6 +6,7 @@ use lcs_agent_cache::fallback::{CircuitState, FallbackStatus, VolatileCount};
 use lcs_domain::{Durability, PoolStatus};
 use metrics::{counter, gauge};
 
+use super::set;
 use crate::PersistenceManager;
 
 /// Counters begin with 0, so that their first rise is seen as one.
@@ -103,9 +104,4 @@ fn journal(status: &FallbackStatus, bytes: u64, now: DateTime<Utc>) {
 
 const fn entities(count: VolatileCount) -> [(&'static str, u64); 3] {
     [("conversations", count.conversations), ("turns", count.turns), ("agent_states", count.agent_states)]
-}
-
-fn set(name: &'static str, count: u64) {
-    #[expect(clippy::cast_precision_loss, reason = "no memory holds 2^53 of them")]
-    gauge!(name).set(count as f64);
 }

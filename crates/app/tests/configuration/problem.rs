@@ -48,6 +48,7 @@ const WRONG: &[&str] = &[
     "service.shutdown_timeout_seconds",
     "service.request_lease_seconds",
     "service.retention_interval_seconds",
+    "service.monitoring_interval_seconds",
     "authentication.module",
     "authentication.jwk_url",
     "authentication.allow_noop_beyond_loopback",
@@ -104,6 +105,7 @@ persistence:
     shutdown_timeout_seconds: 0
     request_lease_seconds: 0
     retention_interval_seconds: -1
+    monitoring_interval_seconds: 86401
     colour: teal
   authentication:
     module: basic

@@ -24,13 +24,14 @@ fn the_service_has_the_documented_defaults() {
     assert_eq!(service.shutdown_timeout, Duration::from_secs(30));
     assert_eq!(service.request_lease, Duration::from_secs(30));
     assert_eq!(service.retention_interval, Some(Duration::from_hours(1)));
+    assert_eq!(service.monitoring_interval, Some(Duration::from_mins(1)));
     assert!(matches!(service.authentication.module, AuthenticationModule::Noop));
 
-    let yaml =
-        "persistence: {service: {host: \"::\", port: \"${env.PG_PORT}\", retention_interval_seconds: 0}}";
+    let yaml = "persistence: {service: {host: \"::\", port: \"${env.PG_PORT}\", retention_interval_seconds: 0, \
+                monitoring_interval_seconds: 0}}";
     let service = read(yaml).unwrap().service;
     assert_eq!((service.host.as_str(), service.port), ("::", 6432));
-    assert_eq!(service.retention_interval, None);
+    assert_eq!((service.retention_interval, service.monitoring_interval), (None, None));
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use super::server::{Server, USER};
 use super::{Result, TestPostgres, account, lock, or_fail, place, usage};
@@ -132,6 +133,12 @@ impl PrivateCluster {
     #[must_use]
     pub fn data(&self) -> PathBuf {
         self.server.data()
+    }
+
+    /// A shell that runs `script` as the server's account, with the server's programs, as its superuser.
+    #[must_use]
+    pub fn shell(&self, script: &str) -> Command {
+        self.server.shell(script)
     }
 
     /// Stops the server, and waits until it is gone.

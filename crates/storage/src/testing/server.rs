@@ -231,8 +231,23 @@ impl Server {
         self.data().join("server.log")
     }
 
+    /// A shell as the server's account, with all that the server's programs have to know of it.
+    pub(super) fn shell(&self, script: &str) -> Command {
+        let mut shell = self.clean(Command::new("bash"));
+        let path = std::env::var("PATH").unwrap_or_default();
+        shell.args(["-euo", "pipefail", "-c", script]);
+        shell.env("PATH", format!("{}:{path}", self.binaries.display())).env("PGDATA", self.data());
+        shell.env("PGHOST", "127.0.0.1").env("PGPORT", self.port.to_string());
+        shell.env("PGUSER", USER).env("PGPASSWORD", &self.password);
+        shell
+    }
+
     fn command(&self, program: &str) -> Command {
-        let mut command = Command::new(self.binaries.join(program));
+        self.clean(Command::new(self.binaries.join(program)))
+    }
+
+    /// A command as the server's account.
+    fn clean(&self, mut command: Command) -> Command {
         // What a developer has set for `psql` is not meant for this server.
         let foreign = std::env::vars_os().map(|(name, _)| name);
         for name in foreign.filter(|name| name.as_encoded_bytes().starts_with(b"PG")) {

@@ -1,0 +1,37 @@
+//! How the database is doing, looked at again and again while the service runs, for its metrics.
+//!
+//! A look reads the catalogue and the server's own statistics, no user's row. Nobody waits for it: who asks for the
+//! metrics gets what the last look has found, and when that was.
+
+use std::time::Duration;
+
+use tokio::time::{MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
+
+use crate::{PersistenceManager, telemetry};
+
+/// Looks at once, and every `period` until it is told to stop.
+pub async fn run(manager: PersistenceManager, period: Duration, stop: CancellationToken) {
+    let mut ticks = interval(period);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let looks = async {
+        loop {
+            ticks.tick().await;
+            look(&manager).await;
+        }
+    };
+    tokio::select! {
+        () = looks => {}
+        () = stop.cancelled() => {}
+    }
+}
+
+async fn look(manager: &PersistenceManager) {
+    match manager.repositories().analytics().database_status().await {
+        Ok(status) => telemetry::database_looked_at(&status, manager.clock().now()),
+        Err(error) => {
+            tracing::warn!(error = %error, "how the database is doing is not known: the next look tries again");
+            telemetry::database_not_seen();
+        }
+    }
+}
