@@ -42,6 +42,36 @@ async fn lists_are_newest_first_and_have_the_contracts_keys() {
 }
 
 #[tokio::test]
+async fn a_list_with_a_query_is_of_those_that_have_its_words() {
+    let api = Api::memory().await;
+    let mut pods = Vec::new();
+    for name in ["one", "two", "three"] {
+        pods.insert(0, api.begin(&format!("why does pod web-{name} restart")).await);
+        api.begin("the disk is full").await;
+    }
+    for version in ["v1", "v2"] {
+        let ask = async |parameters: &str| {
+            let page = api.get(&format!("/{version}/conversations?{parameters}")).await.expect(200);
+            let found = page["conversations"].as_array().unwrap().clone();
+            let ids: Vec<String> =
+                found.iter().map(|item| item["conversation_id"].as_str().unwrap().to_owned()).collect();
+            (ids, page["next_cursor"].as_str().map(str::to_owned))
+        };
+        assert_eq!(ask("query=RESTART%20pod").await, (pods.clone(), None));
+        assert_eq!(ask("query=web-two").await, (vec![pods[1].clone()], None));
+        assert_eq!(ask("query=nothing").await, (vec![], None));
+        let (first, cursor) = ask("query=pod&limit=2").await;
+        assert_eq!(first, pods[..2]);
+        let rest = ask(&format!("query=pod&cursor={}", cursor.unwrap())).await;
+        assert_eq!(rest, (vec![pods[2].clone()], None));
+        for refused in ["query=", "query=%20-%20", &format!("query={}", "a+".repeat(17))] {
+            let answer = api.get(&format!("/{version}/conversations?{refused}")).await.expect(422);
+            assert!(answer.to_string().contains("write 1 to 16 words"), "{answer}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_list_comes_page_by_page_where_that_is_asked_for() {
     let api = Api::memory().await;
     let mut begun = Vec::new();

@@ -17,6 +17,7 @@ mod resilience;
 mod retention;
 mod round_trip;
 mod row_level_security;
+mod search;
 mod ssl;
 mod summary;
 mod support;

@@ -6,7 +6,7 @@ use futures_util::TryStreamExt as _;
 use lcs_domain::{
     AgentStateRepository, BeginRequest, ConversationRepository, ConversationUpdate, ListConversations,
     ListSummaries, NewConversation, PageLimit, Payload, Repositories, RequestId, RequestRepository,
-    SaveAgentState, Text, TurnRange, TurnRepository,
+    SaveAgentState, SearchConversations, Text, TurnRange, TurnRepository,
 };
 use lcs_storage::testing::PrivateCluster;
 
@@ -70,6 +70,8 @@ async fn every_method_is_one_statement_that_is_parsed_once() {
         store.list(user, ListConversations::default()).await.unwrap();
         let summaries: Vec<_> = store.summaries(user, ListSummaries::default()).try_collect().await.unwrap();
         assert!(!summaries.is_empty());
+        let search = SearchConversations { query: "hello".parse().unwrap(), after: None, limit: 10 };
+        assert_eq!(store.search(user, search).await.unwrap().len(), 1);
         store.page(user, id, TurnRange::Newest, limit).await.unwrap().unwrap();
         store.page(user, id, TurnRange::After(0), limit).await.unwrap().unwrap();
         store.page(user, id, TurnRange::Before(9), limit).await.unwrap().unwrap();
@@ -116,6 +118,6 @@ async fn every_method_is_one_statement_that_is_parsed_once() {
             other => panic!("{count} times something else: {other} {name}"),
         }
     }
-    // Twenty statements (the three pages are one) and twenty-three calls.
-    assert_eq!((parsed, executed), (20, 23 * CALLS));
+    // Twenty-one statements (the three pages are one) and twenty-four calls.
+    assert_eq!((parsed, executed), (21, 24 * CALLS));
 }

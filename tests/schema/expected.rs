@@ -258,4 +258,5 @@ pub(crate) const SQLITE_TABLES: &[(&str, &[(&str, &str)])] = &[
             ("checksum", "BLOB"),
         ],
     ),
+    ("turn_words_progress", &[("is_only", "INTEGER"), ("place", "INTEGER"), ("turn_id", "BLOB")]),
 ];

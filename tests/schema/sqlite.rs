@@ -64,7 +64,7 @@ async fn every_column_has_its_type_and_nullability() {
         "SELECT t.name || ' | ' || c.name || ' | ' || c.type || ' | ' || (1 - c.\"notnull\")
                 || ' | ' || (c.dflt_value IS NOT NULL) AS line
          FROM pragma_table_list t JOIN pragma_table_info(t.name) c
-         WHERE t.name NOT LIKE 'sqlite_%' AND t.name <> '__diesel_schema_migrations' ORDER BY t.name, c.cid",
+         WHERE t.type = 'table' AND t.name NOT LIKE 'sqlite_%' AND t.name <> '__diesel_schema_migrations' ORDER BY t.name, c.cid",
     );
     assert_eq!(columns, expected);
 }
@@ -82,7 +82,7 @@ async fn every_index_is_there_and_no_other() {
         "SELECT t.name || ' | ' || (SELECT group_concat(c.name, ', ') FROM pragma_index_info(i.name) c)
                 || ' | ' || i.\"unique\" AS line
          FROM pragma_table_list t JOIN pragma_index_list(t.name) i
-         WHERE t.name NOT LIKE 'sqlite_%' AND t.name <> '__diesel_schema_migrations'",
+         WHERE t.type = 'table' AND t.name NOT LIKE 'sqlite_%' AND t.name <> '__diesel_schema_migrations'",
     );
     indexes.sort();
     assert_eq!(indexes, expected);

@@ -8,5 +8,6 @@ mod journal_slot;
 mod migration;
 mod process;
 mod row;
+mod search;
 mod store;
 mod support;

@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use lcs_domain::repository::RepositoryResult;
 use lcs_domain::{
-    AppendTurn, Appended, Conversation, ConversationId, ConversationPage, ConversationUpdate, Head,
-    ListConversations, NewConversation, PageLimit, Repositories, TurnPage, TurnRange, UserId,
+    AppendTurn, Appended, Conversation, ConversationId, ConversationPage, ConversationSummary,
+    ConversationUpdate, Head, ListConversations, NewConversation, PageLimit, Repositories,
+    SearchConversations, TurnPage, TurnRange, UserId,
 };
 
 /// A user's conversations and their turns, in the configured store.
@@ -64,6 +65,15 @@ impl ConversationPersistenceService {
         list: ListConversations,
     ) -> RepositoryResult<ConversationPage> {
         self.repositories.conversations().list(user_id, list).await
+    }
+
+    /// The user's conversations that have all the words that are looked for, newest first.
+    pub async fn search_conversations(
+        &self,
+        user_id: UserId,
+        search: SearchConversations,
+    ) -> RepositoryResult<Vec<ConversationSummary>> {
+        self.repositories.conversations().search(user_id, search).await
     }
 
     /// Changes the conversation's topic summary, status or metadata.

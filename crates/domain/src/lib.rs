@@ -44,6 +44,7 @@ pub mod pool;
 pub mod repository;
 pub mod request;
 pub mod retention;
+pub mod search;
 pub mod text;
 pub mod transfer;
 pub mod turn;
@@ -75,5 +76,6 @@ pub use retention::{
     Keep, Keeping, NewRetentionOverride, PurgeReason, PurgeReport, PurgedConversation, RetentionOverride,
     RetentionPolicy,
 };
+pub use search::{SearchConversations, SearchQuery};
 pub use text::Text;
 pub use turn::{AppendTurn, Appended, NewTurn, Turn};

@@ -68,6 +68,7 @@ pub mod page;
 pub mod payload;
 pub mod request;
 pub mod retention;
+pub mod search;
 pub mod summary;
 pub mod transfer;
 pub mod turn;
@@ -170,6 +171,12 @@ macro_rules! conformance_suite {
                 a_list_is_whole_or_in_pages
                 a_list_is_of_one_snapshot
                 a_list_that_is_left_holds_nothing_back
+            }
+            search {
+                what_was_said_is_found_by_its_words
+                a_search_finds_what_its_user_has
+                what_is_found_comes_in_pages
+                what_was_just_stored_is_found
             }
             transfer {
                 what_is_exported_is_imported_as_it_was
@@ -354,6 +361,7 @@ mod tests {
             ("payload", include_str!("conformance/payload.rs")),
             ("request", include_str!("conformance/request.rs")),
             ("retention", include_str!("conformance/retention.rs")),
+            ("search", include_str!("conformance/search.rs")),
             ("summary", include_str!("conformance/summary.rs")),
             ("transfer", include_str!("conformance/transfer.rs")),
             ("turn", include_str!("conformance/turn.rs")),

@@ -10,7 +10,8 @@ use futures_util::{StreamExt, TryStreamExt};
 use lcs_domain::repository::RepositoryResult;
 use lcs_domain::{
     Conversation, ConversationId, ConversationPage, ConversationRepository, ConversationSummary,
-    ConversationUpdate, Durability, Head, ListConversations, ListSummaries, NewConversation, NewTurn, UserId,
+    ConversationUpdate, Durability, Head, ListConversations, ListSummaries, NewConversation, NewTurn,
+    SearchConversations, UserId,
 };
 
 use super::Fallback;
@@ -128,6 +129,19 @@ impl ConversationRepository for Fallback {
             Ok(items.inspect(observe))
         };
         stream::once(items).try_flatten().boxed()
+    }
+
+    async fn search(
+        &self,
+        user_id: UserId,
+        search: SearchConversations,
+    ) -> RepositoryResult<Vec<ConversationSummary>> {
+        match self.circuit.route(Subject::User(user_id)).await? {
+            Route::Primary(epoch) => {
+                self.watched(epoch, self.primary.conversations().search(user_id, search)).await
+            }
+            Route::Outage(outage) => Err(outage.refusal("a list would be incomplete before, try again then")),
+        }
     }
 
     async fn update(

@@ -22,8 +22,8 @@ use lcs_domain::{
     DiagnosticRepository, Durability, Head, HoldRepository, Interruption, Keeping, ListConversations,
     ListSummaries, NewConversation, NewTurn, PageLimit, PoolStatus, PurgeReport, Repositories,
     RepositoryError, RequestId, RequestRepository, RequestTarget, RetentionOverrideRepository,
-    RetentionPolicy, RetentionRepository, SaveAgentState, Saved, TransferRepository, Turn, TurnId, TurnPage,
-    TurnRange, TurnRepository, UserId,
+    RetentionPolicy, RetentionRepository, SaveAgentState, Saved, SearchConversations, TransferRepository,
+    Turn, TurnId, TurnPage, TurnRange, TurnRepository, UserId,
 };
 use tokio::sync::Semaphore;
 
@@ -220,6 +220,11 @@ impl ConversationRepository for Fake {
         self.calls.fetch_add(1, Ordering::SeqCst);
         let fault = *self.fault.lock().unwrap();
         stream::iter(fault.map(|fault| Err(fault()))).boxed()
+    }
+
+    async fn search(&self, _: UserId, _: SearchConversations) -> RepositoryResult<Vec<ConversationSummary>> {
+        drop(self.enter().await?);
+        Ok(Vec::new())
     }
 
     async fn update(

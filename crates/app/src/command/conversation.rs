@@ -8,7 +8,7 @@ use lcs_app::configuration::StoreConfiguration;
 use lcs_app::{Expiry, PersistenceManager};
 use lcs_domain::{
     Clock, Conversation, ConversationCursor, ConversationId, Entity, ListConversations, PageLimit, Payload,
-    RepositoryError, SystemClock, Turn, TurnRange, UserId,
+    RepositoryError, SearchConversations, SearchQuery, SystemClock, Turn, TurnRange, UserId,
 };
 use serde_json::{Value, json};
 
@@ -22,6 +22,8 @@ use crate::output::{Output, note, text};
 pub(super) enum Conversations {
     /// The newest conversations of a user.
     List(List),
+    /// The newest conversations of a user that have certain words.
+    Search(Search),
     /// A conversation with all its turns.
     Show(One),
     /// Delete a conversation, forever.
@@ -38,6 +40,15 @@ pub(super) struct List {
     /// Continue after a page: the `next` it gave.
     #[arg(long, value_name = "CURSOR")]
     after: Option<ConversationCursor>,
+}
+
+#[derive(Args)]
+pub(super) struct Search {
+    /// 1 to 16 words: the topic or one of the turns has to have them all.
+    #[arg(value_name = "WORDS")]
+    query: SearchQuery,
+    #[command(flatten)]
+    list: List,
 }
 
 #[derive(Args)]
@@ -60,6 +71,7 @@ impl Conversations {
                 let begin = again.command(&format!("chat{}", list.user.option()));
                 print_page(&mut output, &manager, &list, stays.then_some(begin)).await?;
             }
+            Self::Search(search) => print_found(&mut output, &manager, &search).await?,
             Self::Show(One { conversation, user }) => {
                 show(&mut output, &manager, user.id(), conversation).await?;
             }
@@ -118,6 +130,42 @@ async fn print_page(
     }
     output.table(&table)?;
     if let Some(next) = page.next {
+        note(&format!("There are more: --after {next}"));
+    }
+    Ok(())
+}
+
+async fn print_found(output: &mut Output, manager: &PersistenceManager, search: &Search) -> Result<()> {
+    let List { user, limit, after } = &search.list;
+    let most = limit.get();
+    // One more than is shown tells whether there are more.
+    let wanted = SearchConversations { query: search.query.clone(), after: *after, limit: most + 1 };
+    let mut found = manager.conversation_service().search_conversations(user.id(), wanted).await?;
+    let is_more = found.len() > most as usize;
+    found.truncate(most as usize);
+    let next = found.last().filter(|_| is_more).map(|last| {
+        let (updated_at, conversation_id) = (last.updated_at, last.conversation_id);
+        ConversationCursor { updated_at, conversation_id }
+    });
+    if output.is_json() {
+        return Ok(output.json(&json!({ "conversations": found, "next": next }))?);
+    }
+    if found.is_empty() {
+        return Ok(output.line("No conversation has these words.")?);
+    }
+    let now = SystemClock.now();
+    let mut table = Table::new(["CONVERSATION", "TURNS", "STATUS", "CHANGED", "ABOUT"]);
+    for summary in &found {
+        table.row([
+            summary.conversation_id.to_string(),
+            summary.turn_count.to_string(),
+            summary.status.to_string(),
+            ago(summary.updated_at, now),
+            summary.topic_summary.as_ref().map(ToString::to_string).unwrap_or_default(),
+        ]);
+    }
+    output.table(&table)?;
+    if let Some(next) = next {
         note(&format!("There are more: --after {next}"));
     }
     Ok(())

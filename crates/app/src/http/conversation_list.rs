@@ -8,7 +8,8 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use http::HeaderValue;
 use http::header::CONTENT_TYPE;
 use lcs_domain::{
-    ConversationCursor, ConversationSummary, Durability, ListSummaries, Metadata, RepositoryError,
+    ConversationCursor, ConversationSummary, Durability, ListSummaries, Metadata, PageLimit, RepositoryError,
+    SearchConversations, SearchQuery,
 };
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -117,10 +118,12 @@ fn shown_id(summary: &ConversationSummary) -> String {
     }
 }
 
-/// The user's conversations, newest first: all of them, or a page with `limit` and `cursor`.
+/// The user's conversations, newest first: all of them, or a page with `limit` and `cursor`; with `query`, a page of those that
+/// have all its words.
 #[utoipa::path(
     get, path = "/v1/conversations", tag = "conversations",
     params(
+        ("query" = Option<String>, Query, min_length = 1, max_length = 256, description = "1 to 16 words, which the topic or a turn has to have"),
         ("limit" = Option<u32>, Query, minimum = 1, maximum = 200, description = "how many at most; without it, all of them"),
         ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before"),
     ),
@@ -135,10 +138,12 @@ pub(super) async fn list_conversations(
     list::<ListedConversation, _>(&service, &caller, parameters, page).await
 }
 
-/// The user's conversations, newest first: all of them, or a page with `limit` and `cursor`.
+/// The user's conversations, newest first: all of them, or a page with `limit` and `cursor`; with `query`, a page of those that
+/// have all its words.
 #[utoipa::path(
     get, path = "/v2/conversations", tag = "conversations v2",
     params(
+        ("query" = Option<String>, Query, min_length = 1, max_length = 256, description = "1 to 16 words, which the topic or a turn has to have"),
         ("limit" = Option<u32>, Query, minimum = 1, maximum = 200, description = "how many at most; without it, all of them"),
         ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before"),
     ),
@@ -163,9 +168,11 @@ where
     T: From<ConversationSummary> + Serialize + Send + 'static,
 {
     const NO_CURSOR: &str = "this is no cursor: send next_cursor of the page before";
-    let limit = parameters.limit("limit");
+    const NO_QUERY: &str = "write 1 to 16 words of letters and digits, 256 bytes at most";
+    let query: Option<SearchQuery> = parameters.parsed("query", NO_QUERY);
+    let limit = parameters.limit("limit").or_else(|| query.as_ref().map(|_| PageLimit::default()));
     let after: Option<ConversationCursor> = parameters.parsed("cursor", NO_CURSOR);
-    if parameters.text("cursor").is_some() && parameters.text("limit").is_none() {
+    if parameters.text("cursor").is_some() && limit.is_none() && parameters.text("limit").is_none() {
         parameters.problem("limit", "write limit beside cursor", "");
     }
     parameters.end()?;
@@ -174,9 +181,15 @@ where
     let durability = (DURABILITY.clone(), durability_value(Durability::Durable));
     if let Some(limit) = limit {
         // One more than is shown tells whether there is another page.
-        let list = ListSummaries { after, limit: Some(limit.get() + 1) };
-        let summaries = repositories.conversations().summaries(caller.user_id(), list);
-        let mut summaries: Vec<_> = summaries.try_collect().await.map_err(failed)?;
+        let one_more = limit.get() + 1;
+        let found = if let Some(query) = query {
+            let search = SearchConversations { query, after, limit: one_more };
+            repositories.conversations().search(caller.user_id(), search).await
+        } else {
+            let list = ListSummaries { after, limit: Some(one_more) };
+            repositories.conversations().summaries(caller.user_id(), list).try_collect().await
+        };
+        let mut summaries = found.map_err(failed)?;
         let more = summaries.len() > limit.get() as usize;
         summaries.truncate(limit.get() as usize);
         let next = summaries.last().filter(|_| more).map(|last| {

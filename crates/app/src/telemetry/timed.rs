@@ -21,7 +21,7 @@ use lcs_domain::{
     HoldRepository, Interruption, Keeping, ListConversations, ListSummaries, NewConversation, NewTurn,
     PageLimit, PoolStatus, PurgeReport, Repositories, RepositoryError, RequestId, RequestRepository,
     RetentionOverrideRepository, RetentionPolicy, RetentionRepository, SaveAgentState, Saved,
-    TransferRepository, Turn, TurnId, TurnPage, TurnRange, TurnRepository, UserId,
+    SearchConversations, TransferRepository, Turn, TurnId, TurnPage, TurnRange, TurnRepository, UserId,
 };
 use metrics::{counter, histogram};
 use tokio::time::Instant;
@@ -210,6 +210,14 @@ impl ConversationRepository for Timed {
                 }
             })
             .boxed()
+    }
+
+    async fn search(
+        &self,
+        user_id: UserId,
+        search: SearchConversations,
+    ) -> RepositoryResult<Vec<ConversationSummary>> {
+        timed("conversation.search", self.0.conversations().search(user_id, search)).await
     }
 
     async fn update(

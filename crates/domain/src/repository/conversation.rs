@@ -6,7 +6,7 @@ use futures_core::stream::BoxStream;
 use super::RepositoryResult;
 use crate::{
     Conversation, ConversationId, ConversationPage, ConversationSummary, ConversationUpdate, Head,
-    ListConversations, ListSummaries, NewConversation, NewTurn, UserId,
+    ListConversations, ListSummaries, NewConversation, NewTurn, SearchConversations, UserId,
 };
 
 /// A user's conversations.
@@ -63,6 +63,15 @@ pub trait ConversationRepository: Send + Sync {
         user_id: UserId,
         list: ListSummaries,
     ) -> BoxStream<'static, RepositoryResult<ConversationSummary>>;
+
+    /// The user's conversations that have all the words that are looked for ([`search`](crate::search)), newest
+    /// first: at most as many as are asked for. Deleted ones are never among them. What was stored before it was
+    /// asked is found.
+    async fn search(
+        &self,
+        user_id: UserId,
+        search: SearchConversations,
+    ) -> RepositoryResult<Vec<ConversationSummary>>;
 
     /// Changes the conversation and answers with it as it is now; it counts as activity. An empty
     /// update changes nothing.

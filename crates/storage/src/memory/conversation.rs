@@ -7,13 +7,14 @@ use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::StreamExt;
 use futures_util::stream::{self, BoxStream};
 use lcs_domain::repository::RepositoryResult;
+use lcs_domain::search::turn_text;
 use lcs_domain::{
     Actor, Conversation, ConversationCursor, ConversationId, ConversationPage, ConversationRepository,
     ConversationStatus, ConversationSummary, ConversationUpdate, Durability, Entity, Head, ListConversations,
-    ListSummaries, NewConversation, NewTurn, RepositoryError, UserId,
+    ListSummaries, NewConversation, NewTurn, RepositoryError, SearchConversations, SearchQuery, UserId,
 };
 
-use super::{Memory, Row, Tables};
+use super::{Memory, Row, StoredTurn, Tables};
 use crate::audit::deletion;
 
 impl Tables {
@@ -62,6 +63,21 @@ impl Tables {
         let mut rows: Vec<&Row> = behind.collect();
         rows.sort_by_key(|row| (Reverse(row.conversation.updated_at), row.conversation.conversation_id));
         rows
+    }
+}
+
+impl Row {
+    /// Whether its topic or one of its turns has all the words.
+    fn has_words(&self, query: &SearchQuery) -> RepositoryResult<bool> {
+        if self.conversation.topic_summary.as_ref().is_some_and(|topic| query.matches(topic)) {
+            return Ok(true);
+        }
+        for StoredTurn { turn, .. } in &self.turns {
+            if query.matches(&turn_text(&turn.input_messages, turn.output_message.as_ref())?) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 }
 
@@ -178,6 +194,25 @@ impl ConversationRepository for Memory {
         let tables = self.tables();
         let rows = tables.behind(user_id, list.after).into_iter().take(limit).map(summary);
         stream::iter(rows.map(Ok).collect::<Vec<_>>()).boxed()
+    }
+
+    #[tracing::instrument(name = "db.conversation.search", skip_all)]
+    async fn search(
+        &self,
+        user_id: UserId,
+        search: SearchConversations,
+    ) -> RepositoryResult<Vec<ConversationSummary>> {
+        let tables = self.tables();
+        let mut found = Vec::new();
+        for row in tables.behind(user_id, search.after) {
+            if found.len() >= search.limit as usize {
+                break;
+            }
+            if row.has_words(&search.query)? {
+                found.push(summary(row));
+            }
+        }
+        Ok(found)
     }
 
     #[tracing::instrument(name = "db.conversation.update", skip_all, fields(%conversation_id))]

@@ -17,7 +17,7 @@ use lcs_domain::repository::RepositoryResult;
 use lcs_domain::{
     Actor, Conversation, ConversationId, ConversationPage, ConversationRepository, ConversationStatus,
     ConversationSummary, ConversationUpdate, Durability, Entity, Head, ListConversations, ListSummaries,
-    NewConversation, NewTurn, RepositoryError, Text, UserId,
+    NewConversation, NewTurn, RepositoryError, SearchConversations, Text, UserId,
 };
 use uuid::Uuid;
 
@@ -170,6 +170,15 @@ impl ConversationRepository for Postgres {
         list: ListSummaries,
     ) -> BoxStream<'static, RepositoryResult<ConversationSummary>> {
         self.stream_summaries(user_id, list)
+    }
+
+    #[tracing::instrument(name = "db.conversation.search", skip_all, fields(%user_id))]
+    async fn search(
+        &self,
+        user_id: UserId,
+        search: SearchConversations,
+    ) -> RepositoryResult<Vec<ConversationSummary>> {
+        self.find(user_id, search).await
     }
 
     #[tracing::instrument(name = "db.conversation.update", skip_all, fields(%user_id, %conversation_id))]

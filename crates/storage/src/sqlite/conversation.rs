@@ -1,5 +1,6 @@
 //! Conversations in SQLite.
 
+mod search;
 mod summary;
 
 use async_trait::async_trait;
@@ -12,7 +13,8 @@ use lcs_domain::repository::RepositoryResult;
 use lcs_domain::{
     Actor, AgentId, Conversation, ConversationCursor, ConversationId, ConversationPage,
     ConversationRepository, ConversationStatus, ConversationSummary, ConversationUpdate, Durability, Entity,
-    Head, ListConversations, ListSummaries, NewConversation, NewTurn, RepositoryError, Text, UserId,
+    Head, ListConversations, ListSummaries, NewConversation, NewTurn, RepositoryError, SearchConversations,
+    Text, UserId,
 };
 
 use super::error::Failure;
@@ -295,6 +297,15 @@ impl ConversationRepository for Sqlite {
         list: ListSummaries,
     ) -> BoxStream<'static, RepositoryResult<ConversationSummary>> {
         self.stream_summaries(user_id, list)
+    }
+
+    #[tracing::instrument(name = "db.conversation.search", skip_all, fields(%user_id))]
+    async fn search(
+        &self,
+        user_id: UserId,
+        search: SearchConversations,
+    ) -> RepositoryResult<Vec<ConversationSummary>> {
+        self.find_words(user_id, search).await
     }
 
     #[tracing::instrument(name = "db.conversation.update", skip_all, fields(%user_id, %conversation_id))]

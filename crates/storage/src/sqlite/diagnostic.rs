@@ -28,7 +28,7 @@ const MIGRATE: &str = "run `lcs-persistence migrate run`";
 
 /// The indexes that have names of their own, and the trigger, as the migrations make them. The others are
 /// part of their tables.
-const STATEMENTS: [(&str, &str); 12] = [
+const STATEMENTS: [(&str, &str); 14] = [
     ("conversations_user_id_idx", "CREATE INDEX conversations_user_id_idx ON conversations (user_id);"),
     ("conversations_status_idx", "CREATE INDEX conversations_status_idx ON conversations (status);"),
     (
@@ -71,6 +71,20 @@ const STATEMENTS: [(&str, &str); 12] = [
         "audit_head_refuse_delete",
         "CREATE TRIGGER audit_head_refuse_delete BEFORE DELETE ON audit_head \
          BEGIN SELECT RAISE(ABORT, 'the audit log is only ever added to'); END;",
+    ),
+    (
+        "conversation_turns_forget_words",
+        "CREATE TRIGGER conversation_turns_forget_words BEFORE DELETE ON conversation_turns \
+         WHEN OLD.rowid <= (SELECT place FROM turn_words_progress) BEGIN \
+         INSERT INTO turn_words (turn_words, rowid, words) SELECT 'delete', place, words FROM turn_text \
+         WHERE place = OLD.rowid; END;",
+    ),
+    (
+        "conversation_turns_last_words",
+        "CREATE TRIGGER conversation_turns_last_words AFTER DELETE ON conversation_turns \
+         WHEN EXISTS (SELECT 1 FROM turn_words_progress WHERE place = OLD.rowid AND turn_id = OLD.turn_id) \
+         BEGIN UPDATE turn_words_progress SET (place, turn_id) = ( \
+         SELECT coalesce(max(t.rowid), 0), coalesce(t.turn_id, x'') FROM conversation_turns t WHERE t.rowid < OLD.rowid); END;",
     ),
 ];
 
@@ -232,6 +246,7 @@ mod tests {
             include_str!("../../../../migrations/sqlite/2026-11-22-000002_requests/up.sql"),
             include_str!("../../../../migrations/sqlite/2026-11-26-000004_audit/up.sql"),
             include_str!("../../../../migrations/sqlite/2026-11-26-000005_holds/up.sql"),
+            include_str!("../../../../migrations/sqlite/2026-11-26-000008_search/up.sql"),
         );
         let words = |sql: &str| sql.split_whitespace().collect::<Vec<_>>().join(" ");
         let made =

@@ -270,8 +270,11 @@ mod tests {
             let error = refusal(&mut empty, sql);
             assert_eq!(
                 error.to_string(),
-                "the database schema is at an older version or none, this program knows 20261126000005: \
-                 run `lcs-persistence migrate run`"
+                format!(
+                    "the database schema is at an older version or none, this program knows {}: run \
+                     `lcs-persistence migrate run`",
+                    migration::newest()
+                )
             );
         }
     }

@@ -4,10 +4,12 @@
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Integer, Jsonb, Nullable, Text as SqlText, Timestamptz, Uuid as SqlUuid};
+use diesel::sql_types::{
+    Array, BigInt, Integer, Jsonb, Nullable, Text as SqlText, Timestamptz, Uuid as SqlUuid,
+};
 use futures_util::stream::BoxStream;
 use lcs_domain::repository::RepositoryResult;
-use lcs_domain::{ConversationSummary, ListSummaries, UserId};
+use lcs_domain::{ConversationSummary, ListSummaries, SearchConversations, UserId};
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -37,6 +39,28 @@ statement! {
         updated_at: Option<DateTime<Utc>> as Nullable<Timestamptz>,
         conversation_id: Option<Uuid> as Nullable<SqlUuid>,
         limit: Option<i64> as Nullable<BigInt>,
+    }
+}
+
+statement! {
+    /// A user's conversations with certain words.
+    Search(include_str!("search.sql")) -> (
+        SqlUuid,
+        Nullable<SqlText>,
+        Timestamptz,
+        Timestamptz,
+        SqlText,
+        SqlText,
+        Integer,
+        Nullable<Jsonb>,
+        Nullable<SqlText>,
+    ) {
+        user_id: Uuid as SqlUuid,
+        words: String as SqlText,
+        updated_at: Option<DateTime<Utc>> as Nullable<Timestamptz>,
+        conversation_id: Option<Uuid> as Nullable<SqlUuid>,
+        limit: i64 as BigInt,
+        patterns: Vec<String> as Array<SqlText>,
     }
 }
 
@@ -85,6 +109,24 @@ impl Postgres {
         streamed(tracing::info_span!("db.conversation.summaries", %user_id), move |mut rows| async move {
             store.hand_on(user_id, &query, &mut rows).await
         })
+    }
+
+    pub(super) async fn find(
+        &self,
+        user_id: UserId,
+        search: SearchConversations,
+    ) -> RepositoryResult<Vec<ConversationSummary>> {
+        let query = Search {
+            user_id: user_id.into(),
+            words: search.query.to_string(),
+            updated_at: search.after.map(|after| storable(after.updated_at)),
+            conversation_id: search.after.map(|after| after.conversation_id.into()),
+            limit: search.limit.into(),
+            // Letters and digits: nothing in a word stands for anything else.
+            patterns: search.query.words().iter().map(|word| format!("%{word}%")).collect(),
+        };
+        let rows: Vec<SummaryRow> = self.read(user_id, &query).await?;
+        rows.into_iter().map(|row| SummaryRecord::from(row).try_into()).collect()
     }
 
     /// Hands the rows on, from a new connection where the first one dies before it gives any.

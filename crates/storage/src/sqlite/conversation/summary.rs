@@ -72,6 +72,16 @@ fn hand_on(
     mut rows: Rows<ConversationSummary>,
     runtime: &Handle,
 ) -> Result<(), Failure> {
+    newest_first(connection, user_id, list, |summary| Ok(runtime.block_on(rows.send(summary))?))
+}
+
+/// Shows `take` the user's conversations, newest first, as long as it wants more.
+pub(super) fn newest_first(
+    connection: &mut SqliteConnection,
+    user_id: UserId,
+    list: ListSummaries,
+    mut take: impl FnMut(ConversationSummary) -> Result<bool, Failure>,
+) -> Result<(), Failure> {
     let last_turn = turns::conversation_id
         .eq(dsl::conversation_id)
         .and(turns::turn_number.eq(dsl::turn_count))
@@ -102,7 +112,7 @@ fn hand_on(
     }
     let query = query.order((dsl::updated_at.desc(), dsl::conversation_id));
     for row in query.load_iter::<SummaryRow, DefaultLoadingMode>(connection)? {
-        if !runtime.block_on(rows.send(row?.try_into()?))? {
+        if !take(row?.try_into()?)? {
             break;
         }
     }

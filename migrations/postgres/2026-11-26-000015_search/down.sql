@@ -1,0 +1,2 @@
+DROP INDEX IF EXISTS conversation_turns_words_idx;
+DROP FUNCTION conversation_turn_words;
