@@ -53,6 +53,8 @@ ALTER TABLE conversation_turns OWNER TO :"migrator";
 ALTER TABLE agent_states OWNER TO :"migrator";
 ALTER TABLE requests OWNER TO :"migrator";
 ALTER TABLE conversation_tombstones OWNER TO :"migrator";
+ALTER TABLE archives OWNER TO :"migrator";
+ALTER TABLE restorations OWNER TO :"migrator";
 ALTER TABLE holds OWNER TO :"migrator";
 ALTER TABLE retention_overrides OWNER TO :"migrator";
 ALTER TABLE audit_events OWNER TO :"migrator";
@@ -79,6 +81,7 @@ GRANT SELECT ON audit_events, audit_head TO :"operator", :"auditor";
 -- What keeps a user's conversations, without why and by whom.
 GRANT SELECT (user_id, conversation_id, released_at) ON holds TO :"application";
 GRANT SELECT (user_id, idle_days) ON retention_overrides TO :"application";
+GRANT SELECT ON restorations TO :"application";
 GRANT SELECT, INSERT, UPDATE (released_at, released_by) ON holds TO :"operator";
 GRANT SELECT, INSERT, UPDATE (idle_days, set_by, set_at), DELETE ON retention_overrides TO :"operator";
 GRANT SELECT ON holds, retention_overrides TO :"auditor";
@@ -89,10 +92,13 @@ GRANT SELECT, UPDATE (lease_until), DELETE ON requests TO :"operator";
 -- What he imports or restores, he writes as it was.
 GRANT SELECT, INSERT ON conversation_turns, agent_states TO :"operator";
 GRANT SELECT ON __diesel_schema_migrations TO :"operator";
-GRANT SELECT, INSERT ON conversation_tombstones TO :"operator";
+-- What he archives is named by its tombstone, which a restore lifts.
+GRANT SELECT, INSERT, UPDATE (reason, archive_id), DELETE ON conversation_tombstones TO :"operator";
+GRANT SELECT, INSERT, UPDATE, DELETE ON archives TO :"operator";
+GRANT SELECT, INSERT ON restorations TO :"operator";
 
-GRANT SELECT ON conversations, conversation_turns, agent_states, requests, conversation_tombstones,
-    __diesel_schema_migrations TO :"auditor";
+GRANT SELECT ON conversations, conversation_turns, agent_states, requests, conversation_tombstones, archives,
+    restorations, __diesel_schema_migrations TO :"auditor";
 
 -- What these two may see under row-level security: policies, and not BYPASSRLS, which would be a right in every
 -- database of the server.

@@ -7,10 +7,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use lcs_domain::repository::RepositoryResult;
 use lcs_domain::{
-    AgentStateRepository, AnalyticsRepository, AuditRepository, Capabilities, ConversationId,
-    ConversationRepository, DiagnosticRepository, Durability, HoldRepository, PoolStatus, Repositories,
-    RequestId, RequestRepository, RetentionOverrideRepository, RetentionRepository, TransferRepository,
-    TurnRepository,
+    AgentStateRepository, AnalyticsRepository, ArchiveRepository, AuditRepository, Capabilities,
+    ConversationId, ConversationRepository, DiagnosticRepository, Durability, HoldRepository, PoolStatus,
+    Repositories, RequestId, RequestRepository, RetentionOverrideRepository, RetentionRepository,
+    TransferRepository, TurnRepository,
 };
 use lcs_storage::conformance::Harness;
 use lcs_storage::postgres::{Postgres, PostgresConfig};
@@ -93,6 +93,10 @@ impl Repositories for Secured {
     }
 
     fn transfers(&self) -> &dyn TransferRepository {
+        &self.operator
+    }
+
+    fn archives(&self) -> &dyn ArchiveRepository {
         &self.operator
     }
 

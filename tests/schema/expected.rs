@@ -22,6 +22,17 @@ pub(crate) const TABLES: &[(&str, Columns)] = &[
         ],
     ),
     (
+        "archives",
+        &[
+            ("archive_id", "uuid", "BLOB", false, None),
+            ("state", "text", "TEXT", false, Some("'begun'::text")),
+            ("begun_at", "timestamptz", "INTEGER", false, Some("clock_timestamp()")),
+            ("conversations", "int8", "INTEGER", false, Some("0")),
+            ("turns", "int8", "INTEGER", false, Some("0")),
+            ("bytes", "int8", "INTEGER", false, Some("0")),
+        ],
+    ),
+    (
         "audit_events",
         &[
             ("sequence", "int8", "INTEGER", false, None),
@@ -51,6 +62,7 @@ pub(crate) const TABLES: &[(&str, Columns)] = &[
             ("user_hash", "bytea", "BLOB", false, None),
             ("reason", "text", "TEXT", false, None),
             ("at", "timestamptz", "INTEGER", false, Some("now()")),
+            ("archive_id", "uuid", "BLOB", true, None),
         ],
     ),
     (
@@ -116,6 +128,13 @@ pub(crate) const TABLES: &[(&str, Columns)] = &[
         ],
     ),
     (
+        "restorations",
+        &[
+            ("conversation_id", "uuid", "BLOB", false, None),
+            ("keep_until", "timestamptz", "INTEGER", false, None),
+        ],
+    ),
+    (
         "retention_overrides",
         &[
             ("user_id", "uuid", "BLOB", false, None),
@@ -145,6 +164,12 @@ pub(crate) const CONSTRAINTS: &[(&str, &str, &str)] = &[
          (current_state_sealed IS NULL))))",
     ),
     ("agent_states", "agent_states_pkey", "PRIMARY KEY (agent_id)"),
+    ("archives", "archives_pkey", "PRIMARY KEY (archive_id)"),
+    (
+        "archives",
+        "archives_state_check",
+        "CHECK ((state = ANY (ARRAY['begun'::text, 'complete'::text, 'stale'::text, 'given_up'::text])))",
+    ),
     ("audit_events", "audit_events_pkey", "PRIMARY KEY (sequence)"),
     ("audit_head", "audit_head_is_only_check", "CHECK (is_only)"),
     ("audit_head", "audit_head_pkey", "PRIMARY KEY (is_only)"),
@@ -185,6 +210,12 @@ pub(crate) const CONSTRAINTS: &[(&str, &str, &str)] = &[
     ("requests", "requests_request_hash_check", "CHECK ((octet_length(request_hash) = 32))"),
     ("requests", "requests_user_id_idempotency_key_key", "UNIQUE (user_id, idempotency_key)"),
     (
+        "restorations",
+        "restorations_conversation_id_fkey",
+        "FOREIGN KEY (conversation_id) REFERENCES conversations(conversation_id) ON DELETE CASCADE",
+    ),
+    ("restorations", "restorations_pkey", "PRIMARY KEY (conversation_id)"),
+    (
         "retention_overrides",
         "retention_overrides_idle_days_check",
         "CHECK (((idle_days >= 1) AND (idle_days <= 36500)))",
@@ -197,9 +228,11 @@ pub(crate) const CONSTRAINTS: &[(&str, &str, &str)] = &[
 pub(crate) const INDEXES: &[(&str, &str, bool)] = &[
     ("agent_states", "agent_id", true),
     ("agent_states", "conversation_id", true),
+    ("archives", "archive_id", true),
     ("audit_events", "action, sequence", false),
     ("audit_events", "conversation_id, sequence", false),
     ("audit_events", "on_behalf_of, sequence", false),
+    ("conversation_tombstones", "archive_id", false),
     ("conversation_tombstones", "conversation_id", true),
     ("conversation_turns", "conversation_id, turn_number", true),
     ("conversation_turns", "turn_id", true),
@@ -213,6 +246,7 @@ pub(crate) const INDEXES: &[(&str, &str, bool)] = &[
     ("requests", "lease_until", false),
     ("requests", "request_id", true),
     ("requests", "user_id, idempotency_key", true),
+    ("restorations", "conversation_id", true),
     ("retention_overrides", "user_id", true),
 ];
 
@@ -230,6 +264,7 @@ pub(crate) const SQLITE_INDEX: (&str, &str, bool) = ("conversations", "user_id",
 pub(crate) const PARTIAL_INDEXES: &[&str] = &[
     "audit_events_conversation_id_idx",
     "audit_events_on_behalf_of_idx",
+    "conversation_tombstones_archive_id_idx",
     "holds_user_id_idx",
     "requests_lease_until_idx",
 ];

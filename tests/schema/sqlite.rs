@@ -103,6 +103,7 @@ async fn turns_and_states_go_with_their_conversation_and_every_table_is_strict()
         [
             "agent_states.conversation_id -> conversations.conversation_id CASCADE",
             "conversation_turns.conversation_id -> conversations.conversation_id CASCADE",
+            "restorations.conversation_id -> conversations.conversation_id CASCADE",
         ]
     );
     let strict = "SELECT count(*) AS count FROM pragma_table_list WHERE strict";

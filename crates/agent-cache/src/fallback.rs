@@ -46,6 +46,7 @@
 //! `volatile` or `journaled`, as all others do, and its turns come late.
 
 mod agent_state;
+mod archive;
 mod audit;
 mod circuit;
 mod conversation;
@@ -79,9 +80,10 @@ use async_trait::async_trait;
 use lcs_domain::journal::ConflictResolution;
 use lcs_domain::repository::RepositoryResult;
 use lcs_domain::{
-    AgentStateRepository, AnalyticsRepository, AuditRepository, Capabilities, ConversationRepository,
-    DiagnosticRepository, HoldRepository, JournalRepository, PoolStatus, Repositories, RepositoryError,
-    RequestRepository, RetentionOverrideRepository, RetentionRepository, TransferRepository, TurnRepository,
+    AgentStateRepository, AnalyticsRepository, ArchiveRepository, AuditRepository, Capabilities,
+    ConversationRepository, DiagnosticRepository, HoldRepository, JournalRepository, PoolStatus,
+    Repositories, RepositoryError, RequestRepository, RetentionOverrideRepository, RetentionRepository,
+    TransferRepository, TurnRepository,
 };
 
 pub use self::status::{Backlog, CircuitState, FallbackStatus, VolatileCount};
@@ -274,6 +276,10 @@ impl Repositories for Fallback {
     }
 
     fn transfers(&self) -> &dyn TransferRepository {
+        self
+    }
+
+    fn archives(&self) -> &dyn ArchiveRepository {
         self
     }
 

@@ -307,7 +307,7 @@ impl Serialize for AuditHash {
 pub struct AuditQuery {
     /// Only what was this user's, or done for them.
     pub user_id: Option<UserId>,
-    /// Only what was about this conversation, the purge that removed it too.
+    /// Only what was about this conversation, the batch that removed or restored it too.
     pub conversation_id: Option<ConversationId>,
     /// Only what was done in this way.
     pub action: Option<AuditAction>,
@@ -323,7 +323,9 @@ impl AuditQuery {
     pub fn is_about(&self, record: &AuditRecord) -> bool {
         let names = |id: ConversationId| {
             record.conversation_id == Some(id)
-                || record.action == AuditAction::Purge.as_str()
+                || [AuditAction::Purge, AuditAction::Archive, AuditAction::Restore]
+                    .iter()
+                    .any(|action| record.action == action.as_str())
                     && record.detail.as_json().contains(&id.to_string())
         };
         self.user_id.is_none_or(|user_id| record.on_behalf_of == Some(user_id))

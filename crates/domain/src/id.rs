@@ -102,6 +102,11 @@ id! {
 }
 
 id! {
+    /// Names an archive: its files are named after it.
+    ArchiveId, "archive"
+}
+
+id! {
     /// Names a legal hold, and is its key: the same hold placed twice is one.
     HoldId, "hold"
 }

@@ -14,6 +14,7 @@
 //! | [`page`] | keyset pages and their cursors |
 //! | [`retention`], [`hold`], [`audit`], [`diagnostic`], [`pool`], [`analytics`], [`database`] | what an operator asks for |
 //! | [`transfer`] | whole conversations on their way from one store to another |
+//! | [`archive`] | conversations that are kept outside of the store |
 //! | [`agent`] | the port behind which a live agent stands |
 //! | [`repository`] | the ports that every store implements, and the promises they make |
 //! | [`error`] | what a store may answer instead |
@@ -27,6 +28,7 @@
 pub mod agent;
 pub mod agent_state;
 pub mod analytics;
+pub mod archive;
 pub mod audit;
 pub mod clock;
 pub mod conversation;
@@ -51,6 +53,7 @@ pub mod turn;
 
 pub use agent_state::{AgentState, AgentStateUpdate, SaveAgentState, Saved};
 pub use analytics::{Analytics, AnalyticsWindow};
+pub use archive::{Archive, ArchiveState};
 pub use audit::{Actor, AuditAction, AuditDetail, AuditOutcome, AuditQuery, AuditRecord, NewAuditEvent};
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use conversation::{
@@ -61,15 +64,15 @@ pub use database::DatabaseStatus;
 pub use durability::Durability;
 pub use error::{Entity, RepositoryError};
 pub use hold::{Hold, HoldTarget, NewHold};
-pub use id::{AgentId, ConversationId, HoldId, RequestId, TurnId, UserId};
+pub use id::{AgentId, ArchiveId, ConversationId, HoldId, RequestId, TurnId, UserId};
 pub use metadata::Metadata;
 pub use page::{ConversationCursor, ConversationPage, ListConversations, PageLimit, TurnPage, TurnRange};
 pub use payload::{Payload, PayloadLimits};
 pub use pool::PoolStatus;
 pub use repository::{
-    AgentStateRepository, AnalyticsRepository, AuditRepository, Capabilities, ConversationRepository,
-    DiagnosticRepository, HoldRepository, JournalRepository, Repositories, RequestRepository,
-    RetentionOverrideRepository, RetentionRepository, TransferRepository, TurnRepository,
+    AgentStateRepository, AnalyticsRepository, ArchiveRepository, AuditRepository, Capabilities,
+    ConversationRepository, DiagnosticRepository, HoldRepository, JournalRepository, Repositories,
+    RequestRepository, RetentionOverrideRepository, RetentionRepository, TransferRepository, TurnRepository,
 };
 pub use request::{BeginRequest, Begun, Interruption, RequestTarget};
 pub use retention::{

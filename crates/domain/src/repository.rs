@@ -5,11 +5,12 @@
 //! is. Absence is `Ok(None)` or `Ok(false)`; refusal is an error; another user's is absent (P9).
 //!
 //! What an operator does ([`RetentionRepository`], [`RetentionOverrideRepository`], [`HoldRepository`],
-//! [`AuditRepository`], [`TransferRepository`], [`AnalyticsRepository`], [`DiagnosticRepository`]) has ports of its
+//! [`AuditRepository`], [`TransferRepository`], [`ArchiveRepository`], [`AnalyticsRepository`], [`DiagnosticRepository`]) has ports of its
 //! own, and so has what stands in for the database while it is gone ([`JournalRepository`]).
 
 mod agent_state;
 mod analytics;
+mod archive;
 mod audit;
 mod conversation;
 mod diagnostic;
@@ -28,6 +29,7 @@ use serde::Serialize;
 
 pub use self::agent_state::AgentStateRepository;
 pub use self::analytics::AnalyticsRepository;
+pub use self::archive::ArchiveRepository;
 pub use self::audit::AuditRepository;
 pub use self::conversation::ConversationRepository;
 pub use self::diagnostic::DiagnosticRepository;
@@ -77,6 +79,8 @@ pub trait Repositories: Send + Sync {
     fn audit(&self) -> &dyn AuditRepository;
     /// What export and import do.
     fn transfers(&self) -> &dyn TransferRepository;
+    /// What is moved to archives and back.
+    fn archives(&self) -> &dyn ArchiveRepository;
     /// What `doctor` asks.
     fn diagnostics(&self) -> &dyn DiagnosticRepository;
     /// What an operator wants to know.
@@ -128,6 +132,10 @@ impl<T: Repositories + ?Sized> Repositories for Arc<T> {
 
     fn transfers(&self) -> &dyn TransferRepository {
         (**self).transfers()
+    }
+
+    fn archives(&self) -> &dyn ArchiveRepository {
+        (**self).archives()
     }
 
     fn diagnostics(&self) -> &dyn DiagnosticRepository {

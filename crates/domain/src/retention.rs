@@ -1,6 +1,7 @@
 //! How long an idle conversation is kept, and what a cleaning run did.
 
 use std::fmt;
+use std::str::FromStr;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -18,6 +19,7 @@ pub struct RetentionPolicy {
     active: Duration,
     archived: Duration,
     deleted: Duration,
+    expires: bool,
 }
 
 impl RetentionPolicy {
@@ -26,7 +28,7 @@ impl RetentionPolicy {
     /// At most a thousand years: more is refused, so that a cut-off is a time that every store can hold.
     pub fn idle_longer_than(idle: Duration) -> Result<Self, RepositoryError> {
         let idle = bounded(idle)?;
-        Ok(Self { active: idle, archived: idle, deleted: Duration::ZERO })
+        Ok(Self { active: idle, archived: idle, deleted: Duration::ZERO, expires: true })
     }
 
     /// The same, but what is archived when it has been idle longer than this.
@@ -37,6 +39,18 @@ impl RetentionPolicy {
     /// The same, but what its user deleted when that is longer ago than this; zero: at once.
     pub fn deleted_longer_than(self, idle: Duration) -> Result<Self, RepositoryError> {
         Ok(Self { deleted: bounded(idle)?, ..self })
+    }
+
+    /// The same for what its user deleted; what is idle is kept, however long. That is archived first.
+    #[must_use]
+    pub const fn deleted_only(self) -> Self {
+        Self { expires: false, ..self }
+    }
+
+    /// Whether what is idle may go.
+    #[must_use]
+    pub const fn expires(&self) -> bool {
+        self.expires
     }
 
     /// How long a conversation of this status may be idle.
@@ -76,7 +90,8 @@ impl RetentionPolicy {
         now: DateTime<Utc>,
     ) -> bool {
         status == ConversationStatus::Deleted && self.deleted.is_zero()
-            || self.expires_at(status, updated_at, own).is_some_and(|at| at < now)
+            || (self.expires || status == ConversationStatus::Deleted)
+                && self.expires_at(status, updated_at, own).is_some_and(|at| at < now)
     }
 }
 
@@ -171,6 +186,8 @@ pub struct Keeping {
     pub own: Option<Keep>,
     /// Those of the conversations asked for that a hold is on.
     pub held: Vec<ConversationId>,
+    /// Those that came back from an archive, and until when they are kept for that, at least.
+    pub restored: Vec<(ConversationId, DateTime<Utc>)>,
 }
 
 /// Why a conversation's rows were removed: what its tombstone says.
@@ -194,6 +211,20 @@ impl PurgeReason {
             Self::Deleted => "deleted",
             Self::Erased => "erased",
         }
+    }
+}
+
+/// A text that is no reason.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not a known reason")]
+pub struct UnknownReason;
+
+impl FromStr for PurgeReason {
+    type Err = UnknownReason;
+
+    fn from_str(text: &str) -> Result<Self, UnknownReason> {
+        let all = [Self::Expired, Self::Deleted, Self::Erased];
+        all.into_iter().find(|reason| reason.as_str() == text).ok_or(UnknownReason)
     }
 }
 

@@ -14,7 +14,8 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use crate::{
-    AgentState, Conversation, ConversationStatus, Entity, NewTurn, RepositoryError, Turn, UserId, clock,
+    AgentState, Conversation, ConversationId, ConversationStatus, Entity, NewTurn, RepositoryError, Turn,
+    UserId, clock,
 };
 
 /// Which conversations to export.
@@ -28,6 +29,8 @@ pub struct ExportFilter {
     pub changed_before: Option<DateTime<Utc>>,
     /// Only those of these statuses.
     pub statuses: Vec<ConversationStatus>,
+    /// Only these; `None`: whichever. A file's header does not name them.
+    pub conversation_ids: Option<Vec<ConversationId>>,
 }
 
 impl Default for ExportFilter {
@@ -38,6 +41,7 @@ impl Default for ExportFilter {
             changed_from: None,
             changed_before: None,
             statuses: vec![ConversationStatus::Active, ConversationStatus::Archived],
+            conversation_ids: None,
         }
     }
 }
@@ -50,6 +54,7 @@ impl ExportFilter {
             && self.changed_from.is_none_or(|from| conversation.updated_at >= from)
             && self.changed_before.is_none_or(|before| conversation.updated_at < before)
             && self.statuses.contains(&conversation.status)
+            && self.conversation_ids.as_ref().is_none_or(|ids| ids.contains(&conversation.conversation_id))
     }
 }
 
@@ -175,6 +180,15 @@ impl Refusal {
     #[must_use]
     pub fn deleted() -> Self {
         Self("it was deleted or purged here: what is deleted stays deleted".to_owned())
+    }
+
+    /// It was purged without being archived, or is in no archive that the store knows of.
+    #[must_use]
+    pub fn not_archived() -> Self {
+        Self(
+            "the store does not know it as archived: `import` takes in an archive's file by itself"
+                .to_owned(),
+        )
     }
 
     /// An id that it comes with is another conversation's here.

@@ -1,7 +1,7 @@
 //! What the stores record of what they do by themselves.
 
 use lcs_domain::{
-    Actor, AuditAction, AuditDetail, ConversationId, Hold, Keep, NewAuditEvent, PurgeReason,
+    Actor, ArchiveId, AuditAction, AuditDetail, ConversationId, Hold, Keep, NewAuditEvent, PurgeReason,
     PurgedConversation, UserId,
 };
 
@@ -32,6 +32,32 @@ pub(crate) fn purge(actor: Actor, purged: &[PurgedConversation], turns: u64) -> 
         .count("turns", turns)
         .ids("conversation_ids", purged.iter().map(|purged| purged.conversation_id));
     Some(NewAuditEvent { detail, ..NewAuditEvent::done(actor, AuditAction::Purge) })
+}
+
+/// Conversations with `turns` turns were moved to an archive; `None` where none was.
+pub(crate) fn archival(
+    actor: Actor,
+    archive_id: ArchiveId,
+    moved: &[ConversationId],
+    turns: u64,
+) -> Option<NewAuditEvent> {
+    let detail = AuditDetail::default()
+        .id("archive_id", archive_id)
+        .count("conversations", moved.len() as u64)
+        .count("turns", turns)
+        .ids("conversation_ids", moved.iter().copied());
+    (!moved.is_empty()).then(|| NewAuditEvent { detail, ..NewAuditEvent::done(actor, AuditAction::Archive) })
+}
+
+/// Conversations with `turns` turns came back from an archive; `None` where none did.
+pub(crate) fn restoration(
+    actor: Actor,
+    archive_id: ArchiveId,
+    restored: &[ConversationId],
+    turns: u64,
+) -> Option<NewAuditEvent> {
+    let event = archival(actor, archive_id, restored, turns)?;
+    Some(NewAuditEvent { action: AuditAction::Restore, ..event })
 }
 
 /// A hold was placed or released.

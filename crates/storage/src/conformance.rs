@@ -50,6 +50,7 @@
 pub mod adopt;
 pub mod agent_state;
 pub mod analytics;
+pub mod archive;
 pub mod audit;
 pub mod conversation;
 pub mod diagnostic;
@@ -67,6 +68,7 @@ pub mod p9_isolation;
 pub mod page;
 pub mod payload;
 pub mod request;
+pub mod restoration;
 pub mod retention;
 pub mod search;
 pub mod summary;
@@ -213,6 +215,23 @@ macro_rules! conformance_suite {
                 a_purge_is_recorded_with_what_it_removed
                 a_break_is_told_by_its_place
             }
+            archive {
+                what_may_expire_is_due
+                p7_what_has_changed_since_it_was_read_is_not_removed
+                nothing_is_removed_under_an_archive_that_is_closed
+                one_archiver_is_told_of_another
+                an_archive_takes_anothers_place
+                a_users_conversations_leave_the_archives
+            }
+            restoration {
+                what_is_archived_comes_back_as_it_was
+                what_was_restored_is_not_due_again_at_once
+                p6_only_what_is_archived_comes_back
+                a_restore_is_whole_or_not_at_all
+                a_long_conversation_comes_back_turn_by_turn
+                a_restore_racing_an_erasure_does_not_undo_it
+                p1_restored_twice_at_once_it_is_stored_once
+            }
             hold {
                 what_is_held_is_kept_until_it_is_released
                 the_last_hold_keeps_it
@@ -343,6 +362,7 @@ mod tests {
         let files = [
             ("adopt", include_str!("conformance/adopt.rs")),
             ("agent_state", include_str!("conformance/agent_state.rs")),
+            ("archive", include_str!("conformance/archive.rs")),
             ("audit", include_str!("conformance/audit.rs")),
             ("analytics", include_str!("conformance/analytics.rs")),
             ("conversation", include_str!("conformance/conversation.rs")),
@@ -360,6 +380,7 @@ mod tests {
             ("page", include_str!("conformance/page.rs")),
             ("payload", include_str!("conformance/payload.rs")),
             ("request", include_str!("conformance/request.rs")),
+            ("restoration", include_str!("conformance/restoration.rs")),
             ("retention", include_str!("conformance/retention.rs")),
             ("search", include_str!("conformance/search.rs")),
             ("summary", include_str!("conformance/summary.rs")),

@@ -6,6 +6,7 @@
 
 mod agent_state;
 mod analytics;
+mod archive;
 mod audit;
 mod conversation;
 mod diagnostic;
@@ -25,11 +26,12 @@ use lcs_domain::repository::RepositoryResult;
 use lcs_domain::request::RequestHash;
 use lcs_domain::turn::ContentHash;
 use lcs_domain::{
-    AgentId, AgentState, AgentStateRepository, AnalyticsRepository, AuditRecord, AuditRepository,
-    Capabilities, Clock, Conversation, ConversationId, ConversationRepository, ConversationStatus,
-    DiagnosticRepository, Durability, Entity, HoldRepository, Payload, PoolStatus, Repositories,
-    RepositoryError, RequestId, RequestRepository, RequestTarget, RetentionOverrideRepository,
-    RetentionRepository, TransferRepository, Turn, TurnId, TurnRepository, UserId,
+    AgentId, AgentState, AgentStateRepository, AnalyticsRepository, Archive, ArchiveId, ArchiveRepository,
+    AuditRecord, AuditRepository, Capabilities, Clock, Conversation, ConversationId, ConversationRepository,
+    ConversationStatus, DiagnosticRepository, Durability, Entity, HoldRepository, Payload, PoolStatus,
+    PurgeReason, Repositories, RepositoryError, RequestId, RequestRepository, RequestTarget,
+    RetentionOverrideRepository, RetentionRepository, TransferRepository, Turn, TurnId, TurnRepository,
+    UserId,
 };
 use lcs_domain::{Hold, HoldId, RetentionOverride};
 
@@ -48,8 +50,11 @@ struct Tables {
     agents: HashMap<AgentId, ConversationId>,
     /// Where the turn of an id stands.
     turns: HashMap<TurnId, ConversationId>,
-    /// The conversations that were purged, and whose they were.
-    tombstones: HashMap<ConversationId, UserId>,
+    /// What is left of the conversations that were purged.
+    tombstones: HashMap<ConversationId, Tombstone>,
+    archives: BTreeMap<ArchiveId, Archive>,
+    /// Until when conversations that came back from an archive are kept.
+    restorations: HashMap<ConversationId, DateTime<Utc>>,
     requests: HashMap<RequestId, Request>,
     /// The request that a user's key names.
     keys: HashMap<(UserId, String), RequestId>,
@@ -65,6 +70,14 @@ struct Row {
     conversation: Conversation,
     turns: Vec<StoredTurn>,
     state: Option<AgentState>,
+}
+
+/// What is left of a purged conversation.
+#[derive(Debug, Clone, Copy)]
+struct Tombstone {
+    user_id: UserId,
+    reason: PurgeReason,
+    archive_id: Option<ArchiveId>,
 }
 
 /// A request that is being answered, or was answered under a key.
@@ -227,6 +240,10 @@ impl Repositories for Memory {
     }
 
     fn transfers(&self) -> &dyn TransferRepository {
+        self
+    }
+
+    fn archives(&self) -> &dyn ArchiveRepository {
         self
     }
 

@@ -15,10 +15,11 @@
 //! | `statement`, `json`, `schema`, `row` | how statements and rows are written and read |
 //! | `error` | what PostgreSQL's refusals mean to the domain |
 //! | `conversation`, `turn`, `agent_state`, `request` | the users' ports |
-//! | `retention`, `retention_override`, `hold`, `audit`, `transfer`, `diagnostic`, `analytics`, `migration` | the operator's ports |
+//! | `retention`, `retention_override`, `hold`, `archive`, `audit`, `transfer`, `diagnostic`, `analytics`, `migration` | the operator's ports |
 
 mod agent_state;
 mod analytics;
+mod archive;
 mod audit;
 mod coalescer;
 mod config;
@@ -53,9 +54,9 @@ use async_trait::async_trait;
 use diesel::sql_types::Integer;
 use lcs_domain::repository::RepositoryResult;
 use lcs_domain::{
-    AgentStateRepository, AnalyticsRepository, AuditRepository, Capabilities, ConversationRepository,
-    DiagnosticRepository, Durability, HoldRepository, PoolStatus, Repositories, RequestRepository,
-    RetentionOverrideRepository, RetentionRepository, TransferRepository, TurnRepository,
+    AgentStateRepository, AnalyticsRepository, ArchiveRepository, AuditRepository, Capabilities,
+    ConversationRepository, DiagnosticRepository, Durability, HoldRepository, PoolStatus, Repositories,
+    RequestRepository, RetentionOverrideRepository, RetentionRepository, TransferRepository, TurnRepository,
 };
 
 use self::coalescer::Coalescer;
@@ -152,6 +153,10 @@ impl Repositories for Postgres {
     }
 
     fn transfers(&self) -> &dyn TransferRepository {
+        self
+    }
+
+    fn archives(&self) -> &dyn ArchiveRepository {
         self
     }
 

@@ -6,6 +6,7 @@
 
 mod agent_state;
 mod analytics;
+mod archive;
 mod audit;
 mod connection;
 mod conversation;
@@ -33,9 +34,10 @@ use async_trait::async_trait;
 use diesel::prelude::*;
 use lcs_domain::repository::RepositoryResult;
 use lcs_domain::{
-    Actor, AgentStateRepository, AnalyticsRepository, AuditRepository, Capabilities, Clock,
-    ConversationRepository, DiagnosticRepository, Durability, HoldRepository, PoolStatus, Repositories,
-    RequestRepository, RetentionOverrideRepository, RetentionRepository, TransferRepository, TurnRepository,
+    Actor, AgentStateRepository, AnalyticsRepository, ArchiveRepository, AuditRepository, Capabilities,
+    Clock, ConversationRepository, DiagnosticRepository, Durability, HoldRepository, PoolStatus,
+    Repositories, RequestRepository, RetentionOverrideRepository, RetentionRepository, TransferRepository,
+    TurnRepository,
 };
 
 pub use self::journal::{
@@ -148,6 +150,10 @@ impl Repositories for Sqlite {
     }
 
     fn transfers(&self) -> &dyn TransferRepository {
+        self
+    }
+
+    fn archives(&self) -> &dyn ArchiveRepository {
         self
     }
 

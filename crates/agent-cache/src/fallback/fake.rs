@@ -1,5 +1,6 @@
 //! A small store for the fallback's tests, whose answers can be spoilt and held back.
 
+mod archive;
 mod fuse;
 mod held;
 mod journal;
@@ -16,8 +17,8 @@ use futures_util::stream::{self, BoxStream};
 use lcs_domain::diagnostic::Finding;
 use lcs_domain::repository::RepositoryResult;
 use lcs_domain::{
-    AgentId, AgentState, AgentStateRepository, AnalyticsRepository, AppendTurn, Appended, AuditRepository,
-    BeginRequest, Begun, Capabilities, Conversation, ConversationId, ConversationPage,
+    AgentId, AgentState, AgentStateRepository, AnalyticsRepository, AppendTurn, Appended, ArchiveRepository,
+    AuditRepository, BeginRequest, Begun, Capabilities, Conversation, ConversationId, ConversationPage,
     ConversationRepository, ConversationStatus, ConversationSummary, ConversationUpdate,
     DiagnosticRepository, Durability, Head, HoldRepository, Interruption, Keeping, ListConversations,
     ListSummaries, NewConversation, NewTurn, PageLimit, PoolStatus, PurgeReport, Repositories,
@@ -401,6 +402,10 @@ impl Repositories for Fake {
     }
 
     fn transfers(&self) -> &dyn TransferRepository {
+        self
+    }
+
+    fn archives(&self) -> &dyn ArchiveRepository {
         self
     }
 

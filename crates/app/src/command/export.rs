@@ -106,6 +106,7 @@ impl Export {
             changed_from: self.since,
             changed_before: self.until,
             statuses,
+            conversation_ids: None,
         }
     }
 

@@ -2,6 +2,7 @@
 
 #![deny(clippy::missing_trait_methods)]
 
+mod archive;
 mod operator;
 mod transfer;
 
@@ -15,8 +16,8 @@ use futures_util::StreamExt as _;
 use lcs_domain::diagnostic::Finding;
 use lcs_domain::repository::RepositoryResult;
 use lcs_domain::{
-    AgentId, AgentState, AgentStateRepository, AnalyticsRepository, AppendTurn, Appended, AuditRepository,
-    BeginRequest, Begun, Capabilities, Conversation, ConversationId, ConversationPage,
+    AgentId, AgentState, AgentStateRepository, AnalyticsRepository, AppendTurn, Appended, ArchiveRepository,
+    AuditRepository, BeginRequest, Begun, Capabilities, Conversation, ConversationId, ConversationPage,
     ConversationRepository, ConversationSummary, ConversationUpdate, DiagnosticRepository, Head,
     HoldRepository, Interruption, Keeping, ListConversations, ListSummaries, NewConversation, NewTurn,
     PageLimit, PoolStatus, PurgeReport, Repositories, RepositoryError, RequestId, RequestRepository,
@@ -135,6 +136,10 @@ impl Repositories for Timed {
     }
 
     fn transfers(&self) -> &dyn TransferRepository {
+        self
+    }
+
+    fn archives(&self) -> &dyn ArchiveRepository {
         self
     }
 

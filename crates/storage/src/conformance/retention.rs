@@ -150,7 +150,8 @@ pub async fn what_keeps_a_conversation_is_told(harness: &dyn Harness) {
     let place = async |hold| client.store.holds().place(hold).await.expect("a hold is placed");
     place(on(lcs_domain::HoldTarget::Conversation(held.conversation_id))).await;
     set(&client, client.user_id, Keep::Forever).await;
-    let expected = Keeping { own: Some(Keep::Forever), held: vec![held.conversation_id] };
+    let expected =
+        Keeping { own: Some(Keep::Forever), held: vec![held.conversation_id], ..Keeping::default() };
     assert_eq!(keeping(client.user_id).await, expected);
     assert_eq!(keeping(somebody.user_id).await, Keeping::default(), "another's is nobody's business");
     let on_user = place(on(lcs_domain::HoldTarget::User(client.user_id))).await;
@@ -163,5 +164,5 @@ pub async fn what_keeps_a_conversation_is_told(harness: &dyn Harness) {
     assert_eq!(keeping(client.user_id).await, expected);
     let none =
         client.store.retention().keeping(client.user_id, Vec::new()).await.expect("none are asked for");
-    assert_eq!(none, Keeping { own: Some(Keep::Forever), held: Vec::new() });
+    assert_eq!(none, Keeping { own: Some(Keep::Forever), ..Keeping::default() });
 }

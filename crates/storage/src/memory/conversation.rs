@@ -153,7 +153,7 @@ impl ConversationRepository for Memory {
         let deleted = tables.conversations.get(&conversation_id).is_some_and(|row| {
             row.conversation.user_id == user_id && row.conversation.status == ConversationStatus::Deleted
         });
-        Ok(deleted || tables.tombstones.get(&conversation_id) == Some(&user_id))
+        Ok(deleted || tables.tombstones.get(&conversation_id).is_some_and(|left| left.user_id == user_id))
     }
 
     #[tracing::instrument(name = "db.conversation.get", skip_all, fields(%conversation_id))]

@@ -5,16 +5,16 @@ use chrono::{DateTime, Utc};
 use lcs_domain::repository::RepositoryResult;
 use lcs_domain::retention::ABANDONED_AFTER;
 use lcs_domain::{
-    Actor, Conversation, ConversationId, ConversationStatus, Keeping, PageLimit, PurgeReason, PurgeReport,
-    PurgedConversation, RetentionPolicy, RetentionRepository, UserId,
+    Actor, ArchiveId, Conversation, ConversationId, ConversationStatus, Keeping, PageLimit, PurgeReason,
+    PurgeReport, PurgedConversation, RetentionPolicy, RetentionRepository, UserId,
 };
 
-use super::{Memory, Tables};
+use super::{Memory, Tables, Tombstone};
 use crate::audit;
 
 impl Tables {
     /// What the policy would let go now; each with whether a hold is on it.
-    fn due(
+    pub(super) fn due(
         &self,
         policy: RetentionPolicy,
         now: DateTime<Utc>,
@@ -26,13 +26,34 @@ impl Tables {
             let is_deleted = status == ConversationStatus::Deleted;
             let reason = if is_deleted { PurgeReason::Deleted } else { PurgeReason::Expired };
             let purged = PurgedConversation { conversation_id, user_id, agent_id, reason };
-            let is_due = policy.is_due(status, updated_at, own, now);
+            let restored = self.restorations.get(&conversation_id).is_some_and(|until| *until > now);
+            let is_due = policy.is_due(status, updated_at, own, now) && (is_deleted || !restored);
             is_due.then(|| (purged, self.is_held(user_id, conversation_id)))
         })
     }
 
-    fn is_held(&self, user_id: UserId, conversation_id: ConversationId) -> bool {
+    pub(super) fn is_held(&self, user_id: UserId, conversation_id: ConversationId) -> bool {
         self.holds.values().any(|hold| hold.holds(user_id, conversation_id))
+    }
+}
+
+impl Tables {
+    /// Removes a conversation and leaves its tombstone; says how many turns it had.
+    pub(super) fn purge(&mut self, purged: &PurgedConversation, archive_id: Option<ArchiveId>) -> u64 {
+        let PurgedConversation { conversation_id, user_id, agent_id, reason } = *purged;
+        self.forget_all(usize::MAX, |_, request| {
+            request.user_id == user_id && request.target.conversation_id == conversation_id
+        });
+        self.tombstones.insert(conversation_id, Tombstone { user_id, reason, archive_id });
+        self.restorations.remove(&conversation_id);
+        self.agents.remove(&agent_id);
+        let mut turns = 0;
+        let row = self.conversations.remove(&conversation_id);
+        for stored in row.into_iter().flat_map(|row| row.turns) {
+            turns += 1;
+            self.turns.remove(&stored.turn.turn_id);
+        }
+        turns
     }
 }
 
@@ -55,17 +76,8 @@ impl RetentionRepository for Memory {
         let mut turns = 0;
         let due = tables.due(policy, now).filter(|(_, is_held)| !is_held);
         let purged: Vec<_> = due.map(|(purged, _)| purged).take(limit.get() as usize).collect();
-        for PurgedConversation { conversation_id, user_id, agent_id, .. } in &purged {
-            tables.forget_all(usize::MAX, |_, request| {
-                request.user_id == *user_id && request.target.conversation_id == *conversation_id
-            });
-            tables.tombstones.insert(*conversation_id, *user_id);
-            tables.agents.remove(agent_id);
-            let row = tables.conversations.remove(conversation_id);
-            for stored in row.into_iter().flat_map(|row| row.turns) {
-                turns += 1;
-                tables.turns.remove(&stored.turn.turn_id);
-            }
+        for purged in &purged {
+            turns += tables.purge(purged, None);
         }
         if let Some(event) = audit::purge(Actor::retention(), &purged, turns) {
             tables.record(event, now);
@@ -91,7 +103,13 @@ impl RetentionRepository for Memory {
     ) -> RepositoryResult<Keeping> {
         let tables = self.tables();
         let own = tables.overrides.get(&user_id).map(|own| own.keep);
+        let until = |id: &ConversationId| {
+            let owner = tables.conversations.get(id).map(|row| row.conversation.user_id);
+            let until = tables.restorations.get(id).filter(|_| owner == Some(user_id));
+            until.map(|until| (*id, *until))
+        };
+        let restored = conversations.iter().filter_map(until).collect();
         let held = conversations.into_iter().filter(|id| tables.is_held(user_id, *id)).collect();
-        Ok(Keeping { own, held })
+        Ok(Keeping { own, held, restored })
     }
 }

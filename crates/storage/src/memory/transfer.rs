@@ -41,7 +41,7 @@ impl Row {
 
 impl Tables {
     /// Why `incoming`, whose own id is free, cannot be stored.
-    fn refuse_used(&self, incoming: &IncomingConversation) -> Result<(), Refusal> {
+    pub(super) fn refuse_used(&self, incoming: &IncomingConversation) -> Result<(), Refusal> {
         let conversation = &incoming.head.conversation;
         if self.tombstones.contains_key(&conversation.conversation_id) {
             return Err(Refusal::deleted());
@@ -60,7 +60,11 @@ impl Tables {
         Ok(())
     }
 
-    fn import(&mut self, incoming: IncomingConversation, now: chrono::DateTime<chrono::Utc>) -> Imported {
+    pub(super) fn import(
+        &mut self,
+        incoming: IncomingConversation,
+        now: chrono::DateTime<chrono::Utc>,
+    ) -> Imported {
         if let Err(error) = incoming.validate() {
             return Imported::Refused(Refusal::invalid(&error));
         }

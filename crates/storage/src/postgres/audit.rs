@@ -57,6 +57,19 @@ statement! {
     Head("SELECT sequence, hash FROM audit_head") -> (BigInt, Bytea) {}
 }
 
+impl Record {
+    pub(super) fn of(event: &NewAuditEvent) -> Self {
+        Self {
+            actor: event.actor.as_str().to_owned(),
+            on_behalf_of: event.on_behalf_of.map(Uuid::from),
+            action: event.action.as_str(),
+            conversation_id: event.conversation_id.map(Uuid::from),
+            outcome: event.outcome.as_str(),
+            detail: event.detail.as_json().to_owned(),
+        }
+    }
+}
+
 /// What a page is asked for by.
 pub(super) struct Asked {
     user_id: Option<Uuid>,
@@ -127,14 +140,7 @@ fn inconsistent(table: &'static str, column: &'static str, sequence: i64, reason
 impl AuditRepository for Postgres {
     #[tracing::instrument(name = "db.audit.record", skip_all, fields(action = %event.action))]
     async fn record(&self, event: NewAuditEvent) -> RepositoryResult<()> {
-        let query = Record {
-            actor: event.actor.as_str().to_owned(),
-            on_behalf_of: event.on_behalf_of.map(Uuid::from),
-            action: event.action.as_str(),
-            conversation_id: event.conversation_id.map(Uuid::from),
-            outcome: event.outcome.as_str(),
-            detail: event.detail.as_json().to_owned(),
-        };
+        let query = Record::of(&event);
         let store = self.operation();
         detached(Uuid::nil(), async move {
             let answer = store.run::<bool>(Purpose::Service, Effect::Writes(Uuid::nil()), &query).await;

@@ -15,12 +15,14 @@ use super::statement::statement;
 use crate::migration::{MigrationStatus, Migrations};
 
 /// The indexes that promises and plans rest on.
-const INDEXES: [&str; 20] = [
+const INDEXES: [&str; 23] = [
     "agent_states_conversation_id_key",
     "agent_states_pkey",
+    "archives_pkey",
     "audit_events_conversation_id_idx",
     "audit_events_on_behalf_of_idx",
     "audit_events_pkey",
+    "conversation_tombstones_archive_id_idx",
     "conversation_tombstones_pkey",
     "conversation_turns_conversation_id_turn_number_key",
     "conversation_turns_pkey",
@@ -35,6 +37,7 @@ const INDEXES: [&str; 20] = [
     "requests_lease_until_idx",
     "requests_pkey",
     "requests_user_id_idempotency_key_key",
+    "restorations_pkey",
     "retention_overrides_pkey",
 ];
 

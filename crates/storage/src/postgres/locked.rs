@@ -28,7 +28,7 @@ const PURGE: &str = "BEGIN ISOLATION LEVEL READ COMMITTED; DO $$ BEGIN \
 /// Records what a purge has removed, as its statement has left it in `lcs.purged`. A statement of its own: turns and
 /// states go when the one before it ends, and whoever waits for the head of the log must not wait for that as well.
 const PURGED: &str = "INSERT INTO audit_events (actor, action, outcome, detail) \
-    SELECT event ->> 'actor', 'purge', 'done', event ->> 'detail' \
+    SELECT event ->> 'actor', COALESCE(event ->> 'action', 'purge'), 'done', event ->> 'detail' \
       FROM (SELECT NULLIF(current_setting('lcs.purged', true), '')::jsonb) AS purged (event) \
      WHERE event IS NOT NULL";
 
@@ -47,6 +47,11 @@ impl<'q, Q> Locked<'q, Q> {
     /// A purge.
     pub(super) fn purge(query: &'q Q) -> Self {
         Self { opening: PURGE, query, closing: Some(PURGED) }
+    }
+
+    /// What removes what an archive holds. It waits for a purge.
+    pub(super) fn archival(query: &'q Q) -> Self {
+        Self { opening: HOLDS, query, closing: Some(PURGED) }
     }
 
     /// What changes what a purge may remove.

@@ -4,7 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use async_trait::async_trait;
-use diesel::sql_types::{Array, BigInt, Bool, Double, Integer, Nullable, Text as SqlText, Uuid as SqlUuid};
+use chrono::{DateTime, Utc};
+use diesel::sql_types::{
+    Array, BigInt, Bool, Double, Integer, Nullable, Text as SqlText, Timestamptz, Uuid as SqlUuid,
+};
 use lcs_domain::repository::RepositoryResult;
 use lcs_domain::retention::ABANDONED_AFTER;
 use lcs_domain::{
@@ -29,6 +32,7 @@ macro_rules! due {
         include_str!("retention/due.sql")
     };
 }
+pub(super) use due;
 
 /// Whether a hold is on `c`.
 macro_rules! held {
@@ -36,17 +40,19 @@ macro_rules! held {
         include_str!("retention/held.sql")
     };
 }
+pub(super) use held;
 
 statement! {
     /// How many conversations may go, and how many may not because they are held.
     Count(concat!(
-        "-- $1 active_seconds  $2 archived_seconds  $3 deleted_seconds\n\
+        "-- $1 active_seconds  $2 archived_seconds  $3 deleted_seconds  $4 expires\n\
          SELECT count(*) FILTER (WHERE NOT ", held!(), "), count(*) FILTER (WHERE ", held!(), ")\n\
          FROM conversations c LEFT JOIN retention_overrides o ON o.user_id = c.user_id WHERE ", due!(),
     )) -> (BigInt, BigInt) {
         active: f64 as Double,
         archived: f64 as Double,
         deleted: f64 as Double,
+        expires: bool as Bool,
     }
 }
 
@@ -66,6 +72,7 @@ statement! {
         active_seconds: f64 as Double,
         archived_seconds: f64 as Double,
         deleted_seconds: f64 as Double,
+        expires: bool as Bool,
         limit: i64 as BigInt,
         from_page: i64 as BigInt,
         actor: String as SqlText,
@@ -74,7 +81,13 @@ statement! {
 
 statement! {
     /// What keeps conversations besides the policy.
-    KeptBy(include_str!("retention/keeping.sql")) -> (Bool, Nullable<Integer>, Array<SqlUuid>) {
+    KeptBy(include_str!("retention/keeping.sql")) -> (
+        Bool,
+        Nullable<Integer>,
+        Array<SqlUuid>,
+        Array<SqlUuid>,
+        Array<Timestamptz>,
+    ) {
         user_id: Uuid as SqlUuid,
         conversation_ids: Vec<Uuid> as Array<SqlUuid>,
     }
@@ -91,6 +104,10 @@ statement! {
 /// Whether nobody else was at it, the last page that was looked at, and a conversation that was removed; all
 /// `None` where none was.
 type PurgedRow = (bool, Option<i64>, Option<Uuid>, Option<Uuid>, Option<Uuid>, Option<String>);
+
+/// Whether the user has a retention of their own, how many days that is, what is held, and what was restored, with
+/// the times until which it is kept.
+type KeptRow = (bool, Option<i32>, Vec<Uuid>, Vec<Uuid>, Vec<DateTime<Utc>>);
 
 /// Where in the table the next batch begins to look: a run would else read all that it has removed again, for
 /// each of its batches. It is nothing but a hint: a batch that is not full has looked at the whole table.
@@ -123,6 +140,7 @@ impl RetentionRepository for Postgres {
                     active_seconds: seconds(policy, ConversationStatus::Active),
                     archived_seconds: seconds(policy, ConversationStatus::Archived),
                     deleted_seconds: seconds(policy, ConversationStatus::Deleted),
+                    expires: policy.expires(),
                     limit: left,
                     from_page,
                     actor: store.actor_or(Actor::retention),
@@ -167,15 +185,16 @@ impl RetentionRepository for Postgres {
     ) -> RepositoryResult<Keeping> {
         let conversation_ids = conversations.into_iter().map(Uuid::from).collect();
         let query = KeptBy { user_id: user_id.into(), conversation_ids };
-        let rows: Vec<(bool, Option<i32>, Vec<Uuid>)> = self.read(user_id, &query).await?;
-        let (has_own, idle_days, held) = rows.into_iter().next().ok_or_else(no_row)?;
+        let rows: Vec<KeptRow> = self.read(user_id, &query).await?;
+        let (has_own, idle_days, held, restored, times) = rows.into_iter().next().ok_or_else(no_row)?;
         let own = has_own.then(|| keep(user_id.into(), idle_days)).transpose()?;
-        Ok(Keeping { own, held: held.into_iter().map(ConversationId::from_uuid).collect() })
+        let restored = restored.into_iter().map(ConversationId::from_uuid).zip(times).collect();
+        Ok(Keeping { own, held: held.into_iter().map(ConversationId::from_uuid).collect(), restored })
     }
 }
 
 /// How long a conversation of this status may be idle.
-fn seconds(policy: RetentionPolicy, status: ConversationStatus) -> f64 {
+pub(super) fn seconds(policy: RetentionPolicy, status: ConversationStatus) -> f64 {
     policy.idle(status).as_secs_f64()
 }
 
@@ -186,6 +205,7 @@ impl Postgres {
             active: seconds(policy, ConversationStatus::Active),
             archived: seconds(policy, ConversationStatus::Archived),
             deleted: seconds(policy, ConversationStatus::Deleted),
+            expires: policy.expires(),
         };
         let answer = self.run::<(i64, i64)>(Purpose::Maintenance, Effect::Reads, &query).await;
         let (due, held) = answer.map_err(Fault::into_error)?.one().unwrap_or_default();
@@ -210,18 +230,17 @@ impl Postgres {
     }
 }
 
+/// The reason that a tombstone gives.
+pub(super) fn purge_reason(conversation_id: Uuid, reason: &str) -> RepositoryResult<PurgeReason> {
+    let row = Row { table: "conversation_tombstones", key: conversation_id };
+    reason.parse().map_err(|_| row.inconsistent("reason", "not a known reason"))
+}
+
 fn purged(row: PurgedRow) -> RepositoryResult<Option<PurgedConversation>> {
     let (_, _, Some(conversation_id), Some(user_id), Some(agent_id), Some(reason)) = row else {
         return Ok(None);
     };
-    let reason = match reason.as_str() {
-        "deleted" => PurgeReason::Deleted,
-        "expired" => PurgeReason::Expired,
-        _ => {
-            let row = Row { table: "conversation_tombstones", key: conversation_id };
-            return Err(row.inconsistent("reason", "not a known reason"));
-        }
-    };
+    let reason = purge_reason(conversation_id, &reason)?;
     Ok(Some(PurgedConversation {
         conversation_id: ConversationId::from_uuid(conversation_id),
         user_id: UserId::from_uuid(user_id),

@@ -18,6 +18,17 @@ diesel::table! {
 }
 
 diesel::table! {
+    archives (archive_id) {
+        archive_id -> Uuid,
+        state -> Text,
+        begun_at -> Timestamptz,
+        conversations -> Int8,
+        turns -> Int8,
+        bytes -> Int8,
+    }
+}
+
+diesel::table! {
     audit_events (sequence) {
         sequence -> Int8,
         at -> Timestamptz,
@@ -46,6 +57,7 @@ diesel::table! {
         user_hash -> Bytea,
         reason -> Text,
         at -> Timestamptz,
+        archive_id -> Nullable<Uuid>,
     }
 }
 
@@ -113,6 +125,13 @@ diesel::table! {
 }
 
 diesel::table! {
+    restorations (conversation_id) {
+        conversation_id -> Uuid,
+        keep_until -> Timestamptz,
+    }
+}
+
+diesel::table! {
     retention_overrides (user_id) {
         user_id -> Uuid,
         idle_days -> Nullable<Int4>,
@@ -123,9 +142,11 @@ diesel::table! {
 
 diesel::joinable!(agent_states -> conversations (conversation_id));
 diesel::joinable!(conversation_turns -> conversations (conversation_id));
+diesel::joinable!(restorations -> conversations (conversation_id));
 
 diesel::allow_tables_to_appear_in_same_query!(
     agent_states,
+    archives,
     audit_events,
     audit_head,
     conversation_tombstones,
@@ -133,5 +154,6 @@ diesel::allow_tables_to_appear_in_same_query!(
     conversations,
     holds,
     requests,
+    restorations,
     retention_overrides,
 );

@@ -3,8 +3,10 @@
 mod columns;
 mod export;
 mod import;
+mod restore;
 
 pub(super) use self::export::wait_for_reader;
+pub(super) use self::restore::Origin;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
@@ -13,7 +15,7 @@ use diesel::sql_types::{Array, BigInt, Integer, Nullable, Text as SqlText, Times
 use futures_util::stream::BoxStream;
 use lcs_domain::repository::RepositoryResult;
 use lcs_domain::transfer::{ExportFilter, Exported, Imported, IncomingConversation, IncomingHead};
-use lcs_domain::{ConversationStatus, NewTurn, TransferRepository};
+use lcs_domain::{ConversationId, ConversationStatus, NewTurn, TransferRepository};
 use uuid::Uuid;
 
 use super::Postgres;
@@ -30,6 +32,7 @@ statement! {
         changed_from: Option<DateTime<Utc>> as Nullable<Timestamptz>,
         changed_before: Option<DateTime<Utc>> as Nullable<Timestamptz>,
         statuses: Vec<&'static str> as Array<SqlText>,
+        conversation_ids: Option<Vec<Uuid>> as Nullable<Array<SqlUuid>>,
     }
 }
 
@@ -55,6 +58,10 @@ struct HeadRow {
     agent_state: Option<AgentStateRow>,
 }
 
+fn uuids(ids: Vec<ConversationId>) -> Vec<Uuid> {
+    ids.into_iter().map(Uuid::from).collect()
+}
+
 fn words(statuses: &[ConversationStatus]) -> Vec<&'static str> {
     statuses.iter().map(|status| status.as_str()).collect()
 }
@@ -68,6 +75,7 @@ impl TransferRepository for Postgres {
             changed_from: filter.changed_from,
             changed_before: filter.changed_before,
             statuses: words(&filter.statuses),
+            conversation_ids: filter.conversation_ids.map(uuids),
         };
         let answer = self.run::<i64>(Purpose::Maintenance, Effect::Reads, &query).await;
         let count = answer.map_err(Fault::into_error)?.one().unwrap_or_default();

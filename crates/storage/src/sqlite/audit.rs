@@ -19,6 +19,9 @@ use super::error::Failure;
 use super::row::{BlobUuid, Cell, Micros};
 use super::schema::{audit_events, audit_head};
 
+/// What is done to many conversations at once.
+const BATCHES: [AuditAction; 3] = [AuditAction::Purge, AuditAction::Archive, AuditAction::Restore];
+
 #[derive(Insertable)]
 #[diesel(table_name = audit_events, treat_none_as_default_value = false)]
 struct NewRow<'a> {
@@ -149,14 +152,14 @@ impl AuditRepository for Sqlite {
                     rows = rows.filter(audit_events::on_behalf_of.eq(BlobUuid::from(user_id)));
                 }
                 if let Some(conversation_id) = query.conversation_id {
-                    // A purge names the conversations that it removed.
+                    // A batch of a purge or of an archive names its conversations.
                     let named = sql::<Bool>("instr(detail, ")
                         .bind::<Text, _>(conversation_id.to_string())
                         .sql(") > 0");
                     rows = rows.filter(
                         audit_events::conversation_id
                             .is(BlobUuid::from(conversation_id))
-                            .or(audit_events::action.eq(AuditAction::Purge.as_str()).and(named)),
+                            .or(audit_events::action.eq_any(BATCHES.map(AuditAction::as_str)).and(named)),
                     );
                 }
                 if let Some(action) = query.action {

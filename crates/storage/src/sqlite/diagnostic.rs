@@ -28,7 +28,7 @@ const MIGRATE: &str = "run `lcs-persistence migrate run`";
 
 /// The indexes that have names of their own, and the trigger, as the migrations make them. The others are
 /// part of their tables.
-const STATEMENTS: [(&str, &str); 14] = [
+const STATEMENTS: [(&str, &str); 15] = [
     ("conversations_user_id_idx", "CREATE INDEX conversations_user_id_idx ON conversations (user_id);"),
     ("conversations_status_idx", "CREATE INDEX conversations_status_idx ON conversations (status);"),
     (
@@ -56,6 +56,11 @@ const STATEMENTS: [(&str, &str); 14] = [
          WHERE conversation_id IS NOT NULL;",
     ),
     ("audit_events_action_idx", "CREATE INDEX audit_events_action_idx ON audit_events (action, sequence);"),
+    (
+        "conversation_tombstones_archive_id_idx",
+        "CREATE INDEX conversation_tombstones_archive_id_idx ON conversation_tombstones (archive_id) \
+         WHERE archive_id IS NOT NULL;",
+    ),
     ("holds_user_id_idx", "CREATE INDEX holds_user_id_idx ON holds (user_id) WHERE released_at IS NULL;"),
     (
         "audit_events_refuse_update",
@@ -246,6 +251,7 @@ mod tests {
             include_str!("../../../../migrations/sqlite/2026-11-22-000002_requests/up.sql"),
             include_str!("../../../../migrations/sqlite/2026-11-26-000004_audit/up.sql"),
             include_str!("../../../../migrations/sqlite/2026-11-26-000005_holds/up.sql"),
+            include_str!("../../../../migrations/sqlite/2026-11-26-000006_archives/up.sql"),
             include_str!("../../../../migrations/sqlite/2026-11-26-000008_search/up.sql"),
         );
         let words = |sql: &str| sql.split_whitespace().collect::<Vec<_>>().join(" ");

@@ -10,14 +10,14 @@ use diesel::sqlite::SqliteConnection;
 use lcs_domain::repository::RepositoryResult;
 use lcs_domain::retention::ABANDONED_AFTER;
 use lcs_domain::{
-    Actor, AgentId, ConversationId, ConversationStatus, Keeping, PageLimit, PurgeReason, PurgeReport,
-    PurgedConversation, RetentionPolicy, RetentionRepository, UserId,
+    Actor, AgentId, ArchiveId, ConversationId, ConversationStatus, Keeping, PageLimit, PurgeReason,
+    PurgeReport, PurgedConversation, RetentionPolicy, RetentionRepository, UserId,
 };
 
 use super::error::Failure;
 use super::row::{BlobUuid, Cell, Micros, Reader};
 use super::schema::conversations::dsl;
-use super::schema::{conversation_tombstones, conversations, holds, requests};
+use super::schema::{conversation_tombstones, conversations, holds, requests, restorations};
 use super::{Sqlite, audit, retention_override};
 use crate::tombstone;
 
@@ -28,39 +28,43 @@ struct Tombstone<'a> {
     user_hash: &'a [u8],
     reason: &'a str,
     at: Micros,
+    archive_id: Option<BlobUuid>,
 }
 
 /// What a conversation has to be to go now.
-fn due(policy: RetentionPolicy, now: DateTime<Utc>) -> SqlLiteral<Bool> {
+pub(super) fn due(policy: RetentionPolicy, now: DateTime<Utc>) -> SqlLiteral<Bool> {
     let cut_off = |status| {
         let idle = TimeDelta::from_std(policy.idle(status)).unwrap_or(TimeDelta::MAX);
         now.checked_sub_signed(idle).unwrap_or(DateTime::<Utc>::MIN_UTC).timestamp_micros()
     };
     let at_once = i32::from(policy.idle(ConversationStatus::Deleted).is_zero());
+    let (expires, now) = (i32::from(policy.expires()), now.timestamp_micros());
     sql(&format!(
-        "CASE WHEN conversations.status = 'deleted' THEN {at_once} OR conversations.updated_at < {} \
+        "CASE WHEN conversations.status = 'deleted' THEN {at_once} OR conversations.updated_at < {deleted} \
+              WHEN NOT {expires} OR EXISTS (SELECT 1 FROM restorations r \
+                   WHERE r.conversation_id = conversations.conversation_id AND r.keep_until > {now}) THEN 0 \
               WHEN EXISTS (SELECT 1 FROM retention_overrides o WHERE o.user_id = conversations.user_id) \
-              THEN conversations.updated_at < (SELECT {} - o.idle_days * 86400000000 \
+              THEN conversations.updated_at < (SELECT {now} - o.idle_days * 86400000000 \
                    FROM retention_overrides o WHERE o.user_id = conversations.user_id) \
-              WHEN conversations.status = 'archived' THEN conversations.updated_at < {} \
-              ELSE conversations.updated_at < {} END",
-        cut_off(ConversationStatus::Deleted),
-        now.timestamp_micros(),
-        cut_off(ConversationStatus::Archived),
-        cut_off(ConversationStatus::Active),
+              WHEN conversations.status = 'archived' THEN conversations.updated_at < {archived} \
+              ELSE conversations.updated_at < {active} END",
+        deleted = cut_off(ConversationStatus::Deleted),
+        archived = cut_off(ConversationStatus::Archived),
+        active = cut_off(ConversationStatus::Active),
     ))
 }
 
 /// Whether a hold is on a conversation.
-fn is_held() -> SqlLiteral<Bool> {
+pub(super) fn is_held() -> SqlLiteral<Bool> {
     sql("EXISTS (SELECT 1 FROM holds h WHERE h.released_at IS NULL AND h.user_id = conversations.user_id \
          AND (h.conversation_id IS NULL OR h.conversation_id = conversations.conversation_id))")
 }
 
-/// Removes one conversation and leaves its tombstone.
-fn purge(
+/// Removes one conversation and leaves its tombstone, which names the archive that holds it.
+pub(super) fn purge(
     connection: &mut SqliteConnection,
     purged: PurgedConversation,
+    archive_id: Option<ArchiveId>,
     now: DateTime<Utc>,
 ) -> Result<PurgedConversation, Failure> {
     let tombstone = Tombstone {
@@ -68,6 +72,7 @@ fn purge(
         user_hash: &tombstone::user_hash(purged.user_id),
         reason: purged.reason.as_str(),
         at: now.into(),
+        archive_id: archive_id.map(BlobUuid::from),
     };
     diesel::insert_into(conversation_tombstones::table).values(tombstone).execute(connection)?;
     diesel::delete(requests::table)
@@ -76,6 +81,24 @@ fn purge(
         .execute(connection)?;
     diesel::delete(conversations::table.find(BlobUuid::from(purged.conversation_id))).execute(connection)?;
     Ok(purged)
+}
+
+/// Until when this conversation of this user's is kept, where it came back from an archive.
+fn restored(
+    connection: &mut SqliteConnection,
+    user_id: UserId,
+    conversation_id: ConversationId,
+) -> Result<Option<DateTime<Utc>>, Failure> {
+    let row: Option<(Cell<Vec<u8>>, Cell<i64>)> = restorations::table
+        .inner_join(conversations::table)
+        .filter(restorations::conversation_id.eq(BlobUuid::from(conversation_id)))
+        .filter(conversations::user_id.eq(BlobUuid::from(user_id)))
+        .select((restorations::conversation_id, restorations::keep_until))
+        .first(connection)
+        .optional()?;
+    let Some((key, until)) = row else { return Ok(None) };
+    let reader = Reader::new("restorations", "conversation_id", key)?;
+    Ok(Some(reader.time("keep_until", until)?))
 }
 
 #[async_trait]
@@ -132,7 +155,7 @@ impl RetentionRepository for Sqlite {
                         agent_id: AgentId::from_uuid(reader.uuid("agent_id", agent_id)?),
                         reason: if deleted { PurgeReason::Deleted } else { PurgeReason::Expired },
                     };
-                    purged.push(purge(connection, conversation, now)?);
+                    purged.push(purge(connection, conversation, None, now)?);
                 }
                 if let Some(event) = crate::audit::purge(actor, &purged, turns) {
                     audit::record(connection, event, now)?;
@@ -172,7 +195,10 @@ impl RetentionRepository for Sqlite {
                     .filter(holds::released_at.is_null().and(holds::user_id.eq(BlobUuid::from(user_id))))
                     .select(holds::conversation_id)
                     .load(connection)?;
-                let mut keeping = Keeping { own, held: Vec::new() };
+                let mut keeping = Keeping { own, ..Keeping::default() };
+                for id in &conversations {
+                    keeping.restored.extend(restored(connection, user_id, *id)?.map(|until| (*id, until)));
+                }
                 let held: Vec<_> = held.into_iter().map(|id| id.and_then(|id| id.get().ok())).collect();
                 keeping.held.extend(conversations.into_iter().filter(|asked| {
                     held.iter().any(|id| id.as_ref().is_none_or(|id| id == asked.as_uuid().as_bytes()))

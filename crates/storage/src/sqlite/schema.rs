@@ -58,6 +58,25 @@ diesel::table! {
         user_hash -> Binary,
         reason -> Text,
         at -> BigInt,
+        archive_id -> Nullable<Binary>,
+    }
+}
+
+diesel::table! {
+    archives (archive_id) {
+        archive_id -> Binary,
+        state -> Text,
+        begun_at -> BigInt,
+        conversations -> BigInt,
+        turns -> BigInt,
+        bytes -> BigInt,
+    }
+}
+
+diesel::table! {
+    restorations (conversation_id) {
+        conversation_id -> Binary,
+        keep_until -> BigInt,
     }
 }
 
@@ -148,6 +167,7 @@ diesel::table! {
     }
 }
 
-diesel::allow_tables_to_appear_in_same_query!(conversations, conversation_turns, agent_states);
+diesel::allow_tables_to_appear_in_same_query!(conversations, conversation_turns, agent_states, restorations);
 diesel::joinable!(agent_states -> conversations (conversation_id));
 diesel::joinable!(conversation_turns -> conversations (conversation_id));
+diesel::joinable!(restorations -> conversations (conversation_id));

@@ -16,13 +16,13 @@ use lcs_domain::{ConversationStatus, NewTurn, RepositoryError, TransferRepositor
 use tokio::runtime::Handle;
 use tokio::time::timeout;
 
-use self::import::take_in;
+pub(super) use self::import::take_in;
 use super::Sqlite;
 use super::row::{BlobUuid, Micros};
 use super::schema::conversations::{self, dsl};
 
 /// How long a conversation's next turn is waited for: nobody else writes meanwhile.
-const PATIENCE: Duration = Duration::from_mins(1);
+pub(super) const PATIENCE: Duration = Duration::from_mins(1);
 
 /// The conversations that the filter takes.
 fn taken(filter: &ExportFilter) -> conversations::BoxedQuery<'static, Backend> {
@@ -39,10 +39,14 @@ fn taken(filter: &ExportFilter) -> conversations::BoxedQuery<'static, Backend> {
     if let Some(before) = filter.changed_before {
         query = query.filter(dsl::updated_at.lt(Micros::from(before)));
     }
+    if let Some(ids) = &filter.conversation_ids {
+        query = query
+            .filter(dsl::conversation_id.eq_any(ids.iter().copied().map(BlobUuid::from).collect::<Vec<_>>()));
+    }
     query
 }
 
-fn stood_still() -> RepositoryError {
+pub(super) fn stood_still() -> RepositoryError {
     let reason =
         format!("the source stood still for {PATIENCE:?} in the middle of a conversation: run it again");
     RepositoryError::Overloaded { reason }

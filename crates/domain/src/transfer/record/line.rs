@@ -57,6 +57,7 @@ impl HeaderLine {
                 changed_from: self.filter.changed_from,
                 changed_before: self.filter.changed_before,
                 statuses: statuses.collect::<Result<_, _>>()?,
+                conversation_ids: None,
             },
         })
     }

@@ -1,4 +1,4 @@
-     LIMIT $4 FOR UPDATE OF c SKIP LOCKED
+     LIMIT $5 FOR UPDATE OF c SKIP LOCKED
 ), purged AS (
     DELETE FROM conversations c USING due
      WHERE c.user_id = due.user_id AND c.conversation_id = due.conversation_id
@@ -11,7 +11,7 @@
     SELECT conversation_id, sha256(uuid_send(user_id)), reason FROM purged
     ON CONFLICT ON CONSTRAINT conversation_tombstones_pkey DO NOTHING
 ), told AS MATERIALIZED (
-    SELECT set_config('lcs.purged', jsonb_build_object('actor', $6::text, 'detail', jsonb_build_object(
+    SELECT set_config('lcs.purged', jsonb_build_object('actor', $7::text, 'detail', jsonb_build_object(
                'expired', count(*) FILTER (WHERE reason = 'expired'),
                'deleted', count(*) FILTER (WHERE reason = 'deleted'),
                'turns', sum(turn_count), 'conversation_ids', jsonb_agg(conversation_id))::text)::text, true) AS event

@@ -9,7 +9,7 @@ use lcs_domain::transfer::{ExportFilter, Exported};
 use lcs_domain::{AgentState, Conversation, Turn};
 use uuid::Uuid;
 
-use super::{Begin, Commit, HeadRow, words};
+use super::{Begin, Commit, HeadRow, uuids, words};
 use crate::postgres::Postgres;
 use crate::postgres::connect::Purpose;
 use crate::postgres::error::Fault;
@@ -26,13 +26,26 @@ const TURNS: u32 = 1_000;
 
 statement! {
     /// The next conversations, and their agents' states.
-    Page(include_str!("page.sql")) -> (ColumnsOf<ConversationRow>, Nullable<ColumnsOf<AgentStateRow>>) {
-        after: Uuid as SqlUuid,
-        user_id: Option<Uuid> as Nullable<SqlUuid>,
-        changed_from: Option<DateTime<Utc>> as Nullable<Timestamptz>,
-        changed_before: Option<DateTime<Utc>> as Nullable<Timestamptz>,
-        statuses: Vec<&'static str> as Array<SqlText>,
-        limit: i64 as BigInt,
+    Page(include_str!("page.sql")) of Asked => Heads {
+        after as SqlUuid,
+        user_id as Nullable<SqlUuid>,
+        changed_from as Nullable<Timestamptz>,
+        changed_before as Nullable<Timestamptz>,
+        statuses as Array<SqlText>,
+        limit as BigInt,
+    }
+}
+
+statement! {
+    /// The next ones of these conversations.
+    Named(include_str!("named.sql")) of Asked => Heads {
+        after as SqlUuid,
+        user_id as Nullable<SqlUuid>,
+        changed_from as Nullable<Timestamptz>,
+        changed_before as Nullable<Timestamptz>,
+        statuses as Array<SqlText>,
+        limit as BigInt,
+        conversation_ids as Array<SqlUuid>,
     }
 }
 
@@ -53,6 +66,19 @@ statement! {
     ) -> SqlText {
         milliseconds: String as SqlText,
     }
+}
+
+type Heads = (ColumnsOf<ConversationRow>, Nullable<ColumnsOf<AgentStateRow>>);
+
+/// What a page of heads is asked for by.
+pub(super) struct Asked {
+    after: Uuid,
+    user_id: Option<Uuid>,
+    changed_from: Option<DateTime<Utc>>,
+    changed_before: Option<DateTime<Utc>>,
+    statuses: Vec<&'static str>,
+    limit: i64,
+    conversation_ids: Vec<Uuid>,
 }
 
 /// A conversation whose turns are still to be read.
@@ -149,19 +175,25 @@ impl Postgres {
         let mut session = self.pool().own_session(&mut self.tries(Purpose::Maintenance)).await?;
         session.load::<i32>(&Begin {}).await?;
         wait_for_reader(&mut session).await?;
-        let mut page = Page {
+        let is_named = filter.conversation_ids.is_some();
+        let mut asked = Asked {
             after: Uuid::nil(),
             user_id: filter.user_id.map(Uuid::from),
             changed_from: filter.changed_from,
             changed_before: filter.changed_before,
             statuses: words(&filter.statuses),
             limit: HEADS,
+            conversation_ids: filter.conversation_ids.map(uuids).unwrap_or_default(),
         };
         loop {
-            let heads = session.load::<HeadRow>(&page).await?;
+            let heads = if is_named {
+                session.load::<HeadRow>(&Named(&asked)).await?
+            } else {
+                session.load::<HeadRow>(&Page(&asked)).await?
+            };
             let heads = heads.into_iter().map(Head::try_from).collect::<RepositoryResult<Vec<_>>>()?;
             let Some(last) = heads.last() else { break };
-            page.after = last.conversation.conversation_id.into();
+            asked.after = last.conversation.conversation_id.into();
             if !hand_on(&mut session, heads, rows).await? {
                 return Ok(());
             }

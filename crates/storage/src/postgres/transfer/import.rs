@@ -30,7 +30,7 @@ use crate::postgres::statement::statement;
 use crate::row::{AgentStateRecord, ConversationRecord, Row};
 
 /// How many turns are stored or compared by one statement.
-const TURNS: usize = 500;
+pub(super) const TURNS: usize = 500;
 
 statement! {
     /// Stores conversations: the ids of those that were.
@@ -322,13 +322,13 @@ async fn store_head(session: &mut Session, head: &IncomingHead) -> Result<bool, 
     Ok(!session.load::<Uuid>(&Import(&columns)).await?.is_empty())
 }
 
-fn miscounted(head: &IncomingHead, came: u32) -> Refusal {
+pub(super) fn miscounted(head: &IncomingHead, came: u32) -> Refusal {
     let reason = format!("it says {}, and {came} came", head.conversation.turn_count);
     Refusal::invalid(&RepositoryError::invalid("/turn_count", reason))
 }
 
 /// What it is that a constraint refused a single conversation.
-fn refused(fault: Fault) -> RepositoryResult<Imported> {
+pub(super) fn refused(fault: Fault) -> RepositoryResult<Imported> {
     match &fault {
         Fault::Constraint(name) if name == "conversation_tombstones_pkey" => {
             Ok(Imported::Refused(Refusal::deleted()))

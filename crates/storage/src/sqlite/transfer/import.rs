@@ -89,7 +89,7 @@ impl TryFrom<KeyRow> for TurnKey {
 
 /// Stores a conversation with the turns that come along, or says why not; within the caller's transaction, and
 /// whole or not at all. An error is the turns' own, or the database's.
-pub(super) fn take_in(
+pub(in crate::sqlite) fn take_in(
     connection: &mut SqliteConnection,
     file: &str,
     head: &IncomingHead,

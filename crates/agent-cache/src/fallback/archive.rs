@@ -1,0 +1,204 @@
+//! Archives through the fallback: they are the primary's alone.
+
+#![deny(clippy::missing_trait_methods)]
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures_util::stream::BoxStream;
+use lcs_domain::archive::{
+    Archive, ArchiveContent, ArchiveState, ArchivedHead, Forgotten, Restored, Tombstone, UserHash,
+};
+use lcs_domain::repository::RepositoryResult;
+use lcs_domain::transfer::{IncomingConversation, IncomingHead};
+use lcs_domain::{ArchiveId, ArchiveRepository, ConversationId, NewTurn, PageLimit, RetentionPolicy};
+
+use super::Fallback;
+use super::route::{Route, Subject};
+
+/// What a refused operator is told.
+const REFUSED: &str = "nothing can be archived or restored before, try again then";
+
+#[async_trait]
+impl ArchiveRepository for Fallback {
+    async fn due_for_archive(
+        &self,
+        policy: RetentionPolicy,
+        limit: u32,
+    ) -> RepositoryResult<Vec<ConversationId>> {
+        match self.circuit.route(Subject::Everything).await? {
+            Route::Primary(epoch) => {
+                self.watched(epoch, self.primary.archives().due_for_archive(policy, limit)).await
+            }
+            Route::Outage(outage) => Err(outage.refusal(REFUSED)),
+        }
+    }
+
+    async fn begin_archive(&self, archive_id: ArchiveId, unless_within: Duration) -> RepositoryResult<bool> {
+        match self.circuit.route(Subject::Everything).await? {
+            Route::Primary(epoch) => {
+                self.watched(epoch, self.primary.archives().begin_archive(archive_id, unless_within)).await
+            }
+            Route::Outage(outage) => Err(outage.refusal(REFUSED)),
+        }
+    }
+
+    async fn remove_archived(
+        &self,
+        archive_id: ArchiveId,
+        policy: RetentionPolicy,
+        heads: Vec<ArchivedHead>,
+    ) -> RepositoryResult<Option<u64>> {
+        match self.circuit.route(Subject::Everything).await? {
+            Route::Primary(epoch) => {
+                self.watched(epoch, self.primary.archives().remove_archived(archive_id, policy, heads)).await
+            }
+            Route::Outage(outage) => Err(outage.refusal(REFUSED)),
+        }
+    }
+
+    async fn close_archive(
+        &self,
+        archive_id: ArchiveId,
+        content: ArchiveContent,
+    ) -> RepositoryResult<Option<ArchiveState>> {
+        match self.circuit.route(Subject::Everything).await? {
+            Route::Primary(epoch) => {
+                self.watched(epoch, self.primary.archives().close_archive(archive_id, content)).await
+            }
+            Route::Outage(outage) => Err(outage.refusal(REFUSED)),
+        }
+    }
+
+    async fn replace_archive(
+        &self,
+        old: ArchiveId,
+        new: ArchiveId,
+        conversations: Vec<ConversationId>,
+        content: ArchiveContent,
+    ) -> RepositoryResult<Option<ArchiveState>> {
+        match self.circuit.route(Subject::Everything).await? {
+            Route::Primary(epoch) => {
+                self.watched(epoch, self.primary.archives().replace_archive(old, new, conversations, content))
+                    .await
+            }
+            Route::Outage(outage) => Err(outage.refusal(REFUSED)),
+        }
+    }
+
+    async fn give_up_archive(&self, archive_id: ArchiveId) -> RepositoryResult<Option<ArchiveState>> {
+        match self.circuit.route(Subject::Everything).await? {
+            Route::Primary(epoch) => {
+                self.watched(epoch, self.primary.archives().give_up_archive(archive_id)).await
+            }
+            Route::Outage(outage) => Err(outage.refusal(REFUSED)),
+        }
+    }
+
+    async fn forget_archive(&self, archive_id: ArchiveId) -> RepositoryResult<()> {
+        match self.circuit.route(Subject::Everything).await? {
+            Route::Primary(epoch) => {
+                self.watched(epoch, self.primary.archives().forget_archive(archive_id)).await
+            }
+            Route::Outage(outage) => Err(outage.refusal(REFUSED)),
+        }
+    }
+
+    async fn find_archive(&self, archive_id: ArchiveId) -> RepositoryResult<Option<Archive>> {
+        match self.circuit.route(Subject::Everything).await? {
+            Route::Primary(epoch) => {
+                self.watched(epoch, self.primary.archives().find_archive(archive_id)).await
+            }
+            Route::Outage(outage) => Err(outage.refusal(REFUSED)),
+        }
+    }
+
+    async fn list_archives(
+        &self,
+        after: Option<ArchiveId>,
+        limit: PageLimit,
+    ) -> RepositoryResult<Vec<Archive>> {
+        match self.circuit.route(Subject::Everything).await? {
+            Route::Primary(epoch) => {
+                self.watched(epoch, self.primary.archives().list_archives(after, limit)).await
+            }
+            Route::Outage(outage) => Err(outage.refusal(REFUSED)),
+        }
+    }
+
+    async fn unfinished_archives(
+        &self,
+        after: Option<ArchiveId>,
+        limit: PageLimit,
+    ) -> RepositoryResult<Vec<Archive>> {
+        match self.circuit.route(Subject::Everything).await? {
+            Route::Primary(epoch) => {
+                self.watched(epoch, self.primary.archives().unfinished_archives(after, limit)).await
+            }
+            Route::Outage(outage) => Err(outage.refusal(REFUSED)),
+        }
+    }
+
+    async fn archived_in(&self, archive_id: ArchiveId) -> RepositoryResult<Vec<ConversationId>> {
+        match self.circuit.route(Subject::Everything).await? {
+            Route::Primary(epoch) => {
+                self.watched(epoch, self.primary.archives().archived_in(archive_id)).await
+            }
+            Route::Outage(outage) => Err(outage.refusal(REFUSED)),
+        }
+    }
+
+    async fn tombstone(&self, conversation_id: ConversationId) -> RepositoryResult<Option<Tombstone>> {
+        match self.circuit.route(Subject::Everything).await? {
+            Route::Primary(epoch) => {
+                self.watched(epoch, self.primary.archives().tombstone(conversation_id)).await
+            }
+            Route::Outage(outage) => Err(outage.refusal(REFUSED)),
+        }
+    }
+
+    async fn archives_of_user(&self, user: UserHash) -> RepositoryResult<Vec<ArchiveId>> {
+        match self.circuit.route(Subject::Everything).await? {
+            Route::Primary(epoch) => {
+                self.watched(epoch, self.primary.archives().archives_of_user(user)).await
+            }
+            Route::Outage(outage) => Err(outage.refusal(REFUSED)),
+        }
+    }
+
+    async fn leave_archives(&self, what: Forgotten) -> RepositoryResult<u64> {
+        match self.circuit.route(Subject::Everything).await? {
+            Route::Primary(epoch) => self.watched(epoch, self.primary.archives().leave_archives(what)).await,
+            Route::Outage(outage) => Err(outage.refusal(REFUSED)),
+        }
+    }
+
+    async fn restore(
+        &self,
+        archive_id: ArchiveId,
+        keep: Duration,
+        conversations: Vec<IncomingConversation>,
+    ) -> RepositoryResult<Vec<Restored>> {
+        match self.circuit.route(Subject::Everything).await? {
+            Route::Primary(epoch) => {
+                self.watched(epoch, self.primary.archives().restore(archive_id, keep, conversations)).await
+            }
+            Route::Outage(outage) => Err(outage.refusal(REFUSED)),
+        }
+    }
+
+    async fn restore_long(
+        &self,
+        archive_id: ArchiveId,
+        keep: Duration,
+        head: IncomingHead,
+        turns: BoxStream<'static, RepositoryResult<NewTurn>>,
+    ) -> RepositoryResult<Restored> {
+        match self.circuit.route(Subject::Everything).await? {
+            Route::Primary(epoch) => {
+                self.watched(epoch, self.primary.archives().restore_long(archive_id, keep, head, turns)).await
+            }
+            Route::Outage(outage) => Err(outage.refusal(REFUSED)),
+        }
+    }
+}

@@ -1,0 +1,15 @@
+-- The next ones of these conversations with their agents' states, in the order of their ids: page.sql, by their keys.
+-- $1 after  $2 user_id (null: everybody)  $3 changed_from  $4 changed_before  $5 statuses  $6 limit  $7 conversation_ids
+SELECT c.conversation_id, c.user_id, c.agent_id, c.model_id, c.system_prompt, c.created_at, c.updated_at, c.status,
+       c.metadata, c.turn_count, c.state_revision, c.topic_summary, c.external_id,
+       s.agent_id, s.conversation_id, s.user_id, s.agent_config, s.agent_config_sealed, s.current_state,
+       s.current_state_sealed, s.created_at, s.updated_at, s.revision, s.through_turn
+  FROM conversations c
+  LEFT JOIN agent_states s ON s.conversation_id = c.conversation_id AND s.user_id = c.user_id
+ WHERE c.conversation_id = ANY ($7) AND c.conversation_id > $1
+   AND ($2 IS NULL OR c.user_id = $2)
+   AND ($3 IS NULL OR c.updated_at >= $3)
+   AND ($4 IS NULL OR c.updated_at < $4)
+   AND c.status = ANY ($5)
+ ORDER BY c.conversation_id
+ LIMIT $6
