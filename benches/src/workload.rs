@@ -7,6 +7,7 @@ use std::str::FromStr;
 use std::sync::{Mutex, PoisonError};
 
 use lcs_app::PersistenceManager;
+use lcs_app::archive::ArchiveError;
 use lcs_domain::{
     AgentId, AgentStateUpdate, AppendTurn, Clock as _, ConversationId, ListConversations, Metadata,
     NewConversation, NewTurn, PageLimit, Payload, RepositoryError, SystemClock, Text, TurnId, TurnPage,
@@ -102,6 +103,15 @@ pub enum Failure {
 impl From<RepositoryError> for Failure {
     fn from(error: RepositoryError) -> Self {
         Self::Refused(Box::new(error))
+    }
+}
+
+impl From<ArchiveError> for Failure {
+    fn from(error: ArchiveError) -> Self {
+        match error {
+            ArchiveError::Store(error) => error.into(),
+            _ => Self::Wrong("something was to be archived"),
+        }
     }
 }
 

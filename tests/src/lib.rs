@@ -5,5 +5,6 @@ pub mod connection;
 #[expect(clippy::panic, reason = "a table that is not written as it should be fails the test")]
 pub mod hostile_json;
 pub mod model_stub;
+pub mod object_store_stub;
 pub mod options;
 pub mod proxy;

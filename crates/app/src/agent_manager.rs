@@ -285,7 +285,10 @@ impl PersistentAgentManager {
 
     /// Removes what has been idle longer than the configured policy allows.
     pub async fn cleanup_old_conversations(&self) -> Result<CleanupReport, AgentManagerError> {
-        Ok(self.parts.retention.cleanup_old_conversations(|_| ()).await?)
+        self.parts.retention.cleanup_old_conversations(|_| ()).await.map_err(|error| match error {
+            crate::archive::ArchiveError::Store(error) => error.into(),
+            error => AgentManagerError::Archive(error),
+        })
     }
 
     /// What the agent cache has done so far.

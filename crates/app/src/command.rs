@@ -1,5 +1,6 @@
 //! The commands: what can be asked for, and how each is carried out over the services.
 
+mod archive;
 mod audit;
 mod chat;
 mod cleanup;
@@ -14,6 +15,7 @@ mod log;
 mod message;
 mod migrate;
 mod operator;
+mod restore;
 mod retention;
 mod serve;
 mod stats;
@@ -94,6 +96,11 @@ enum Command {
     Journal(journal::Journal),
     /// Remove what has been idle longer than the configuration allows, and what was deleted.
     Cleanup(cleanup::Cleanup),
+    /// Show what was moved to archives, and whether that is whole.
+    #[command(subcommand)]
+    Archive(archive::ArchiveCommand),
+    /// Take conversations back from archives.
+    Restore(restore::Restore),
     /// Write conversations, with their turns and agents' states, to a file.
     Export(export::Export),
     /// Take in conversations out of a file. What is there already stays as it is.
@@ -228,6 +235,8 @@ impl CommandLine {
                 Command::Migrate(migrate) => migrate.run(context).await,
                 Command::Journal(journal) => journal.run(context).await,
                 Command::Cleanup(cleanup) => cleanup.run(context).await,
+                Command::Archive(archive) => archive.run(context).await,
+                Command::Restore(restore) => restore.run(context).await,
                 Command::Export(export) => export.run(context).await,
                 Command::Import(import) => import.run(context).await,
                 Command::Retention(retention) => retention.run(context).await,

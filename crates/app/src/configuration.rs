@@ -5,6 +5,7 @@
 //! and else a SQLite file in the platform's data folder. A password is held as a secret: neither
 //! `Debug` nor any error shows it, and it never goes through a URL on its way to the server.
 
+mod archive;
 mod authentication;
 mod database;
 mod database_url;
@@ -33,6 +34,7 @@ use lcs_storage::sqlite::SqliteConfig;
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 
+use crate::archive::ArchiveUrl;
 use crate::llama_stack::LlamaStackConfig;
 
 pub use self::authentication::{
@@ -73,6 +75,10 @@ pub struct Configuration {
     pub deleted_conversation_retention_days: u32,
     /// How many conversations cleaning up removes in a second at most; 0: as many as it can.
     pub retention_conversations_per_second: u32,
+    /// Whether what expires is archived before it is removed.
+    pub enable_archival: bool,
+    /// Where archives are; what is there can be restored whether archival is on or not.
+    pub archive_url: Option<ArchiveUrl>,
     /// What happens while the database is gone.
     pub fallback: FallbackConfig,
     /// The journal of the fallback's mode of that name.
@@ -213,7 +219,6 @@ impl Configuration {
 
     /// Everything but the store.
     fn read(reader: &mut Reader<'_>, persistence: &Persistence, store: StoreConfiguration) -> Self {
-        const ARCHIVAL: &str = "persistence.enable_archival";
         let mut number = |name: &str, value: &Value, range, unit, default: u32| {
             reader.number(&format!("persistence.{name}"), value, range, unit, default)
         };
@@ -271,9 +276,7 @@ impl Configuration {
         );
         let recent_turns =
             number("recent_turns", &persistence.recent_turns, 1..=PageLimit::MAX.get(), "turns", 20);
-        if reader.flag(ARCHIVAL, &persistence.enable_archival, false) {
-            reader.problem(ARCHIVAL, "there is no archive yet: write false");
-        }
+        let (enable_archival, archive_url) = archive::read(reader, persistence);
         let coalesces = reader.flag("persistence.coalesce_appends", &persistence.coalesce_appends, true);
         let store = store.coalescing_appends(coalesces);
         let section = persistence.fallback.as_ref();
@@ -292,6 +295,8 @@ impl Configuration {
             archived_conversation_retention_days: archived_days,
             deleted_conversation_retention_days: deleted_days,
             retention_conversations_per_second: per_second,
+            enable_archival,
+            archive_url,
             fallback,
             journal,
             require_database_at_start: reader.flag(

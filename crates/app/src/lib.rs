@@ -9,12 +9,15 @@
 //! | [`ConversationPersistenceService`] | conversations and turns, for hosts that call their own model |
 //! | [`AgentStatePersistenceService`] | agent states, revision by revision |
 //! | [`RetentionService`] | removes what has been idle too long |
+//! | [`ArchiveService`] | moves conversations to archives in place of removing them, and back |
 //! | [`AnalyticsService`] | reports: what is stored, how it grows, and how the database is doing |
 //! | [`DatabaseService`] | the store behind them all: its migrations and its health |
 
 pub mod agent_manager;
 mod agent_state_service;
 mod analytics_service;
+pub mod archive;
+mod archive_service;
 pub mod configuration;
 mod conversation_service;
 mod database_service;
@@ -23,6 +26,7 @@ mod endpoint;
 pub mod http;
 pub mod llama_stack;
 pub mod monitor_task;
+mod pace;
 mod persistence_manager;
 pub mod report;
 pub mod responses;
@@ -34,7 +38,11 @@ pub mod transfer;
 pub use agent_manager::PersistentAgentManager;
 pub use agent_state_service::AgentStatePersistenceService;
 pub use analytics_service::AnalyticsService;
+pub use archive_service::{
+    ArchiveService, Finding as ArchiveFinding, Patience, RestoreReport, RestoreTarget, Unrestored,
+    VerifyReport,
+};
 pub use conversation_service::ConversationPersistenceService;
 pub use database_service::DatabaseService;
-pub use persistence_manager::PersistenceManager;
+pub use persistence_manager::{PersistenceManager, PersistenceManagerBuilder};
 pub use retention_service::{CleanupReport, Expiry, RetentionService};

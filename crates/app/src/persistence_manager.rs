@@ -19,13 +19,15 @@ use lcs_storage::sqlite::SqliteJournal;
 use tokio::time::{sleep, timeout};
 
 use crate::agent_manager::Parts;
+use crate::archive::ArchiveFiles;
+use crate::archive::step::Observer;
 use crate::configuration::{Configuration, ModelConfiguration};
 use crate::echo::EchoRuntime;
 use crate::responses::ResponsesRuntime;
 use crate::telemetry::Timed;
 use crate::{
-    AgentStatePersistenceService, AnalyticsService, ConversationPersistenceService, DatabaseService,
-    PersistentAgentManager, RetentionService,
+    AgentStatePersistenceService, AnalyticsService, ArchiveService, ConversationPersistenceService,
+    DatabaseService, PersistentAgentManager, RetentionService,
 };
 
 /// How long a start waits for the database: then the service answers, if only that it is not ready.
@@ -42,6 +44,7 @@ pub struct PersistenceManager {
     agents: PersistentAgentManager,
     retention: RetentionService,
     analytics: AnalyticsService,
+    archives: ArchiveService,
     fallback: Arc<Fallback>,
     journal: Option<SqliteJournal>,
     runtime: Arc<dyn AgentRuntime>,
@@ -80,6 +83,8 @@ impl PersistenceManager {
             repositories: None,
             clock: Arc::new(SystemClock),
             is_operator: false,
+            archive_files: None,
+            archive_observer: Observer::default(),
         }
     }
 
@@ -111,6 +116,12 @@ impl PersistenceManager {
     #[must_use]
     pub const fn retention(&self) -> &RetentionService {
         &self.retention
+    }
+
+    /// What retention has moved out of the database, and how it comes back.
+    #[must_use]
+    pub const fn archives(&self) -> &ArchiveService {
+        &self.archives
     }
 
     /// Reports of what is stored.
@@ -168,6 +179,8 @@ pub struct PersistenceManagerBuilder {
     repositories: Option<Arc<dyn Repositories>>,
     clock: Arc<dyn Clock>,
     is_operator: bool,
+    archive_files: Option<ArchiveFiles>,
+    archive_observer: Observer,
 }
 
 impl fmt::Debug for PersistenceManagerBuilder {
@@ -198,6 +211,20 @@ impl PersistenceManagerBuilder {
     #[must_use]
     pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
         self.clock = clock;
+        self
+    }
+
+    /// Keeps archives in this place instead of the configured one.
+    #[must_use]
+    pub fn archive_files(mut self, files: ArchiveFiles) -> Self {
+        self.archive_files = Some(files);
+        self
+    }
+
+    /// Tells `observer` of each step of archives.
+    #[must_use]
+    pub fn archive_observer(mut self, observer: Observer) -> Self {
+        self.archive_observer = observer;
         self
     }
 
@@ -243,7 +270,7 @@ impl PersistenceManagerBuilder {
     }
 
     async fn open(self) -> RepositoryResult<PersistenceManager> {
-        let Self { configuration, runtime, repositories, clock, .. } = self;
+        let Self { configuration, runtime, repositories, clock, archive_files, archive_observer, .. } = self;
         // Before anything else: who cannot keep the mode's promise does not start in that mode.
         let journal = match configuration.fallback.mode {
             FallbackMode::Journal => Some(journal::open(&configuration.journal, Arc::clone(&clock)).await?),
@@ -258,7 +285,8 @@ impl PersistenceManagerBuilder {
             Some(repositories) => DatabaseService::over(repositories),
             None => DatabaseService::open(&configuration.store, Arc::clone(&clock)).await?,
         };
-        compose(&configuration, database, journal, runtime, clock).await
+        let archival = (archive_files, archive_observer);
+        compose(&configuration, database, journal, runtime, clock, archival).await
     }
 }
 
@@ -320,6 +348,7 @@ async fn compose(
     journal: Option<SqliteJournal>,
     runtime: Arc<dyn AgentRuntime>,
     clock: Arc<dyn Clock>,
+    (archive_files, archive_observer): (Option<ArchiveFiles>, Observer),
 ) -> RepositoryResult<PersistenceManager> {
     let memory_clock = Arc::clone(&clock);
     let memory = move || -> Arc<dyn Repositories> { Arc::new(Memory::new(Arc::clone(&memory_clock))) };
@@ -331,7 +360,15 @@ async fn compose(
     let repositories: Arc<dyn Repositories> = fallback.clone();
     let policy = configuration.retention_policy()?;
     let per_second = NonZeroU32::new(configuration.retention_conversations_per_second);
-    let retention = RetentionService::new(Arc::clone(&repositories), policy, per_second);
+    let url = configuration.archive_url.clone();
+    let mut archives =
+        ArchiveService::new(Arc::clone(&repositories), Arc::clone(&clock), policy, per_second, url);
+    if let Some(files) = archive_files {
+        archives = archives.with_files(files);
+    }
+    let archives = archives.with_observer(archive_observer);
+    let archive = configuration.enable_archival.then(|| archives.clone());
+    let retention = RetentionService::new(Arc::clone(&repositories), policy, per_second, archive);
     let analytics = AnalyticsService::new(Arc::clone(&repositories), policy);
     let agents = PersistentAgentManager::new(Parts {
         repositories: Arc::clone(&repositories),
@@ -351,6 +388,7 @@ async fn compose(
         agents,
         retention,
         analytics,
+        archives,
         fallback,
         journal,
         runtime,

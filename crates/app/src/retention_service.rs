@@ -2,7 +2,6 @@
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
-use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use lcs_domain::repository::RepositoryResult;
@@ -10,10 +9,10 @@ use lcs_domain::{
     Conversation, ConversationId, PageLimit, PurgeReason, PurgeReport, Repositories, RetentionPolicy, UserId,
 };
 use serde::Serialize;
-use tokio::time::{Instant, sleep_until};
 
-/// How many conversations one batch removes at most: so few that its locks are short.
-const BATCH: PageLimit = PageLimit::MAX;
+use crate::archive::ArchiveError;
+use crate::archive_service::{ArchiveService, Patience};
+use crate::pace::Pace;
 
 /// How often in a row a paced run that finds somebody else at it tries again with its next batch.
 const BUSY_TRIES: u32 = 5;
@@ -25,6 +24,8 @@ pub struct RetentionService {
     policy: RetentionPolicy,
     /// How many conversations may go in a second; `None`: as fast as it goes.
     per_second: Option<NonZeroU32>,
+    /// Where what expires goes first; `None`: nowhere.
+    archive: Option<ArchiveService>,
 }
 
 /// What a cleaning run did.
@@ -32,6 +33,8 @@ pub struct RetentionService {
 pub struct CleanupReport {
     /// Conversations removed because they had been idle too long.
     pub expired: u64,
+    /// Conversations moved to archives because they had been idle too long.
+    pub archived: u64,
     /// Conversations removed because their user had deleted them.
     pub deleted: u64,
     /// Conversations that would have been removed, and are kept because a legal hold is on them; `None` where they
@@ -44,10 +47,10 @@ pub struct CleanupReport {
 }
 
 impl CleanupReport {
-    /// Conversations removed, for whatever reason.
+    /// Conversations removed from the database, for whatever reason.
     #[must_use]
     pub const fn total(&self) -> u64 {
-        self.expired + self.deleted
+        self.expired + self.archived + self.deleted
     }
 
     fn count(&mut self, batch: &PurgeReport) {
@@ -85,8 +88,15 @@ impl RetentionService {
         repositories: Arc<dyn Repositories>,
         policy: RetentionPolicy,
         per_second: Option<NonZeroU32>,
+        archive: Option<ArchiveService>,
     ) -> Self {
-        Self { repositories, policy, per_second }
+        Self { repositories, policy, per_second, archive }
+    }
+
+    /// Whether what expires is archived.
+    #[must_use]
+    pub const fn archives(&self) -> bool {
+        self.archive.is_some()
     }
 
     /// The policy in force.
@@ -116,61 +126,61 @@ impl RetentionService {
         let expiry = |conversation: &Conversation| {
             let held = keeping.held.contains(&conversation.conversation_id);
             let (status, updated_at) = (conversation.status, conversation.updated_at);
+            let restored = keeping.restored.iter().find(|(id, _)| *id == conversation.conversation_id);
+            let kept_until = restored.map(|(_, until)| *until);
             let unheld_until = self.policy.expires_at(status, updated_at, keeping.own);
+            let unheld_until = unheld_until.map(|at| kept_until.map_or(at, |until| until.max(at)));
             let expires_at = unheld_until.filter(|_| !held);
             Expiry { conversation_id: conversation.conversation_id, expires_at, unheld_until, held }
         };
         Ok(conversations.iter().map(expiry).collect())
     }
 
-    /// How many are removed at once: a second's worth, as far as that is no more than a batch may be. One short
-    /// while of each second disturbs fewer than several.
-    fn batch(&self) -> PageLimit {
-        let paced = self.per_second.map(|rate| rate.get().min(BATCH.get()));
-        paced.and_then(|batch| PageLimit::new(batch).ok()).unwrap_or(BATCH)
-    }
-
     /// Removes what is due until nothing is left that is due and not locked by somebody else, or until
     /// somebody else turns out to be at it; then what was left behind of requests. No more than the configured rate
     /// allows goes in a second. With a rate, somebody else may only be at a batch of theirs: it is tried again.
     ///
+    /// Where archival is on, what expires is archived, and removed only where its archive was read back; what its user
+    /// deleted is removed as ever.
+    ///
     /// `progress` is told after each batch how many conversations it removed. Dropping the future stops
     /// between two batches or lets the running one finish; what is removed stays removed, and the next run goes on.
+    ///
+    /// # Errors
+    /// What is wrong with the database, or with the place of the archives: then nothing more is removed.
     pub async fn cleanup_old_conversations(
         &self,
-        mut progress: impl FnMut(u64),
-    ) -> RepositoryResult<CleanupReport> {
+        progress: impl FnMut(u64) + Send,
+    ) -> Result<CleanupReport, ArchiveError> {
+        self.cleanup(Patience::Insists, progress).await
+    }
+
+    /// The same, as patient with others who are at work as is said.
+    pub async fn cleanup(
+        &self,
+        patience: Patience,
+        mut progress: impl FnMut(u64) + Send,
+    ) -> Result<CleanupReport, ArchiveError> {
         let mut report = CleanupReport::default();
-        let (limit, mut next, mut tries) = (self.batch(), Instant::now(), 0);
-        loop {
-            sleep_until(next).await;
-            let batch = self.repositories.retention().purge_batch(self.policy, limit).await?;
-            let removed = batch.purged.len();
-            report.count(&batch);
-            progress(removed as u64);
-            tries = if batch.busy { tries + 1 } else { 0 };
-            if batch.busy && (self.per_second.is_none() || tries >= BUSY_TRIES) {
-                report.busy = true;
-                tracing::info!(
-                    expired = report.expired,
-                    deleted = report.deleted,
-                    "retention run left to another one that is under way"
-                );
-                return Ok(report);
-            }
-            if !batch.busy && removed < limit.get() as usize {
-                break;
-            }
-            if let Some(rate) = self.per_second {
-                // What took longer than it may is not caught up with.
-                let pace = Duration::from_secs(1) * limit.get() / rate.get();
-                next = (next + pace).max(Instant::now());
-            }
+        let policy = if self.archive.is_some() { self.policy.deleted_only() } else { self.policy };
+        if !self.purge(policy, &mut report, &mut progress).await? {
+            report.busy = true;
+            tracing::info!(
+                expired = report.expired,
+                deleted = report.deleted,
+                "retention run left to another one that is under way"
+            );
+            return Ok(report);
+        }
+        if let Some(archive) = &self.archive {
+            let archived = archive.archive_due(patience, &mut progress).await?;
+            report.archived = archived.conversations;
+            report.busy = archived.busy;
         }
         loop {
-            let removed = self.repositories.retention().purge_requests(BATCH).await?;
+            let removed = self.repositories.retention().purge_requests(PageLimit::MAX).await?;
             report.requests += removed;
-            if removed < BATCH.get().into() {
+            if removed < PageLimit::MAX.get().into() {
                 break;
             }
         }
@@ -181,6 +191,7 @@ impl RetentionService {
         }
         tracing::info!(
             expired = report.expired,
+            archived = report.archived,
             deleted = report.deleted,
             held = report.held,
             requests = report.requests,
@@ -188,13 +199,42 @@ impl RetentionService {
         );
         Ok(report)
     }
+
+    /// Purges until nothing is left; `false` where it is left to somebody else.
+    async fn purge(
+        &self,
+        policy: RetentionPolicy,
+        report: &mut CleanupReport,
+        progress: &mut (dyn FnMut(u64) + Send),
+    ) -> RepositoryResult<bool> {
+        let mut pace = Pace::new(self.per_second);
+        let (limit, mut tries) = (pace.batch(), 0);
+        loop {
+            pace.wait().await;
+            let batch = self.repositories.retention().purge_batch(policy, limit).await?;
+            let removed = batch.purged.len();
+            report.count(&batch);
+            progress(removed as u64);
+            tries = if batch.busy { tries + 1 } else { 0 };
+            if batch.busy && (!pace.is_kept() || tries >= BUSY_TRIES) {
+                return Ok(false);
+            }
+            if !batch.busy && removed < limit.get() as usize {
+                return Ok(true);
+            }
+            pace.gone();
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use lcs_domain::Clock as _;
     use lcs_domain::{ManualClock, NewConversation, SystemClock, Text};
     use lcs_storage::memory::Memory;
+    use tokio::time::Instant;
 
     use super::*;
 
@@ -207,7 +247,7 @@ mod tests {
         }
         clock.advance(Duration::from_hours(2));
         let policy = RetentionPolicy::idle_longer_than(Duration::from_hours(1)).unwrap();
-        RetentionService::new(store, policy, NonZeroU32::new(per_second))
+        RetentionService::new(store, policy, NonZeroU32::new(per_second), None)
     }
 
     #[tokio::test(start_paused = true)]

@@ -9,6 +9,7 @@ use metrics::{counter, gauge};
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 use tokio_util::sync::CancellationToken;
 
+use crate::archive_service::Patience;
 use crate::{PersistenceManager, telemetry};
 
 /// The longest that the first run waits: replicas that start together do not all begin together.
@@ -38,7 +39,7 @@ fn jitter(most: Duration) -> Duration {
 }
 
 async fn run_once(manager: &PersistenceManager) {
-    let outcome = match manager.retention().cleanup_old_conversations(|_| ()).await {
+    let outcome = match manager.retention().cleanup(Patience::Leaves, |_| ()).await {
         Ok(report) if report.busy => "busy",
         Ok(_) => "done",
         Err(error) => {

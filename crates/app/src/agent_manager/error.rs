@@ -5,6 +5,8 @@ use lcs_domain::agent::AgentError;
 use lcs_domain::{Payload, RepositoryError, TurnId};
 use thiserror::Error;
 
+use crate::archive::ArchiveError;
+
 /// The agent manager's refusal or failure.
 #[derive(Debug, Error)]
 #[non_exhaustive]
@@ -27,6 +29,9 @@ pub enum AgentManagerError {
         /// Why it is not stored, or why that is not known.
         source: RepositoryError,
     },
+    /// What expires could not be archived.
+    #[error(transparent)]
+    Archive(ArchiveError),
     /// Making the agent failed, for this caller and for all who waited for it with him.
     #[error("{0}")]
     Load(Box<LoadError<AgentManagerError>>),
@@ -42,7 +47,7 @@ impl AgentManagerError {
                 LoadError::Failed(error) => error.repository_error(),
                 _ => None,
             },
-            Self::Agent(_) => None,
+            Self::Agent(_) | Self::Archive(_) => None,
         }
     }
 }
@@ -57,7 +62,7 @@ impl AgentManagerError {
                 LoadError::Failed(error) => error.agent_error(),
                 _ => None,
             },
-            Self::Repository(_) | Self::NotStored { .. } => None,
+            Self::Repository(_) | Self::NotStored { .. } | Self::Archive(_) => None,
         }
     }
 }

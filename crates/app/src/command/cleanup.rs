@@ -61,7 +61,7 @@ impl Cleanup {
         if let Some(per_second) = self.per_second {
             configuration.retention_conversations_per_second = per_second;
         }
-        let manager = PersistenceManager::builder(context.configuration).operator().initialize().await?;
+        let manager = super::archive::open(PersistenceManager::builder(context.configuration)).await?;
         let retention = manager.retention();
         let due = retention.count_due().await?;
         if self.dry_run {
@@ -82,15 +82,17 @@ impl Cleanup {
         let bar = progress::bar(due);
         let report = retention.cleanup_old_conversations(|removed| bar.inc(removed)).await;
         bar.finish_and_clear();
-        let CleanupReport { expired, deleted, held, busy, .. } = report?;
+        let CleanupReport { expired, archived, deleted, held, busy, .. } = report?;
         if output.is_json() {
-            let answer = json!({ "dry_run": false, "expired": expired, "deleted": deleted, "held": held, "busy": busy });
+            let answer = json!({ "dry_run": false, "expired": expired, "archived": archived, "deleted": deleted, "held": held, "busy": busy });
             output.json(&days.json(answer))?;
         } else {
             output.line(&format!(
-                "Removed {}: {expired} idle longer than {}, {deleted} deleted by their users.{}{}",
-                count(expired + deleted, "conversation"),
+                "Removed {}: {} idle longer than {}{}, {deleted} deleted by their users.{}{}",
+                count(expired + archived + deleted, "conversation"),
+                expired + archived,
                 days.limit(),
+                if retention.archives() { " and archived" } else { "" },
                 kept(held),
                 if busy { " Another process is at the rest." } else { "" },
             ))?;

@@ -1,5 +1,6 @@
 //! `doctor`: every check, what it found, and what to do about it.
 
+mod archive;
 mod journal;
 
 use std::process::ExitCode;
@@ -31,6 +32,7 @@ pub(super) async fn run(context: Context) -> Result<ExitCode> {
             .unwrap_or_else(|error| vec![unreachable(error)]),
     };
     let mut findings = findings;
+    findings.extend(archive::examine(&context.configuration).await);
     findings.extend(journal::examine(&context.configuration.journal.folder).await);
     let mut output = context.output;
     let worst = findings.iter().map(|finding| finding.severity).max().unwrap_or(Severity::Ok);

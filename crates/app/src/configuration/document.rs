@@ -40,6 +40,7 @@ section!(Persistence {
     deleted_conversation_retention_days: Value = "deleted_conversation_retention_days",
     retention_conversations_per_second: Value = "retention_conversations_per_second",
     enable_archival: Value = "enable_archival",
+    archive_url: Value = "archive_url",
     fallback: Option<Fallback> = "fallback",
     require_database_at_start: Value = "require_database_at_start",
     max_document_bytes: Value = "max_document_bytes",

@@ -11,7 +11,7 @@ use lcs_domain::{ConversationId, NewTurn, PayloadLimits, RepositoryError};
 use thiserror::Error;
 use tokio::sync::mpsc;
 
-use self::line::{Line, Lines};
+pub(crate) use self::line::{Line, Lines};
 use super::arrival::{Arrival, Batch, Place, Turns, is_long, long};
 
 /// Why a file cannot be read, or not any further.

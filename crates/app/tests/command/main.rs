@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod archive;
 #[expect(dead_code, reason = "what only the documents' test uses")]
 mod fixture;
 mod journal;

@@ -38,7 +38,7 @@ fn comparable(export: &str) -> Vec<Value> {
 }
 
 /// A file with `count` conversations of `turns` turns each.
-fn file(count: u32, turns: u32) -> String {
+pub(crate) fn file(count: u32, turns: u32) -> String {
     let id = |kind: u32, n: u32, m: u32| format!("018f0000-0000-7000-8{kind:03x}-{n:08x}{m:04x}");
     let at = "2026-01-31T12:00:00.123456Z";
     let mut lines = vec![json!({

@@ -28,6 +28,7 @@ const WRONG: &[&str] = &[
     "max_document_bytes",
     "recent_turns",
     "enable_archival",
+    "archive_url",
     "coalesce_appends",
     "fallback.mode",
     "fallback.failures_to_open",
@@ -81,7 +82,8 @@ persistence:
   archived_conversation_retention_days: 0
   deleted_conversation_retention_days: -1
   retention_conversations_per_second: fast
-  enable_archival: true
+  enable_archival: perhaps
+  archive_url: /var/lib/archive
   fallback:
     mode: ledger
     failures_to_open: 0

@@ -20,7 +20,12 @@ impl FreshMachine {
     pub(crate) fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         symlink(env!("CARGO_BIN_EXE_lcs-persistence"), folder.path().join("lcs-persistence")).unwrap();
-        let yaml = "persistence:\n  type: sqlite\n  sqlite: {path: conversations.sqlite}\n";
+        let archive = folder.path().join("archive");
+        let yaml = format!(
+            "persistence:\n  type: sqlite\n  sqlite: {{path: conversations.sqlite}}\n  enable_archival: true\n  \
+             archive_url: file://{}\n",
+            archive.display()
+        );
         fs::write(folder.path().join("lightspeed-stack.yaml"), yaml).unwrap();
         // What the documents import.
         fixture::lcs_cache_sqlite_whole(&folder.path().join("lcs-cache.sqlite"));

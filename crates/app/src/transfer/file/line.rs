@@ -4,7 +4,7 @@ use std::io::{self, BufRead};
 
 /// A line, without its end.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Line<'a> {
+pub(crate) enum Line<'a> {
     Text(&'a str),
     /// It has more bytes than a line may have.
     TooLong,
@@ -15,18 +15,18 @@ pub(super) enum Line<'a> {
 }
 
 /// The lines of a file.
-pub(super) struct Lines<R> {
+pub(crate) struct Lines<R> {
     reader: R,
     longest: usize,
     line: Vec<u8>,
 }
 
 impl<R: BufRead> Lines<R> {
-    pub(super) const fn new(reader: R, longest: usize) -> Self {
+    pub(crate) const fn new(reader: R, longest: usize) -> Self {
         Self { reader, longest, line: Vec::new() }
     }
 
-    pub(super) fn next(&mut self) -> io::Result<Line<'_>> {
+    pub(crate) fn next(&mut self) -> io::Result<Line<'_>> {
         self.line.clear();
         let (mut is_too_long, mut has_begun) = (false, false);
         loop {

@@ -1,0 +1,228 @@
+//! The files of archives: written once, read, listed, deleted.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Read, Seek, Write};
+use std::sync::Arc;
+
+use futures_util::TryStreamExt as _;
+use lcs_domain::ArchiveId;
+use object_store::path::Path;
+use object_store::{Error, ObjectStore, ObjectStoreExt as _, PutMode, PutPayload, WriteMultipart};
+use sha2::{Digest, Sha256};
+use tokio::task::spawn_blocking;
+
+use super::error::{ArchiveError, reason};
+use super::location::ArchiveUrl;
+use super::manifest::Manifest;
+use lcs_domain::audit::AuditHash;
+
+/// The name of the file with the conversations.
+const DATA: &str = "conversations.jsonl.zst";
+/// The name of the manifest.
+const MANIFEST: &str = "manifest.json";
+/// How much is sent at once; less is sent whole.
+const PIECE: usize = 8 * 1024 * 1024;
+/// How many pieces are on their way at once.
+const PIECES: usize = 2;
+/// The most bytes that a manifest has: those of many more conversations than an archive holds.
+const MANIFEST_BYTES: u64 = 64 * 1024 * 1024;
+
+/// A place with archives in it. Cheap to clone.
+#[derive(Clone)]
+pub struct ArchiveFiles {
+    store: Arc<dyn ObjectStore>,
+    root: Path,
+    shown: String,
+}
+
+impl fmt::Debug for ArchiveFiles {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("ArchiveFiles").field(&self.shown).finish()
+    }
+}
+
+/// The files of one archive, as a list of the place has them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Listed {
+    /// The bytes of its file, where that is there.
+    pub data: Option<u64>,
+    /// Whether its manifest is.
+    pub manifest: bool,
+}
+
+impl ArchiveFiles {
+    /// The archives at this address. A bucket is not asked before it is needed; a folder is made.
+    ///
+    /// # Errors
+    /// `Place` where what the environment says of it cannot be.
+    pub fn open(url: &ArchiveUrl) -> Result<Self, ArchiveError> {
+        let shown = url.to_string();
+        match url.open() {
+            Ok((store, root)) => Ok(Self { store, root, shown }),
+            Err(error) => Err(ArchiveError::Place { place: shown, what: "opened", reason: reason(&error) }),
+        }
+    }
+
+    /// Archives in a store of the host's own.
+    #[must_use]
+    pub fn over(store: Arc<dyn ObjectStore>) -> Self {
+        Self { shown: store.to_string(), root: Path::default(), store }
+    }
+
+    fn folder(&self) -> Path {
+        self.root.clone().join("archives")
+    }
+
+    fn path(&self, archive_id: ArchiveId, name: &str) -> Path {
+        self.folder().join(archive_id.to_string()).join(name)
+    }
+
+    fn failed(&self, what: &'static str) -> impl Fn(Error) -> ArchiveError + use<'_> {
+        move |error| ArchiveError::Place { place: self.shown.clone(), what, reason: reason(&error) }
+    }
+
+    /// Writes the file of an archive.
+    pub(crate) async fn put_data(&self, archive_id: ArchiveId, file: File) -> Result<(), ArchiveError> {
+        let path = self.path(archive_id, DATA);
+        let (mut file, first) = piece(rewound(file)?).await?;
+        if first.len() < PIECE {
+            return self.put_once(&path, first.into()).await;
+        }
+        let upload = self.store.put_multipart(&path).await.map_err(self.failed("written"))?;
+        let mut upload = WriteMultipart::new_with_chunk_size(upload, PIECE);
+        let mut next = first;
+        while !next.is_empty() {
+            upload.wait_for_capacity(PIECES).await.map_err(self.failed("written"))?;
+            upload.put(next.into());
+            (file, next) = piece(file).await?;
+        }
+        upload.finish().await.map_err(self.failed("written"))?;
+        Ok(())
+    }
+
+    /// Writes its manifest.
+    pub(crate) async fn put_manifest(&self, manifest: &Manifest) -> Result<(), ArchiveError> {
+        let bytes = manifest.to_bytes().map_err(io::Error::from)?;
+        self.put_once(&self.path(manifest.archive_id, MANIFEST), bytes.into()).await
+    }
+
+    async fn put_once(&self, path: &Path, bytes: PutPayload) -> Result<(), ArchiveError> {
+        match self.store.put_opts(path, bytes.clone(), PutMode::Create.into()).await {
+            // Ids are given once: it is what this very call wrote, in a try whose answer was lost. It is read back.
+            Ok(_) | Err(Error::AlreadyExists { .. }) => Ok(()),
+            Err(Error::NotImplemented { .. }) => {
+                self.store.put(path, bytes).await.map(drop).map_err(self.failed("written"))
+            }
+            Err(error) => Err(self.failed("written")(error)),
+        }
+    }
+
+    /// The manifest of an archive; `None` where it is not there.
+    pub async fn manifest(&self, archive_id: ArchiveId) -> Result<Option<Manifest>, ArchiveError> {
+        let found = match self.store.get(&self.path(archive_id, MANIFEST)).await {
+            Err(Error::NotFound { .. }) => return Ok(None),
+            found => found.map_err(self.failed("read"))?,
+        };
+        if found.meta.size > MANIFEST_BYTES {
+            return Err(ArchiveError::damaged(archive_id, "its manifest is larger than any"));
+        }
+        let bytes = found.bytes().await.map_err(self.failed("read"))?;
+        let manifest = Manifest::read(archive_id, &bytes);
+        manifest.map(Some).map_err(|reason| ArchiveError::damaged(archive_id, reason))
+    }
+
+    /// The manifest of an archive that has one.
+    pub(crate) async fn manifest_of(&self, archive_id: ArchiveId) -> Result<Manifest, ArchiveError> {
+        let manifest = self.manifest(archive_id).await?;
+        manifest.ok_or_else(|| ArchiveError::damaged(archive_id, "its manifest is not there"))
+    }
+
+    /// The file of this archive, in a temporary one whose bytes are those that the manifest knows.
+    pub(crate) async fn data(&self, manifest: &Manifest) -> Result<File, ArchiveError> {
+        let damaged = |reason| ArchiveError::damaged(manifest.archive_id, reason);
+        let found = match self.store.get(&self.path(manifest.archive_id, DATA)).await {
+            Err(Error::NotFound { .. }) => return Err(damaged("its file is not there")),
+            found => found.map_err(self.failed("read"))?,
+        };
+        if found.meta.size != manifest.bytes {
+            return Err(damaged("its file is not as long as its manifest says"));
+        }
+        let (mut file, mut digest) = (tempfile::tempfile()?, Sha256::new());
+        let mut pieces = found.into_stream();
+        while let Some(piece) = pieces.try_next().await.map_err(self.failed("read"))? {
+            digest.update(&piece);
+            file = spawn_blocking(move || file.write_all(&piece).map(|()| file))
+                .await
+                .map_err(io::Error::other)??;
+        }
+        if AuditHash(digest.finalize().into()).to_string() != manifest.sha256 {
+            return Err(damaged("its file was changed after it was written"));
+        }
+        Ok(rewound(file)?)
+    }
+
+    /// Deletes the file with the conversations, where it is there.
+    pub(crate) async fn delete_data(&self, archive_id: ArchiveId) -> Result<(), ArchiveError> {
+        self.delete(&self.path(archive_id, DATA)).await
+    }
+
+    /// Deletes the manifest, where it is there.
+    pub(crate) async fn delete_manifest(&self, archive_id: ArchiveId) -> Result<(), ArchiveError> {
+        self.delete(&self.path(archive_id, MANIFEST)).await
+    }
+
+    async fn delete(&self, path: &Path) -> Result<(), ArchiveError> {
+        match self.store.delete(path).await {
+            Ok(()) | Err(Error::NotFound { .. }) => Ok(()),
+            Err(error) => Err(self.failed("deleted")(error)),
+        }
+    }
+
+    /// The archives that are there, by what their files are called.
+    pub async fn list(&self) -> Result<BTreeMap<ArchiveId, Listed>, ArchiveError> {
+        let folder = self.folder();
+        let mut archives: BTreeMap<ArchiveId, Listed> = BTreeMap::new();
+        let mut files = self.store.list(Some(&folder));
+        while let Some(file) = files.try_next().await.map_err(self.failed("listed"))? {
+            let Some(parts) = file.location.prefix_match(&folder) else { continue };
+            let parts: Vec<String> = parts.map(|part| part.as_ref().to_owned()).collect();
+            let [id, name] = parts.as_slice() else { continue };
+            let Ok(archive_id) = id.parse::<ArchiveId>() else { continue };
+            match name.as_str() {
+                DATA => archives.entry(archive_id).or_default().data = Some(file.size),
+                MANIFEST => archives.entry(archive_id).or_default().manifest = true,
+                _ => {}
+            }
+        }
+        Ok(archives)
+    }
+
+    /// Whether files can be written, read and deleted there.
+    pub async fn probe(&self) -> Result<(), ArchiveError> {
+        let path = self.root.clone().join(format!("probe-{}", ArchiveId::generate()));
+        self.store.put(&path, "probe".into()).await.map_err(self.failed("written"))?;
+        self.store.get(&path).await.map_err(self.failed("read"))?;
+        self.store.delete(&path).await.map_err(self.failed("deleted"))
+    }
+}
+
+impl fmt::Display for ArchiveFiles {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.shown)
+    }
+}
+
+fn rewound(mut file: File) -> io::Result<File> {
+    file.rewind().map(|()| file)
+}
+
+/// The next piece of the file: shorter than others where it is the last one.
+async fn piece(file: File) -> io::Result<(File, Vec<u8>)> {
+    let read = spawn_blocking(move || {
+        let mut bytes = Vec::with_capacity(PIECE);
+        (&file).take(PIECE as u64).read_to_end(&mut bytes).map(|_| (file, bytes))
+    });
+    read.await.map_err(io::Error::other)?
+}

@@ -1,0 +1,169 @@
+//! The archive: conversations that retention would remove are written to files outside of the database first, and come
+//! back from there.
+//!
+//! | module | what it holds |
+//! | --- | --- |
+//! | `archival` | conversations into archives |
+//! | `settlement` | what was interrupted, replaced or is to be deleted |
+//! | `restoration` | conversations back into the database |
+//! | `verification` | whether archives are what they should be |
+//!
+//! Each step is made so that everything may end behind it: the next run finds in the database how far it came. A
+//! conversation is removed from the database only where its archive was read back, and an archive's files are deleted only
+//! where the database says that nothing is archived in it, and never will be.
+
+mod archival;
+mod restoration;
+mod settlement;
+mod verification;
+
+use std::num::NonZeroU32;
+use std::sync::{Arc, OnceLock};
+
+use lcs_domain::archive::{Archive, ArchiveState, Forgotten, Tombstone, UserHash};
+use lcs_domain::repository::RepositoryResult;
+use lcs_domain::{
+    ArchiveId, Clock, ConversationId, PageLimit, Repositories, RepositoryError, RetentionPolicy,
+};
+
+pub use self::restoration::{RestoreReport, RestoreTarget, Unrestored};
+pub use self::verification::{Finding, VerifyReport};
+use crate::archive::step::Observer;
+use crate::archive::{ArchiveError, ArchiveFiles, ArchiveUrl, Manifest, Step};
+
+/// How often what somebody else is at as well is tried.
+const TRIES: u32 = 5;
+
+/// Who is at work, and so how patient with others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Patience {
+    /// A task of the service: where another one is at it, that one does the work.
+    Leaves,
+    /// Somebody who asked for it: what another one may be at, is done too.
+    Insists,
+}
+
+/// Moves conversations to archives and back.
+#[derive(Clone)]
+pub struct ArchiveService {
+    repositories: Arc<dyn Repositories>,
+    clock: Arc<dyn Clock>,
+    policy: RetentionPolicy,
+    per_second: Option<NonZeroU32>,
+    url: Option<ArchiveUrl>,
+    files: Arc<OnceLock<ArchiveFiles>>,
+    observer: Observer,
+}
+
+impl std::fmt::Debug for ArchiveService {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ArchiveService").field("url", &self.url).finish_non_exhaustive()
+    }
+}
+
+impl ArchiveService {
+    pub(crate) fn new(
+        repositories: Arc<dyn Repositories>,
+        clock: Arc<dyn Clock>,
+        policy: RetentionPolicy,
+        per_second: Option<NonZeroU32>,
+        url: Option<ArchiveUrl>,
+    ) -> Self {
+        let (files, observer) = (Arc::default(), Observer::default());
+        Self { repositories, clock, policy, per_second, url, files, observer }
+    }
+
+    /// The same with archives in a place of the host's own.
+    #[must_use]
+    pub(crate) fn with_files(self, files: ArchiveFiles) -> Self {
+        Self { files: Arc::new(files.into()), ..self }
+    }
+
+    /// The same, but `observer` is told of each step.
+    #[must_use]
+    pub(crate) fn with_observer(self, observer: Observer) -> Self {
+        Self { observer, ..self }
+    }
+
+    /// Whether there is a place for archives.
+    #[must_use]
+    pub fn has_place(&self) -> bool {
+        self.url.is_some() || self.files.get().is_some()
+    }
+
+    /// The place where archives are.
+    ///
+    /// # Errors
+    /// `NoPlace` where none is configured, `Place` where it cannot be opened.
+    pub fn files(&self) -> Result<&ArchiveFiles, ArchiveError> {
+        if let Some(files) = self.files.get() {
+            return Ok(files);
+        }
+        let url = self.url.as_ref().ok_or(ArchiveError::NoPlace)?;
+        let files = ArchiveFiles::open(url)?;
+        Ok(self.files.get_or_init(|| files))
+    }
+
+    /// A page of the archives that the database knows, in the order of their ids.
+    pub async fn list(&self, after: Option<ArchiveId>, limit: PageLimit) -> RepositoryResult<Vec<Archive>> {
+        self.repositories.archives().list_archives(after, limit).await
+    }
+
+    /// An archive, and what it says of itself: the manifest is `None` where it is not there.
+    pub async fn show(
+        &self,
+        archive_id: ArchiveId,
+    ) -> Result<Option<(Archive, Option<Manifest>)>, ArchiveError> {
+        let Some(archive) = self.repositories.archives().find_archive(archive_id).await? else {
+            return Ok(None);
+        };
+        Ok(Some((archive, self.files()?.manifest(archive_id).await?)))
+    }
+
+    /// What is left of a removed conversation, and which archive holds it.
+    pub async fn tombstone(&self, conversation_id: ConversationId) -> RepositoryResult<Option<Tombstone>> {
+        self.repositories.archives().tombstone(conversation_id).await
+    }
+
+    /// Sees to it that no archive holds these conversations any more: for an erasure. Their tombstones say `erased`
+    /// afterwards, and the archives that held them are written anew without them, or deleted. Says how many were held.
+    /// Done again, it is the same; what was interrupted is finished.
+    ///
+    /// # Errors
+    /// Where an archive that may hold one of them could not be replaced: nothing is promised then, and it has to be
+    /// done again.
+    pub async fn forget(&self, conversations: &[ConversationId]) -> Result<u64, ArchiveError> {
+        self.leave(Forgotten::Conversations(conversations.to_vec())).await
+    }
+
+    /// The same for all conversations of the user with this pseudonym.
+    pub async fn forget_user(&self, user: UserHash) -> Result<u64, ArchiveError> {
+        self.leave(Forgotten::User(user)).await
+    }
+
+    async fn leave(&self, what: Forgotten) -> Result<u64, ArchiveError> {
+        let archives = self.repositories.archives();
+        let left = archives.leave_archives(what).await?;
+        for _ in 0..TRIES {
+            let settled = self.settle(Patience::Insists).await?;
+            if let Some(damaged) = settled.damaged.into_iter().next() {
+                return Err(damaged);
+            }
+            let unfinished = archives.unfinished_archives(None, PageLimit::MAX).await?;
+            if !unfinished.iter().any(|archive| archive.state == ArchiveState::Stale) {
+                return Ok(left);
+            }
+        }
+        // Somebody else replaces archives all the time.
+        let reason = "archives are being replaced by others: try again".to_owned();
+        Err(RepositoryError::Overloaded { reason }.into())
+    }
+
+    fn done(&self, step: Step) {
+        tracing::debug!(%step, "archive");
+        self.observer.done(step);
+    }
+}
+
+#[cfg(test)]
+mod tests;

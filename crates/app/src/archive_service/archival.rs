@@ -1,0 +1,151 @@
+//! Conversations into archives.
+
+use std::time::Duration;
+
+use lcs_domain::archive::{ArchiveState, ArchivedHead};
+use lcs_domain::transfer::ExportFilter;
+use lcs_domain::{ArchiveId, ConversationId, ConversationStatus};
+
+use super::{ArchiveService, Patience};
+use crate::archive::manifest::Entry;
+use crate::archive::volume::{Volume, check};
+use crate::archive::{ArchiveError, ArchiveFiles, Manifest, Step};
+use crate::pace::Pace;
+
+/// How many conversations an archive has at most.
+const PER_ARCHIVE: u32 = 1_000;
+/// For how long the conversations of one archive are removed at most, where there is a pace to be kept.
+const ONE_ARCHIVE: Duration = Duration::from_mins(1);
+/// For how long somebody may be at an archive until another one takes it that he is gone.
+pub(super) const AT_WORK: Duration = Duration::from_mins(10);
+
+/// What a run came to.
+#[derive(Debug, Default)]
+pub(crate) struct Archived {
+    /// Conversations that are in archives now, and not in the database any more.
+    pub(crate) conversations: u64,
+    /// Whether it was left to somebody else who is at it.
+    pub(crate) busy: bool,
+}
+
+impl ArchiveService {
+    /// Archives what the policy lets expire, until nothing is left. What was interrupted before is finished first.
+    ///
+    /// `progress` is told of each batch that is removed from the database.
+    pub(crate) async fn archive_due(
+        &self,
+        patience: Patience,
+        progress: &mut (dyn FnMut(u64) + Send),
+    ) -> Result<Archived, ArchiveError> {
+        // Where there is no place, nothing is begun.
+        self.files()?;
+        let mut pace = Pace::new(self.per_second);
+        let mut archived = Archived::default();
+        let settled = self.settle_at(patience, &mut pace, progress).await?;
+        archived.conversations += settled.removed;
+        if settled.busy {
+            return Ok(Archived { busy: true, ..archived });
+        }
+        let limit = pace.within(ONE_ARCHIVE).min(PER_ARCHIVE);
+        loop {
+            let due = self.repositories.archives().due_for_archive(self.policy, limit).await?;
+            if due.is_empty() {
+                return Ok(archived);
+            }
+            let archive_id = ArchiveId::generate();
+            let unless_within = if patience == Patience::Leaves { AT_WORK } else { Duration::ZERO };
+            // Before the first byte of it is anywhere: whatever is interrupted, the database knows of it.
+            if !self.repositories.archives().begin_archive(archive_id, unless_within).await? {
+                return Ok(Archived { busy: true, ..archived });
+            }
+            self.done(Step::Begun);
+            let removed = match self.archive(archive_id, due, &mut pace, progress).await {
+                Ok(removed) => removed,
+                Err(error) => {
+                    // Nobody needs to wait for it. Where that fails too, the next run does it.
+                    let _ = self.repositories.archives().give_up_archive(archive_id).await;
+                    return Err(error);
+                }
+            };
+            if removed == 0 {
+                // All of it has changed, or somebody else has it: it is not tried for ever.
+                return Ok(archived);
+            }
+            archived.conversations += removed;
+        }
+    }
+
+    /// Moves these to an archive that is begun.
+    async fn archive(
+        &self,
+        archive_id: ArchiveId,
+        due: Vec<ConversationId>,
+        pace: &mut Pace,
+        progress: &mut (dyn FnMut(u64) + Send),
+    ) -> Result<u64, ArchiveError> {
+        let filter = ExportFilter {
+            statuses: vec![ConversationStatus::Active, ConversationStatus::Archived],
+            conversation_ids: Some(due),
+            ..ExportFilter::default()
+        };
+        let volume = Volume::write(self.repositories.transfers().export(filter), self.clock.now()).await?;
+        let manifest = Manifest::new(archive_id, self.clock.now(), None);
+        let manifest = self.put(self.files()?, volume, manifest).await?;
+        self.finish(&manifest, pace, progress).await
+    }
+
+    /// Puts an archive's files where they belong: the manifest last, when the file was read back and is right.
+    pub(super) async fn put(
+        &self,
+        files: &ArchiveFiles,
+        volume: Volume,
+        manifest: Manifest,
+    ) -> Result<Manifest, ArchiveError> {
+        let manifest = volume.described(manifest);
+        files.put_data(manifest.archive_id, volume.file).await?;
+        self.done(Step::Written);
+        check(files.data(&manifest).await?, &manifest).await?;
+        self.done(Step::Checked);
+        files.put_manifest(&manifest).await?;
+        let read = files.manifest_of(manifest.archive_id).await?;
+        if read != manifest {
+            return Err(ArchiveError::damaged(manifest.archive_id, "its manifest is not what was written"));
+        }
+        self.done(Step::Described);
+        Ok(manifest)
+    }
+
+    /// Removes from the database what an archive holds whose files are there, and closes it.
+    pub(super) async fn finish(
+        &self,
+        manifest: &Manifest,
+        pace: &mut Pace,
+        progress: &mut (dyn FnMut(u64) + Send),
+    ) -> Result<u64, ArchiveError> {
+        let archive_id = manifest.archive_id;
+        let archives = self.repositories.archives();
+        let heads: Vec<ArchivedHead> = manifest.conversations.iter().map(Entry::head).collect();
+        let mut total = 0;
+        for batch in heads.chunks(pace.batch().get() as usize) {
+            pace.wait().await;
+            let Some(removed) = archives.remove_archived(archive_id, self.policy, batch.to_vec()).await?
+            else {
+                // Somebody else has closed it meanwhile, and it is as they left it.
+                break;
+            };
+            self.done(Step::Removed);
+            pace.gone();
+            total += removed;
+            progress(removed);
+        }
+        let state = archives.close_archive(archive_id, manifest.content()).await?;
+        self.done(Step::Closed);
+        match state {
+            Some(ArchiveState::Stale) => self.replace(archive_id).await?,
+            // Where the database does not know it, it was given up and forgotten before its files came.
+            Some(ArchiveState::GivenUp) | None => self.delete(archive_id).await?,
+            Some(ArchiveState::Complete | ArchiveState::Begun) => {}
+        }
+        Ok(total)
+    }
+}

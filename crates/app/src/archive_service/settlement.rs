@@ -1,0 +1,189 @@
+//! What is not as it should be: archives that were interrupted, that hold more than the database says, or nothing.
+
+use std::collections::HashSet;
+
+use chrono::TimeDelta;
+use lcs_domain::archive::{Archive, ArchiveState};
+use lcs_domain::{ArchiveId, PageLimit};
+
+use super::archival::AT_WORK;
+use super::{ArchiveService, Patience};
+use crate::archive::volume::Volume;
+use crate::archive::{ArchiveError, Manifest, Step};
+use crate::pace::Pace;
+
+/// For how long an archive that is begun may be without a manifest until nobody is waited for any more.
+const GRACE: TimeDelta = TimeDelta::hours(1);
+
+/// What was settled.
+#[derive(Debug, Default)]
+pub(super) struct Settled {
+    /// Conversations removed from the database on the way.
+    pub(super) removed: u64,
+    /// Whether somebody else seems to be at work.
+    pub(super) busy: bool,
+    /// What is wrong with archives that could not be settled. The others are.
+    pub(super) damaged: Vec<ArchiveError>,
+}
+
+impl ArchiveService {
+    /// Settles every archive that is not complete.
+    pub(super) async fn settle(&self, patience: Patience) -> Result<Settled, ArchiveError> {
+        self.settle_at(patience, &mut Pace::new(self.per_second), &mut |_| ()).await
+    }
+
+    /// The same at a pace.
+    pub(super) async fn settle_at(
+        &self,
+        patience: Patience,
+        pace: &mut Pace,
+        progress: &mut (dyn FnMut(u64) + Send),
+    ) -> Result<Settled, ArchiveError> {
+        let (mut settled, mut after) = (Settled::default(), None);
+        loop {
+            let some = self.repositories.archives().unfinished_archives(after, PageLimit::MAX).await?;
+            let Some(last) = some.last() else { return Ok(settled) };
+            after = Some(last.archive_id);
+            for archive in some {
+                let age = self.clock.now() - archive.begun_at;
+                let is_fresh = age < TimeDelta::from_std(AT_WORK).unwrap_or(TimeDelta::MAX);
+                if archive.state == ArchiveState::Begun && is_fresh && patience == Patience::Leaves {
+                    settled.busy = true;
+                    continue;
+                }
+                match self.settle_one(&archive, age, pace, progress).await {
+                    Ok(removed) => settled.removed += removed,
+                    Err(error @ ArchiveError::Damaged { .. }) => {
+                        tracing::error!(%error, "an archive cannot be settled");
+                        settled.damaged.push(error);
+                    }
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+    }
+
+    /// Settles one; says how many conversations were removed from the database with that.
+    async fn settle_one(
+        &self,
+        archive: &Archive,
+        age: TimeDelta,
+        pace: &mut Pace,
+        progress: &mut (dyn FnMut(u64) + Send),
+    ) -> Result<u64, ArchiveError> {
+        let archive_id = archive.archive_id;
+        match archive.state {
+            ArchiveState::Complete => Ok(0),
+            ArchiveState::Stale => self.replace(archive_id).await.map(|()| 0),
+            // It was never closed: whoever began it may still write its files. It is remembered until he is gone.
+            ArchiveState::GivenUp if archive.content.conversations == 0 && age < GRACE => {
+                self.empty(archive_id).await.map(|()| 0)
+            }
+            ArchiveState::GivenUp => self.delete(archive_id).await.map(|()| 0),
+            ArchiveState::Begun => match self.begun(archive_id).await {
+                Ok(Some(manifest)) if manifest.replaces.is_none() => {
+                    self.finish(&manifest, pace, progress).await
+                }
+                // Its files are not all there yet. Where nobody is at it any more, they never will be. One that was to
+                // take another's place is not needed: that is done anew.
+                Ok(None) if age < GRACE => Ok(0),
+                Ok(_) | Err(ArchiveError::Damaged { .. }) => self.give_up(archive_id).await.map(|()| 0),
+                Err(error) => Err(error),
+            },
+        }
+    }
+
+    /// The manifest of an archive that was begun, where its files are all there, and right.
+    async fn begun(&self, archive_id: ArchiveId) -> Result<Option<Manifest>, ArchiveError> {
+        let files = self.files()?;
+        let Some(manifest) = files.manifest(archive_id).await? else { return Ok(None) };
+        crate::archive::volume::check(files.data(&manifest).await?, &manifest).await?;
+        Ok(Some(manifest))
+    }
+
+    /// Closes an archive that was not finished.
+    async fn give_up(&self, archive_id: ArchiveId) -> Result<(), ArchiveError> {
+        match self.repositories.archives().give_up_archive(archive_id).await? {
+            Some(ArchiveState::GivenUp) => self.empty(archive_id).await,
+            Some(ArchiveState::Stale) => self.replace(archive_id).await,
+            _ => Ok(()),
+        }
+    }
+
+    /// Puts an archive in the place of this one, which holds more than the database says, or deletes it, where it holds
+    /// nothing of that.
+    pub(super) async fn replace(&self, old: ArchiveId) -> Result<(), ArchiveError> {
+        let archives = self.repositories.archives();
+        let keep: HashSet<_> = archives.archived_in(old).await?.into_iter().collect();
+        if keep.is_empty() {
+            return match archives.give_up_archive(old).await? {
+                Some(ArchiveState::GivenUp) => self.delete(old).await,
+                // Somebody else was at it: the next run sees to it.
+                _ => Ok(()),
+            };
+        }
+        let files = self.files()?;
+        let read = match files.manifest_of(old).await {
+            Ok(manifest) => files.data(&manifest).await.map(|data| (manifest, data)),
+            Err(error) => Err(error),
+        };
+        let (manifest, data) = match read {
+            // It may just have been replaced, and its files deleted.
+            Err(ArchiveError::Damaged { .. }) if self.is_gone(old).await? => return Ok(()),
+            read => read?,
+        };
+        let count = keep.len();
+        let volume = Volume::copy(data, keep, &manifest).await?;
+        if volume.conversations.len() != count {
+            let missing = "it does not hold all that the database says is archived in it";
+            return Err(ArchiveError::damaged(old, missing));
+        }
+        let new = ArchiveId::generate();
+        archives.begin_archive(new, std::time::Duration::ZERO).await?;
+        self.done(Step::Begun);
+        let fresh = Manifest::new(new, self.clock.now(), Some(old));
+        let manifest = match self.put(files, volume, fresh).await {
+            Ok(manifest) => manifest,
+            Err(error) => {
+                let _ = archives.give_up_archive(new).await;
+                return Err(error);
+            }
+        };
+        let ids = manifest.conversations.iter().map(|entry| entry.conversation_id).collect();
+        let state = archives.replace_archive(old, new, ids, manifest.content()).await?;
+        self.done(Step::Replaced);
+        if state == Some(ArchiveState::GivenUp) {
+            self.delete(new).await?;
+        }
+        // What was restored from it meanwhile is in neither any more; what is left in the old one is no waste yet.
+        let old_state = archives.find_archive(old).await?.map(|archive| archive.state);
+        if old_state == Some(ArchiveState::GivenUp) {
+            self.delete(old).await?;
+        }
+        Ok(())
+    }
+
+    /// Whether this archive is forgotten, or about to be: then it is no wonder that its files are gone.
+    pub(super) async fn is_gone(&self, archive_id: ArchiveId) -> Result<bool, ArchiveError> {
+        let archive = self.repositories.archives().find_archive(archive_id).await?;
+        Ok(archive.is_none_or(|archive| archive.state == ArchiveState::GivenUp))
+    }
+
+    /// Deletes the files of an archive that is given up.
+    async fn empty(&self, archive_id: ArchiveId) -> Result<(), ArchiveError> {
+        let files = self.files()?;
+        files.delete_data(archive_id).await?;
+        self.done(Step::Emptied);
+        files.delete_manifest(archive_id).await?;
+        self.done(Step::Deleted);
+        Ok(())
+    }
+
+    /// The same, and forgets it.
+    pub(super) async fn delete(&self, archive_id: ArchiveId) -> Result<(), ArchiveError> {
+        self.empty(archive_id).await?;
+        self.repositories.archives().forget_archive(archive_id).await?;
+        self.done(Step::Forgotten);
+        Ok(())
+    }
+}
