@@ -57,6 +57,7 @@ ALTER TABLE archives OWNER TO :"migrator";
 ALTER TABLE restorations OWNER TO :"migrator";
 ALTER TABLE holds OWNER TO :"migrator";
 ALTER TABLE retention_overrides OWNER TO :"migrator";
+ALTER TABLE erasures OWNER TO :"migrator";
 ALTER TABLE audit_events OWNER TO :"migrator";
 ALTER TABLE audit_head OWNER TO :"migrator";
 ALTER TABLE __diesel_schema_migrations OWNER TO :"migrator";
@@ -85,6 +86,12 @@ GRANT SELECT ON restorations TO :"application";
 GRANT SELECT, INSERT, UPDATE (released_at, released_by) ON holds TO :"operator";
 GRANT SELECT, INSERT, UPDATE (idle_days, set_by, set_at), DELETE ON retention_overrides TO :"operator";
 GRANT SELECT ON holds, retention_overrides TO :"auditor";
+
+-- What is erased, a replica does not keep in memory nor bring back out of its journal. Certificates are the operator's.
+GRANT SELECT (sequence, user_hash, conversation_id, erased_at, audit_sequence) ON erasures TO :"application";
+GRANT SELECT, INSERT, UPDATE ON erasures TO :"operator";
+GRANT SELECT ON erasures TO :"auditor";
+GRANT DELETE ON holds TO :"operator";
 
 -- The operator removes conversations, which he locks; turns and states go with them by their foreign keys.
 GRANT SELECT, INSERT, UPDATE (updated_at), DELETE ON conversations TO :"operator";

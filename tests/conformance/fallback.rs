@@ -92,6 +92,10 @@ impl JournalRepository for Unused {
         Ok(false)
     }
 
+    async fn erase(&self, _: &lcs_domain::erasure::Erased) -> RepositoryResult<Vec<u64>> {
+        Ok(Vec::new())
+    }
+
     async fn status(&self) -> RepositoryResult<JournalStatus> {
         Ok(JournalStatus::default())
     }

@@ -8,9 +8,9 @@ use async_trait::async_trait;
 use lcs_domain::repository::RepositoryResult;
 use lcs_domain::{
     AgentStateRepository, AnalyticsRepository, ArchiveRepository, AuditRepository, Capabilities,
-    ConversationId, ConversationRepository, DiagnosticRepository, Durability, HoldRepository, PoolStatus,
-    Repositories, RequestId, RequestRepository, RetentionOverrideRepository, RetentionRepository,
-    TransferRepository, TurnRepository,
+    ConversationId, ConversationRepository, DiagnosticRepository, Durability, ErasureRepository,
+    HoldRepository, PoolStatus, Repositories, RequestId, RequestRepository, RetentionOverrideRepository,
+    RetentionRepository, TransferRepository, TurnRepository,
 };
 use lcs_storage::conformance::Harness;
 use lcs_storage::postgres::{Postgres, PostgresConfig};
@@ -85,6 +85,10 @@ impl Repositories for Secured {
     }
 
     fn holds(&self) -> &dyn HoldRepository {
+        &self.operator
+    }
+
+    fn erasures(&self) -> &dyn ErasureRepository {
         &self.operator
     }
 

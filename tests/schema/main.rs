@@ -3,6 +3,7 @@
 #![cfg(test)]
 
 mod concurrency;
+mod erasure;
 mod expected;
 mod postgres;
 mod sqlite;

@@ -8,13 +8,14 @@ use lcs_storage::sqlite::Sqlite;
 use crate::process::worker;
 use crate::support::*;
 
-const ALL: [&str; 7] = [
+const ALL: [&str; 8] = [
     "2026-11-22-000001_conversations",
     "2026-11-22-000002_requests",
     "2026-11-22-000003_journal",
     "2026-11-26-000004_audit",
     "2026-11-26-000005_holds",
     "2026-11-26-000006_archives",
+    "2026-11-26-000007_erasures",
     "2026-11-26-000008_search",
 ];
 const SCHEMA: &str = "SELECT coalesce(group_concat(type || ' ' || name || ' ' || coalesce(sql, ''), char(10)), '') \

@@ -2,6 +2,7 @@
 
 use diesel::connection::SimpleConnection;
 use lcs_domain::*;
+use lcs_storage::migration::Migrations as _;
 
 use crate::support::*;
 
@@ -184,5 +185,6 @@ async fn doctor_finds_what_disagrees() {
     raw.batch_execute("DROP TRIGGER conversations_refuse_tombstoned").unwrap();
     raw.batch_execute("DELETE FROM __diesel_schema_migrations").unwrap();
     assert_eq!(wrong(&store).await, ["schema", "indexes"]);
-    assert_eq!(finding(&store, "schema").await.detail, "6 migrations are pending");
+    let all = store.status().await.unwrap().len();
+    assert_eq!(finding(&store, "schema").await.detail, format!("{all} migrations are pending"));
 }

@@ -245,6 +245,17 @@ impl<A, E> AgentCache<A, E> {
         self.table.with(Table::forget_all);
     }
 
+    /// The agents that it holds. Their use is no use of them: none stays longer for it.
+    #[must_use]
+    pub fn held(&self) -> Vec<(ConversationId, Arc<A>)> {
+        self.table.with(Table::held)
+    }
+
+    /// Keeps no agent from the loads that are under way: those who wait for them are answered.
+    pub fn abandon_loads(&self) {
+        self.table.with(Table::abandon_loads);
+    }
+
     /// What the cache has done and holds.
     #[must_use]
     pub fn metrics(&self) -> CacheMetrics {
@@ -351,6 +362,23 @@ mod tests {
         assert_eq!(*cache.get_or_load(id, unneeded()).await.unwrap().agent, "newer");
         assert!(cache.invalidate_if(id, version(2, 2)));
         assert_eq!(*cache.get_or_load(id, made("newest", version(3, 3))).await.unwrap().agent, "newest");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_held_can_be_looked_through_and_a_load_under_way_kept_by_nobody() {
+        let (cache, id, loaded) = (cache(), ConversationId::generate(), ConversationId::generate());
+        cache.put_if_newer(id, CachedAgent::new("held", version(1, 1)));
+        let (go, gate) = oneshot::channel::<()>();
+        let mut load = Box::pin(cache.get_or_load(loaded, async move {
+            gate.await.unwrap();
+            made("loaded", version(1, 1)).await
+        }));
+        assert!((&mut load).now_or_never().is_none());
+        cache.abandon_loads();
+        go.send(()).unwrap();
+        assert_eq!(*load.await.unwrap().agent, "loaded", "who waits is answered");
+        let held: Vec<_> = cache.held().into_iter().map(|(id, agent)| (id, *agent)).collect();
+        assert_eq!(held, [(id, "held")], "and it is not kept");
     }
 
     #[tokio::test(start_paused = true)]

@@ -14,7 +14,7 @@
 //! | anything else on another conversation or agent | `Unavailable` | `Unavailable`: what it holds cannot be known | `Unavailable` |
 //! | begin a request | `Unavailable` | kept in memory: a retry in another process, or after the outage, is not known | as in memory |
 //! | interrupt a request that was not begun in this outage | `Unavailable` | `Unavailable`: whether it runs cannot be known | `Unavailable` |
-//! | list, adopt, delete, retention, holds, export, import, audit | `Unavailable` | `Unavailable`: a partial list would be a lie, a deletion one too | `Unavailable` |
+//! | list, adopt, delete, retention, holds, erasure, export, import, audit | `Unavailable` | `Unavailable`: a partial list would be a lie, a deletion one too | `Unavailable` |
 //! | [`ping`](Repositories::ping), diagnostics, analytics | the primary | the primary | the primary |
 //!
 //! When the circuit closes, what was volatile is discarded, counted and logged. From then on such a
@@ -28,6 +28,7 @@
 //!
 //! | the primary says | what becomes of it |
 //! | --- | --- |
+//! | the conversation is erased, or its user was after the entry was taken | it is forgotten, unread |
 //! | a conversation has moved on | the turn is appended behind what came meanwhile, marked as late; its agent state is a conflict |
 //! | an agent state has moved on | the turn is appended, marked as interleaved; its agent state, and those that were made from it, are conflicts |
 //! | the conversation is not there, or is damaged | asked again for some seconds, as another replica may have it in its journal; then a conflict |
@@ -50,6 +51,7 @@ mod archive;
 mod audit;
 mod circuit;
 mod conversation;
+mod erasure;
 mod hold;
 mod intake;
 mod journal;
@@ -81,9 +83,9 @@ use lcs_domain::journal::ConflictResolution;
 use lcs_domain::repository::RepositoryResult;
 use lcs_domain::{
     AgentStateRepository, AnalyticsRepository, ArchiveRepository, AuditRepository, Capabilities,
-    ConversationRepository, DiagnosticRepository, HoldRepository, JournalRepository, PoolStatus,
-    Repositories, RepositoryError, RequestRepository, RetentionOverrideRepository, RetentionRepository,
-    TransferRepository, TurnRepository,
+    ConversationRepository, DiagnosticRepository, ErasureRepository, HoldRepository, JournalRepository,
+    PoolStatus, Repositories, RepositoryError, RequestRepository, RetentionOverrideRepository,
+    RetentionRepository, TransferRepository, TurnRepository,
 };
 
 pub use self::status::{Backlog, CircuitState, FallbackStatus, VolatileCount};
@@ -268,6 +270,10 @@ impl Repositories for Fallback {
     }
 
     fn holds(&self) -> &dyn HoldRepository {
+        self
+    }
+
+    fn erasures(&self) -> &dyn ErasureRepository {
         self
     }
 

@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use lcs_agent_cache::{AgentCache, CacheConfig, CacheMetrics, CachedAgent, Version};
 use lcs_domain::agent::{AgentAnswer, AgentRequest, AgentRuntime, AnswerOptions};
+use lcs_domain::erasure::OwnedConversation;
 use lcs_domain::metadata::Mark;
 use lcs_domain::repository::RepositoryResult;
 use lcs_domain::{
@@ -273,6 +274,27 @@ impl PersistentAgentManager {
         Ok(deleted)
     }
 
+    /// Drops the agents of conversations that are erased, or whose users are. Another replica may have erased them: an
+    /// agent is checked before each use, and so is never used; here it is forgotten.
+    pub(crate) async fn forget_erased(&self) -> RepositoryResult<()> {
+        /// How many are asked for at once.
+        const AT_ONCE: usize = 500;
+        // First: what they have read may be from before, and nobody knows yet whose it is.
+        self.cache.abandon_loads();
+        let owned = |(conversation_id, agent): (ConversationId, Arc<LiveAgent>)| OwnedConversation {
+            user_id: agent.user_id,
+            conversation_id,
+        };
+        let held: Vec<OwnedConversation> = self.cache.held().into_iter().map(owned).collect();
+        for asked in held.chunks(AT_ONCE) {
+            let erased = self.parts.repositories.erasures().erased(asked.to_vec()).await?;
+            for erased in erased.conversations {
+                self.cache.invalidate(erased.owned.conversation_id);
+            }
+        }
+        Ok(())
+    }
+
     /// The agent that speaks in this conversation; `None` where it is absent, foreign or deleted.
     pub async fn conversation_to_agent_mapping(
         &self,
@@ -383,7 +405,7 @@ impl PersistentAgentManager {
             let version =
                 Version { turn_count: rehydrated.turn_count, state_revision: rehydrated.state_revision };
             let bytes = rehydrated.bytes;
-            Ok(CachedAgent::new(LiveAgent::new(rehydrated), version).with_bytes(bytes))
+            Ok(CachedAgent::new(LiveAgent::new(user_id, rehydrated), version).with_bytes(bytes))
         };
         Ok(self.cache.get_checked(conversation_id, version, load).await?)
     }

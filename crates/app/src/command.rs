@@ -6,6 +6,7 @@ mod chat;
 mod cleanup;
 mod conversation;
 mod doctor;
+mod erase;
 mod export;
 mod hint;
 mod hold;
@@ -111,6 +112,8 @@ enum Command {
     /// Keep what must be kept, whatever its age: legal holds.
     #[command(subcommand)]
     Hold(hold::HoldCommand),
+    /// Erase all that is of a user, or a conversation, for good, and get a certificate.
+    Erase(erase::Erase),
     /// Show what was done and by whom, and whether that was changed since.
     #[command(subcommand)]
     Audit(audit::Audit),
@@ -241,6 +244,7 @@ impl CommandLine {
                 Command::Import(import) => import.run(context).await,
                 Command::Retention(retention) => retention.run(context).await,
                 Command::Hold(hold) => hold.run(context).await,
+                Command::Erase(erase) => erase.run(context).await,
                 Command::Audit(audit) => audit.run(context).await,
                 Command::Stats(stats) => stats.run(context).await,
                 Command::Doctor => doctor::run(context).await,

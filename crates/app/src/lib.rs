@@ -10,6 +10,7 @@
 //! | [`AgentStatePersistenceService`] | agent states, revision by revision |
 //! | [`RetentionService`] | removes what has been idle too long |
 //! | [`ArchiveService`] | moves conversations to archives in place of removing them, and back |
+//! | [`ErasureService`] | removes all that is of a user or a conversation, and certifies it |
 //! | [`AnalyticsService`] | reports: what is stored, how it grows, and how the database is doing |
 //! | [`DatabaseService`] | the store behind them all: its migrations and its health |
 
@@ -23,6 +24,8 @@ mod conversation_service;
 mod database_service;
 pub mod echo;
 mod endpoint;
+pub mod erasure_service;
+pub mod erasure_task;
 pub mod http;
 pub mod llama_stack;
 pub mod monitor_task;
@@ -44,5 +47,6 @@ pub use archive_service::{
 };
 pub use conversation_service::ConversationPersistenceService;
 pub use database_service::DatabaseService;
+pub use erasure_service::ErasureService;
 pub use persistence_manager::{PersistenceManager, PersistenceManagerBuilder};
 pub use retention_service::{CleanupReport, Expiry, RetentionService};

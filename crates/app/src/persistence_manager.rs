@@ -27,7 +27,7 @@ use crate::responses::ResponsesRuntime;
 use crate::telemetry::Timed;
 use crate::{
     AgentStatePersistenceService, AnalyticsService, ArchiveService, ConversationPersistenceService,
-    DatabaseService, PersistentAgentManager, RetentionService,
+    DatabaseService, ErasureService, PersistentAgentManager, RetentionService,
 };
 
 /// How long a start waits for the database: then the service answers, if only that it is not ready.
@@ -45,6 +45,7 @@ pub struct PersistenceManager {
     retention: RetentionService,
     analytics: AnalyticsService,
     archives: ArchiveService,
+    erasure: ErasureService,
     fallback: Arc<Fallback>,
     journal: Option<SqliteJournal>,
     runtime: Arc<dyn AgentRuntime>,
@@ -122,6 +123,12 @@ impl PersistenceManager {
     #[must_use]
     pub const fn archives(&self) -> &ArchiveService {
         &self.archives
+    }
+
+    /// Erases all that is of a user or a conversation.
+    #[must_use]
+    pub const fn erasure(&self) -> &ErasureService {
+        &self.erasure
     }
 
     /// Reports of what is stored.
@@ -381,6 +388,14 @@ async fn compose(
         recent_turns: recent_turns(configuration),
         payload_limits: configuration.payload_limits,
     });
+    let erasure = ErasureService::new(
+        database.clone(),
+        agents.clone(),
+        archives.clone(),
+        fallback.clone(),
+        configuration.journal.folder.clone(),
+        Arc::clone(&clock),
+    );
     Ok(PersistenceManager {
         database,
         conversations: ConversationPersistenceService::new(Arc::clone(&repositories)),
@@ -389,6 +404,7 @@ async fn compose(
         retention,
         analytics,
         archives,
+        erasure,
         fallback,
         journal,
         runtime,

@@ -20,6 +20,7 @@ use serde::{Serialize, Serializer};
 
 pub use self::chain::{AuditBreak, AuditHead, AuditVerification, verify};
 pub use self::detail::AuditDetail;
+use crate::erasure::user_hash;
 use crate::{ConversationId, PageLimit, UserId};
 
 /// What was done.
@@ -305,9 +306,9 @@ impl Serialize for AuditHash {
 /// Which rows of the log to read. They come in their order.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct AuditQuery {
-    /// Only what was this user's, or done for them.
+    /// Only what was this user's, or done for them, an erasure too, which names them by a hash.
     pub user_id: Option<UserId>,
-    /// Only what was about this conversation, the batch that removed or restored it too.
+    /// Only what was about this conversation, the batch that removed, restored or erased it too.
     pub conversation_id: Option<ConversationId>,
     /// Only what was done in this way.
     pub action: Option<AuditAction>,
@@ -321,14 +322,19 @@ impl AuditQuery {
     /// Whether `record` is one of those that are asked for, wherever it stands.
     #[must_use]
     pub fn is_about(&self, record: &AuditRecord) -> bool {
+        let is = |action: AuditAction| record.action == action.as_str();
         let names = |id: ConversationId| {
             record.conversation_id == Some(id)
-                || [AuditAction::Purge, AuditAction::Archive, AuditAction::Restore]
-                    .iter()
-                    .any(|action| record.action == action.as_str())
+                || [AuditAction::Purge, AuditAction::Archive, AuditAction::Restore, AuditAction::Erase]
+                    .into_iter()
+                    .any(is)
                     && record.detail.as_json().contains(&id.to_string())
         };
-        self.user_id.is_none_or(|user_id| record.on_behalf_of == Some(user_id))
+        let is_of = |user_id: UserId| {
+            record.on_behalf_of == Some(user_id)
+                || is(AuditAction::Erase) && record.detail.as_json().contains(&user_hash(user_id).to_string())
+        };
+        self.user_id.is_none_or(is_of)
             && self.conversation_id.is_none_or(names)
             && self.action.is_none_or(|action| record.action == action.as_str())
     }

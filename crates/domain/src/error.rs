@@ -20,6 +20,8 @@ pub enum Entity {
     Request,
     /// A legal hold.
     Hold,
+    /// An erasure.
+    Erasure,
 }
 
 impl fmt::Display for Entity {
@@ -30,6 +32,7 @@ impl fmt::Display for Entity {
             Self::AgentState => "agent state",
             Self::Request => "request",
             Self::Hold => "hold",
+            Self::Erasure => "erasure",
         })
     }
 }

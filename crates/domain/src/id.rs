@@ -111,6 +111,11 @@ id! {
     HoldId, "hold"
 }
 
+id! {
+    /// Names an erasure.
+    ErasureId, "erasure"
+}
+
 impl UserId {
     /// The user that `text` names, whatever its form: a UUID in its usual form (lower case, with dashes)
     /// is taken as it is, any other text (a numeric org id, a JWT subject) becomes a version 5 UUID of our

@@ -12,7 +12,7 @@
 //! | [`request`] | requests that are being answered |
 //! | [`journal`] | what is kept while the database is gone |
 //! | [`page`] | keyset pages and their cursors |
-//! | [`retention`], [`hold`], [`audit`], [`diagnostic`], [`pool`], [`analytics`], [`database`] | what an operator asks for |
+//! | [`retention`], [`hold`], [`erasure`], [`audit`], [`diagnostic`], [`pool`], [`analytics`], [`database`] | what an operator asks for |
 //! | [`transfer`] | whole conversations on their way from one store to another |
 //! | [`archive`] | conversations that are kept outside of the store |
 //! | [`agent`] | the port behind which a live agent stands |
@@ -35,6 +35,7 @@ pub mod conversation;
 pub mod database;
 pub mod diagnostic;
 pub mod durability;
+pub mod erasure;
 pub mod error;
 pub mod hold;
 pub mod id;
@@ -62,17 +63,19 @@ pub use conversation::{
 };
 pub use database::DatabaseStatus;
 pub use durability::Durability;
+pub use erasure::{Erasure, ErasureTarget, NewErasure};
 pub use error::{Entity, RepositoryError};
 pub use hold::{Hold, HoldTarget, NewHold};
-pub use id::{AgentId, ArchiveId, ConversationId, HoldId, RequestId, TurnId, UserId};
+pub use id::{AgentId, ArchiveId, ConversationId, ErasureId, HoldId, RequestId, TurnId, UserId};
 pub use metadata::Metadata;
 pub use page::{ConversationCursor, ConversationPage, ListConversations, PageLimit, TurnPage, TurnRange};
 pub use payload::{Payload, PayloadLimits};
 pub use pool::PoolStatus;
 pub use repository::{
     AgentStateRepository, AnalyticsRepository, ArchiveRepository, AuditRepository, Capabilities,
-    ConversationRepository, DiagnosticRepository, HoldRepository, JournalRepository, Repositories,
-    RequestRepository, RetentionOverrideRepository, RetentionRepository, TransferRepository, TurnRepository,
+    ConversationRepository, DiagnosticRepository, ErasureRepository, HoldRepository, JournalRepository,
+    Repositories, RequestRepository, RetentionOverrideRepository, RetentionRepository, TransferRepository,
+    TurnRepository,
 };
 pub use request::{BeginRequest, Begun, Interruption, RequestTarget};
 pub use retention::{

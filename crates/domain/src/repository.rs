@@ -6,6 +6,7 @@
 //!
 //! What an operator does ([`RetentionRepository`], [`RetentionOverrideRepository`], [`HoldRepository`],
 //! [`AuditRepository`], [`TransferRepository`], [`ArchiveRepository`], [`AnalyticsRepository`], [`DiagnosticRepository`]) has ports of its
+//! [`ErasureRepository`], [`AuditRepository`], [`TransferRepository`], [`AnalyticsRepository`], [`DiagnosticRepository`]) has ports of its
 //! own, and so has what stands in for the database while it is gone ([`JournalRepository`]).
 
 mod agent_state;
@@ -14,6 +15,7 @@ mod archive;
 mod audit;
 mod conversation;
 mod diagnostic;
+mod erasure;
 mod hold;
 mod journal;
 mod request;
@@ -33,6 +35,7 @@ pub use self::archive::ArchiveRepository;
 pub use self::audit::AuditRepository;
 pub use self::conversation::ConversationRepository;
 pub use self::diagnostic::DiagnosticRepository;
+pub use self::erasure::ErasureRepository;
 pub use self::hold::HoldRepository;
 pub use self::journal::JournalRepository;
 pub use self::request::RequestRepository;
@@ -75,6 +78,8 @@ pub trait Repositories: Send + Sync {
     fn retention_overrides(&self) -> &dyn RetentionOverrideRepository;
     /// The legal holds.
     fn holds(&self) -> &dyn HoldRepository;
+    /// The erasures.
+    fn erasures(&self) -> &dyn ErasureRepository;
     /// The audit log.
     fn audit(&self) -> &dyn AuditRepository;
     /// What export and import do.
@@ -124,6 +129,10 @@ impl<T: Repositories + ?Sized> Repositories for Arc<T> {
 
     fn holds(&self) -> &dyn HoldRepository {
         (**self).holds()
+    }
+
+    fn erasures(&self) -> &dyn ErasureRepository {
+        (**self).erasures()
     }
 
     fn audit(&self) -> &dyn AuditRepository {

@@ -54,6 +54,7 @@ pub mod archive;
 pub mod audit;
 pub mod conversation;
 pub mod diagnostic;
+pub mod erasure;
 mod fixture;
 pub mod hold;
 pub mod model;
@@ -242,6 +243,18 @@ macro_rules! conformance_suite {
                 holds_are_recorded
                 a_hold_racing_a_purge_is_kept_or_refused
             }
+            erasure {
+                all_that_is_a_users_goes_and_nothing_of_others
+                a_conversation_goes_alone
+                p6_nothing_brings_back_what_is_erased
+                what_is_held_is_not_erased
+                a_hold_stops_an_erasure_in_the_middle
+                an_erasure_is_gone_on_with_and_counted_once
+                erasing_again_finds_nothing_and_knows_of_the_first
+                an_erasure_is_recorded_without_its_user
+                a_hold_racing_an_erasure_is_kept_or_refused
+                an_append_racing_an_erasure_is_counted_or_refused
+            }
             retention {
                 each_status_has_its_own_limit
                 a_users_own_retention_goes_before_the_policy
@@ -367,6 +380,7 @@ mod tests {
             ("analytics", include_str!("conformance/analytics.rs")),
             ("conversation", include_str!("conformance/conversation.rs")),
             ("diagnostic", include_str!("conformance/diagnostic.rs")),
+            ("erasure", include_str!("conformance/erasure.rs")),
             ("hold", include_str!("conformance/hold.rs")),
             ("model", include_str!("conformance/model.rs")),
             ("p10_bad_input", include_str!("conformance/p10_bad_input.rs")),

@@ -10,6 +10,7 @@ mod archive;
 mod audit;
 mod conversation;
 mod diagnostic;
+mod erasure;
 mod hold;
 mod request;
 mod retention;
@@ -28,10 +29,10 @@ use lcs_domain::turn::ContentHash;
 use lcs_domain::{
     AgentId, AgentState, AgentStateRepository, AnalyticsRepository, Archive, ArchiveId, ArchiveRepository,
     AuditRecord, AuditRepository, Capabilities, Clock, Conversation, ConversationId, ConversationRepository,
-    ConversationStatus, DiagnosticRepository, Durability, Entity, HoldRepository, Payload, PoolStatus,
-    PurgeReason, Repositories, RepositoryError, RequestId, RequestRepository, RequestTarget,
-    RetentionOverrideRepository, RetentionRepository, TransferRepository, Turn, TurnId, TurnRepository,
-    UserId,
+    ConversationStatus, DiagnosticRepository, Durability, Entity, Erasure, ErasureRepository, HoldRepository,
+    Payload, PoolStatus, PurgeReason, Repositories, RepositoryError, RequestId, RequestRepository,
+    RequestTarget, RetentionOverrideRepository, RetentionRepository, TransferRepository, Turn, TurnId,
+    TurnRepository, UserId,
 };
 use lcs_domain::{Hold, HoldId, RetentionOverride};
 
@@ -62,6 +63,10 @@ struct Tables {
     audit: Vec<AuditRecord>,
     holds: BTreeMap<HoldId, Hold>,
     overrides: BTreeMap<UserId, RetentionOverride>,
+    /// The erasures, in the order in which they were begun.
+    erasures: Vec<Erasure>,
+    /// How often something was erased.
+    erased: u64,
 }
 
 /// A conversation with all that belongs to it.
@@ -72,10 +77,10 @@ struct Row {
     state: Option<AgentState>,
 }
 
-/// What is left of a purged conversation.
+/// What is left of a purged conversation: nothing to know its user by.
 #[derive(Debug, Clone, Copy)]
 struct Tombstone {
-    user_id: UserId,
+    user_hash: [u8; 32],
     reason: PurgeReason,
     archive_id: Option<ArchiveId>,
 }
@@ -232,6 +237,10 @@ impl Repositories for Memory {
     }
 
     fn holds(&self) -> &dyn HoldRepository {
+        self
+    }
+
+    fn erasures(&self) -> &dyn ErasureRepository {
         self
     }
 

@@ -16,6 +16,7 @@
 //! | `error` | what PostgreSQL's refusals mean to the domain |
 //! | `conversation`, `turn`, `agent_state`, `request` | the users' ports |
 //! | `retention`, `retention_override`, `hold`, `archive`, `audit`, `transfer`, `diagnostic`, `analytics`, `migration` | the operator's ports |
+//! | `retention`, `retention_override`, `hold`, `erasure`, `audit`, `transfer`, `diagnostic`, `analytics`, `migration` | the operator's ports |
 
 mod agent_state;
 mod analytics;
@@ -26,6 +27,7 @@ mod config;
 mod connect;
 mod conversation;
 mod diagnostic;
+mod erasure;
 mod error;
 mod hold;
 mod json;
@@ -55,8 +57,9 @@ use diesel::sql_types::Integer;
 use lcs_domain::repository::RepositoryResult;
 use lcs_domain::{
     AgentStateRepository, AnalyticsRepository, ArchiveRepository, AuditRepository, Capabilities,
-    ConversationRepository, DiagnosticRepository, Durability, HoldRepository, PoolStatus, Repositories,
-    RequestRepository, RetentionOverrideRepository, RetentionRepository, TransferRepository, TurnRepository,
+    ConversationRepository, DiagnosticRepository, Durability, ErasureRepository, HoldRepository, PoolStatus,
+    Repositories, RequestRepository, RetentionOverrideRepository, RetentionRepository, TransferRepository,
+    TurnRepository,
 };
 
 use self::coalescer::Coalescer;
@@ -145,6 +148,10 @@ impl Repositories for Postgres {
     }
 
     fn holds(&self) -> &dyn HoldRepository {
+        self
+    }
+
+    fn erasures(&self) -> &dyn ErasureRepository {
         self
     }
 

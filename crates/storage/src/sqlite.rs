@@ -12,6 +12,7 @@ mod connection;
 mod conversation;
 mod database;
 mod diagnostic;
+mod erasure;
 mod error;
 mod file;
 mod hold;
@@ -35,13 +36,14 @@ use diesel::prelude::*;
 use lcs_domain::repository::RepositoryResult;
 use lcs_domain::{
     Actor, AgentStateRepository, AnalyticsRepository, ArchiveRepository, AuditRepository, Capabilities,
-    Clock, ConversationRepository, DiagnosticRepository, Durability, HoldRepository, PoolStatus,
-    Repositories, RequestRepository, RetentionOverrideRepository, RetentionRepository, TransferRepository,
-    TurnRepository,
+    Clock, ConversationRepository, DiagnosticRepository, Durability, ErasureRepository, HoldRepository,
+    PoolStatus, Repositories, RequestRepository, RetentionOverrideRepository, RetentionRepository,
+    TransferRepository, TurnRepository,
 };
 
 pub use self::journal::{
-    ConflictLine, JournalContent, JournalLine, JournalLook, JournalSlot, SqliteJournal, WeakJournal,
+    ConflictLine, JournalContent, JournalLine, JournalLook, JournalMatches, JournalSlot, SqliteJournal,
+    WeakJournal,
 };
 
 use self::database::Database;
@@ -142,6 +144,10 @@ impl Repositories for Sqlite {
     }
 
     fn holds(&self) -> &dyn HoldRepository {
+        self
+    }
+
+    fn erasures(&self) -> &dyn ErasureRepository {
         self
     }
 

@@ -1,7 +1,11 @@
 //! The roles of `migrations/roles.sql`: what each of them may do, and what not.
 
 use lcs_domain::diagnostic::Severity;
-use lcs_domain::{DiagnosticRepository, PageLimit, Repositories, RetentionPolicy, RetentionRepository};
+use lcs_domain::erasure::OwnedConversation;
+use lcs_domain::{
+    Actor, AuditDetail, DiagnosticRepository, ErasureRepository, ErasureTarget, NewErasure, PageLimit,
+    Repositories, RetentionPolicy, RetentionRepository,
+};
 use lcs_storage::migration::Migrations;
 use lcs_storage::testing::{Role, TestPostgres};
 use std::time::Duration;
@@ -126,6 +130,35 @@ async fn the_operator_cleans_up_for_all_users_and_the_application_cannot() {
     let left = "SELECT (SELECT count(*) FROM conversation_turns) + (SELECT count(*) FROM agent_states) \
                 || ' ' || (SELECT count(*) FROM conversation_tombstones)";
     assert_eq!(database.value(left).await.as_deref(), Some("0 2"));
+}
+
+#[tokio::test]
+async fn the_operator_erases_and_the_application_learns_what_is_erased_and_no_more() {
+    let database = TestPostgres::secured().await;
+    let store = store_as(&database, Role::Application).await;
+    let conversation = begin(&store).await;
+    append(&store, &conversation, saying_with_state(&conversation, "x", 0)).await.unwrap();
+    let asked = NewErasure::of(ErasureTarget::User(conversation.user_id), Actor::operator("ada"));
+    assert!(store.begin_erasure(asked.clone()).await.is_err());
+    let owned =
+        OwnedConversation { user_id: conversation.user_id, conversation_id: conversation.conversation_id };
+    assert_eq!(store.latest_erasure().await.unwrap(), 0);
+    assert_eq!(store.erased(vec![owned]).await.unwrap().conversations, []);
+    let operator = store_as(&database, Role::Operator).await;
+    operator.begin_erasure(asked.clone()).await.unwrap();
+    let step = operator.erase_some(asked.clone(), PageLimit::default()).await.unwrap();
+    assert_eq!((step.has_more, step.erasure.removed.turns, step.erasure.removed.agent_states), (false, 1, 1));
+    let left = operator.remaining(asked.target).await.unwrap();
+    assert!(left.iter().all(|table| table.rows == 0), "{left:?}");
+    operator.end_erasure(asked, "{}".to_owned(), AuditDetail::default()).await.unwrap();
+    assert!(store.latest_erasure().await.unwrap() > 0);
+    let erased = store.erased(vec![owned]).await.unwrap().conversations;
+    assert!(erased.len() == 1 && erased[0].is_erased, "{erased:?}");
+    for sql in ["SELECT certificate FROM erasures", "DELETE FROM erasures", "UPDATE erasures SET turns = 0"] {
+        assert!(refused(&database, Role::Application, sql).await.is_some(), "{sql}");
+    }
+    assert!(refused(&database, Role::Operator, "DELETE FROM erasures").await.is_some());
+    assert!(refused(&database, Role::Auditor, "SELECT certificate FROM erasures").await.is_none());
 }
 
 #[tokio::test]

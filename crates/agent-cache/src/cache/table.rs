@@ -175,6 +175,17 @@ impl<A, E> Table<A, E> {
         std::mem::take(&mut self.loads)
     }
 
+    /// The agents that are there.
+    pub(super) fn held(&mut self) -> Vec<(ConversationId, Arc<A>)> {
+        self.expire();
+        self.agents.iter().map(|(id, cached)| (*id, Arc::clone(&cached.agent))).collect()
+    }
+
+    /// Has no load that is under way kept. The slots are the caller's to drop.
+    pub(super) fn abandon_loads(&mut self) -> HashMap<ConversationId, Slot<A, E>> {
+        std::mem::take(&mut self.loads)
+    }
+
     pub(super) fn count_stale(&mut self) {
         self.metrics.stale += 1;
     }

@@ -1,6 +1,7 @@
 //! A small store for the fallback's tests, whose answers can be spoilt and held back.
 
 mod archive;
+mod erasure;
 mod fuse;
 mod held;
 mod journal;
@@ -15,14 +16,15 @@ use async_trait::async_trait;
 use futures_util::StreamExt as _;
 use futures_util::stream::{self, BoxStream};
 use lcs_domain::diagnostic::Finding;
+use lcs_domain::erasure::ErasedConversation;
 use lcs_domain::repository::RepositoryResult;
 use lcs_domain::{
     AgentId, AgentState, AgentStateRepository, AnalyticsRepository, AppendTurn, Appended, ArchiveRepository,
     AuditRepository, BeginRequest, Begun, Capabilities, Conversation, ConversationId, ConversationPage,
     ConversationRepository, ConversationStatus, ConversationSummary, ConversationUpdate,
-    DiagnosticRepository, Durability, Head, HoldRepository, Interruption, Keeping, ListConversations,
-    ListSummaries, NewConversation, NewTurn, PageLimit, PoolStatus, PurgeReport, Repositories,
-    RepositoryError, RequestId, RequestRepository, RequestTarget, RetentionOverrideRepository,
+    DiagnosticRepository, Durability, ErasureRepository, Head, HoldRepository, Interruption, Keeping,
+    ListConversations, ListSummaries, NewConversation, NewTurn, PageLimit, PoolStatus, PurgeReport,
+    Repositories, RepositoryError, RequestId, RequestRepository, RequestTarget, RetentionOverrideRepository,
     RetentionPolicy, RetentionRepository, SaveAgentState, Saved, SearchConversations, TransferRepository,
     Turn, TurnId, TurnPage, TurnRange, TurnRepository, UserId,
 };
@@ -50,6 +52,8 @@ pub(super) struct Fake {
     gate: Mutex<Option<Arc<Semaphore>>>,
     fuse: Arc<Fuse>,
     held: Mutex<Tables>,
+    /// What is said to be erased.
+    erased: Mutex<Vec<ErasedConversation>>,
 }
 
 pub(super) fn unavailable() -> RepositoryError {
@@ -394,6 +398,10 @@ impl Repositories for Fake {
     }
 
     fn holds(&self) -> &dyn HoldRepository {
+        self
+    }
+
+    fn erasures(&self) -> &dyn ErasureRepository {
         self
     }
 

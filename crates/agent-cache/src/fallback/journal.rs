@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use lcs_domain::erasure::{Erased, OwnedConversation};
 use lcs_domain::journal::{ConflictResolution, JournalEntry, JournalOperation};
 use lcs_domain::repository::RepositoryResult;
 use lcs_domain::{JournalRepository, PageLimit, RepositoryError, TurnId, UserId};
@@ -204,6 +205,40 @@ impl Journal {
     pub(super) fn forget(&self, line: Line, sequence: u64) {
         self.index().remove(line, sequence);
         self.changed.notify_waiters();
+    }
+
+    /// The lines of entries and of conflicts.
+    pub(super) async fn all_lines(&self) -> RepositoryResult<Vec<Line>> {
+        let mut lines = self.index().lines();
+        let mut after = 0;
+        loop {
+            let page = self.repository.conflicts(after, PageLimit::MAX).await?;
+            let Some(last) = page.last() else { return Ok(lines) };
+            after = last.entry.sequence;
+            lines.extend(page.iter().map(|conflict| Line {
+                user_id: conflict.entry.user_id,
+                conversation_id: conflict.entry.operation.conversation_id(),
+            }));
+        }
+    }
+
+    /// Forgets what is erased, entries and conflicts.
+    pub(super) async fn erase(&self, erased: &Erased) -> RepositoryResult<()> {
+        let gone = self.repository.erase(erased).await?;
+        let status = self.repository.status().await?;
+        {
+            let mut index = self.index();
+            for OwnedConversation { user_id, conversation_id } in
+                erased.conversations.iter().map(|erased| erased.owned)
+            {
+                for sequence in &gone {
+                    index.remove(Line { user_id, conversation_id }, *sequence);
+                }
+            }
+            index.conflicts = status.conflicts;
+        }
+        self.changed.notify_waiters();
+        Ok(())
     }
 
     /// Counts the conflicts anew. Whether there are entries, of which some may not be noted.

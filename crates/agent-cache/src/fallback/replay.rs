@@ -5,6 +5,7 @@
 //! conversations are replayed at once, the entries of one always in their order.
 
 mod entry;
+mod erased;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Weak};
@@ -17,6 +18,8 @@ use lcs_domain::journal::JournalKind;
 use lcs_domain::repository::RepositoryResult;
 use lcs_domain::{Repositories, RepositoryError};
 use tokio::time::{Instant, sleep_until};
+
+pub(super) use self::erased::drop_erased;
 
 use self::entry::Fate;
 use super::circuit::{Circuit, Epoch};
@@ -78,6 +81,7 @@ pub(super) async fn attempt(primary: &dyn Repositories, journal: &Journal) -> Re
         && let Some(line) = journal.oldest_line(|line| !tried.contains(line))
     {
         tried.insert(line);
+        drop_erased(primary, journal, &[line]).await?;
         let Some(sequence) = journal.first(line) else { continue };
         let Some(entry) = journal.entry(sequence).await? else { continue };
         match entry::replay(primary, journal, &entry, journal.is_broken(line)).await {
@@ -157,8 +161,14 @@ impl Replayer {
 
     /// Replays one line, from its first entry to its last.
     async fn line(&self, line: Line, mut tried: Tried) -> Ending {
-        // Whether the primary has said for good that there is no such conversation.
-        let mut is_absent = false;
+        let Some(circuit) = self.circuit() else { return Ending::Drained };
+        let erased_before = match drop_erased(circuit.primary(), &self.journal, &[line]).await {
+            Ok(erased_before) => erased_before,
+            Err(error) => return Ending::Stopped(error),
+        };
+        drop(circuit);
+        // Whether the primary has said for good that there is no such conversation; whether it was begun now.
+        let (mut is_absent, mut is_begun) = (false, false);
         while let Some(sequence) = self.journal.first(line)
             && let Some(circuit) = self.circuit()
         {
@@ -175,6 +185,7 @@ impl Replayer {
             let noted = match fate {
                 Fate::Stored { refused_state, deviates } => {
                     circuit.note_taken();
+                    is_begun |= entry.operation.kind() == JournalKind::Create;
                     self.stored(line, sequence, refused_state.as_deref(), deviates).await
                 }
                 Fate::Refused(reason) => {
@@ -211,6 +222,12 @@ impl Replayer {
         }
         if self.journal.first(line).is_none() {
             self.forget(line);
+        }
+        if is_begun
+            && let Some(circuit) = self.circuit()
+            && let Err(error) = erased::take_back(circuit.primary(), line, erased_before).await
+        {
+            tracing::warn!(%error, "it is not known whether what was replayed had been erased meanwhile");
         }
         Ending::Drained
     }

@@ -4,13 +4,15 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use lcs_domain::agent::Agent;
-use lcs_domain::{AgentId, AgentStateUpdate, Appended, Head, Payload, PayloadLimits};
+use lcs_domain::{AgentId, AgentStateUpdate, Appended, Head, Payload, PayloadLimits, UserId};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use super::rehydration::Rehydrated;
 
 /// A live agent, shared by all who want to talk to it: one of them at a time.
 pub(super) struct LiveAgent {
+    /// Whose it is: for nothing but to know whether its user is erased.
+    pub(super) user_id: UserId,
     standing: Arc<Mutex<Standing>>,
 }
 
@@ -34,7 +36,7 @@ pub(super) struct Standing {
 }
 
 impl LiveAgent {
-    pub(super) fn new(rehydrated: Rehydrated) -> Self {
+    pub(super) fn new(user_id: UserId, rehydrated: Rehydrated) -> Self {
         let Rehydrated {
             agent,
             agent_id,
@@ -57,7 +59,7 @@ impl LiveAgent {
             settled,
             bytes,
         };
-        Self { standing: Arc::new(Mutex::new(standing)) }
+        Self { user_id, standing: Arc::new(Mutex::new(standing)) }
     }
 
     /// The agent for this caller alone, and whether he had to wait for it.

@@ -9,7 +9,7 @@ use lcs_app::configuration::StoreConfiguration;
 use lcs_app::http::authentication::authenticator;
 use lcs_app::http::{Service, guarded, router, serve};
 use lcs_app::llama_stack::LlamaStack;
-use lcs_app::{PersistenceManager, monitor_task, retention_task, telemetry};
+use lcs_app::{PersistenceManager, erasure_task, monitor_task, retention_task, telemetry};
 use lcs_domain::audit::AuditHash;
 use lcs_domain::{Actor, AuditAction, AuditDetail, AuditQuery, NewAuditEvent, PageLimit};
 use lcs_storage::sqlite::{SqliteConfig, SqliteFile};
@@ -91,6 +91,11 @@ impl Serve {
         if let Some(interval) = config.monitoring_interval {
             tokio::spawn(monitor_task::run(service.manager().clone(), interval, shutdown.clone()));
         }
+        let erasure = tokio::spawn(erasure_task::run(
+            service.manager().clone(),
+            erasure_task::LOOK_INTERVAL,
+            shutdown.clone(),
+        ));
         let served = serve(listener, guarded(router(service.clone()), &config), &config, shutdown.clone());
         let mut served = std::pin::pin!(served);
         let ended = tokio::select! {
@@ -115,6 +120,7 @@ impl Serve {
             }
         };
         upkeep.abort();
+        erasure.abort();
         if let Some(retention) = retention {
             retention.abort();
         }

@@ -3,6 +3,7 @@
 #![deny(clippy::missing_trait_methods)]
 
 mod archive;
+mod erasure;
 mod operator;
 mod transfer;
 
@@ -18,8 +19,8 @@ use lcs_domain::repository::RepositoryResult;
 use lcs_domain::{
     AgentId, AgentState, AgentStateRepository, AnalyticsRepository, AppendTurn, Appended, ArchiveRepository,
     AuditRepository, BeginRequest, Begun, Capabilities, Conversation, ConversationId, ConversationPage,
-    ConversationRepository, ConversationSummary, ConversationUpdate, DiagnosticRepository, Head,
-    HoldRepository, Interruption, Keeping, ListConversations, ListSummaries, NewConversation, NewTurn,
+    ConversationRepository, ConversationSummary, ConversationUpdate, DiagnosticRepository, ErasureRepository,
+    Head, HoldRepository, Interruption, Keeping, ListConversations, ListSummaries, NewConversation, NewTurn,
     PageLimit, PoolStatus, PurgeReport, Repositories, RepositoryError, RequestId, RequestRepository,
     RetentionOverrideRepository, RetentionPolicy, RetentionRepository, SaveAgentState, Saved,
     SearchConversations, TransferRepository, Turn, TurnId, TurnPage, TurnRange, TurnRepository, UserId,
@@ -128,6 +129,10 @@ impl Repositories for Timed {
     }
 
     fn holds(&self) -> &dyn HoldRepository {
+        self
+    }
+
+    fn erasures(&self) -> &dyn ErasureRepository {
         self
     }
 

@@ -11,8 +11,8 @@ use serde_json::Value;
 
 use crate::Home;
 
-/// A journal in its default place with two conflicts, and two operations that wait.
-fn journal_of(home: &Home) -> [u64; 4] {
+/// A journal in its default place with two conflicts of this user, and two operations that wait.
+pub(super) fn journal_of(home: &Home, user: &str) -> [u64; 4] {
     let folder = home.0.path().join("lcs-persistence/journal");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
@@ -25,7 +25,7 @@ fn journal_of(home: &Home) -> [u64; 4] {
             let base = lcs_domain::journal::UpdateBase::default();
             let operation =
                 JournalOperation::Update { conversation_id: ConversationId::generate(), update, base };
-            *number = journal.record(UserId::from_text("alice"), operation).await.unwrap().sequence;
+            *number = journal.record(UserId::from_text(user), operation).await.unwrap().sequence;
         }
         for number in &numbers[..2] {
             journal.refuse(*number, "conversation not found").await.unwrap();
@@ -39,7 +39,7 @@ fn the_journal_is_listed_and_its_conflicts_are_decided() {
     let home = Home::new();
     assert_eq!(home.answer(&["journal", "list"]), "Nothing waits in the journal.\n");
     assert_eq!(home.answer(&["journal", "conflicts"]), "There are no conflicts.\n");
-    let numbers = journal_of(&home);
+    let numbers = journal_of(&home, "alice");
     let [retried, discarded, ..] = numbers.map(|number| number.to_string());
     let conflicts = home.json(&["journal", "conflicts"]);
     assert_eq!(conflicts["conflicts"].as_array().unwrap().len(), 2);
@@ -97,7 +97,7 @@ fn damage(file: &std::path::Path) {
 fn conflicts_are_decided_together_or_not_at_all() {
     let home = Home::new();
     assert_eq!(home.answer(&["journal", "retry", "--all"]), "There are no conflicts to decide about.\n");
-    let [one, two, waiting, _] = journal_of(&home);
+    let [one, two, waiting, _] = journal_of(&home, "alice");
     let folder = home.0.path().join("lcs-persistence/journal");
     let [one, two, waiting] = [one, two, waiting].map(|number| number.to_string());
     let left = |expected: usize| {

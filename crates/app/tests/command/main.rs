@@ -3,6 +3,9 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod archive;
+mod erase;
+#[cfg(test)]
+mod erase_kill;
 #[expect(dead_code, reason = "what only the documents' test uses")]
 mod fixture;
 mod journal;

@@ -4,6 +4,7 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
 use super::RepositoryResult;
+use crate::erasure::Erased;
 use crate::journal::{ConflictResolution, JournalConflict, JournalEntry, JournalOperation, JournalStatus};
 use crate::{PageLimit, UserId};
 
@@ -42,6 +43,9 @@ pub trait JournalRepository: Send + Sync {
 
     /// Does with a conflict what an operator decided. `false` where there is none of this number.
     async fn resolve(&self, sequence: u64, resolution: ConflictResolution) -> RepositoryResult<bool>;
+
+    /// Forgets entries and conflicts that are erased, for good and unread, and gives the entries' numbers.
+    async fn erase(&self, erased: &Erased) -> RepositoryResult<Vec<u64>>;
 
     /// How full it is. Whatever was on its way onto the disk before this was asked is there when it is answered,
     /// or will never be: also what [`record`](Self::record) said of that it is not known.

@@ -259,7 +259,7 @@ impl ArchiveRepository for Memory {
         let theirs = tables
             .tombstones
             .values()
-            .filter(|left| UserHash::of(left.user_id) == user && left.reason == PurgeReason::Expired);
+            .filter(|left| UserHash(left.user_hash) == user && left.reason == PurgeReason::Expired);
         let mut ids: Vec<_> = theirs.filter_map(|left| left.archive_id).collect();
         ids.sort_unstable();
         ids.dedup();
@@ -271,7 +271,7 @@ impl ArchiveRepository for Memory {
         let mut tables = self.tables();
         let is_meant = |id: &ConversationId, left: &super::Tombstone| match &what {
             Forgotten::Conversations(ids) => ids.contains(id),
-            Forgotten::User(user) => UserHash::of(left.user_id) == *user,
+            Forgotten::User(user) => UserHash(left.user_hash) == *user,
         };
         let (mut left_archives, mut count) = (Vec::new(), 0);
         for (id, left) in &mut tables.tombstones {

@@ -15,7 +15,7 @@ impl Tables {
         self.audit.push(record);
     }
 
-    fn audit_head(&self) -> AuditHead {
+    pub(super) fn audit_head(&self) -> AuditHead {
         self.audit
             .last()
             .map_or_else(AuditHead::default, |last| AuditHead { sequence: last.sequence, hash: last.hash })

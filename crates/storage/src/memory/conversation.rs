@@ -16,6 +16,7 @@ use lcs_domain::{
 
 use super::{Memory, Row, StoredTurn, Tables};
 use crate::audit::deletion;
+use crate::tombstone::user_hash;
 
 impl Tables {
     /// Whether an id of `new` is in use or was, or the user has another conversation of its external id.
@@ -153,7 +154,8 @@ impl ConversationRepository for Memory {
         let deleted = tables.conversations.get(&conversation_id).is_some_and(|row| {
             row.conversation.user_id == user_id && row.conversation.status == ConversationStatus::Deleted
         });
-        Ok(deleted || tables.tombstones.get(&conversation_id).is_some_and(|left| left.user_id == user_id))
+        let tombstone = tables.tombstones.get(&conversation_id);
+        Ok(deleted || tombstone.is_some_and(|tombstone| tombstone.user_hash == user_hash(user_id)))
     }
 
     #[tracing::instrument(name = "db.conversation.get", skip_all, fields(%conversation_id))]

@@ -11,6 +11,7 @@ use lcs_domain::{
 
 use super::{Memory, Tables, Tombstone};
 use crate::audit;
+use crate::tombstone::user_hash;
 
 impl Tables {
     /// What the policy would let go now; each with whether a hold is on it.
@@ -44,7 +45,8 @@ impl Tables {
         self.forget_all(usize::MAX, |_, request| {
             request.user_id == user_id && request.target.conversation_id == conversation_id
         });
-        self.tombstones.insert(conversation_id, Tombstone { user_id, reason, archive_id });
+        self.tombstones
+            .insert(conversation_id, Tombstone { user_hash: user_hash(user_id), reason, archive_id });
         self.restorations.remove(&conversation_id);
         self.agents.remove(&agent_id);
         let mut turns = 0;

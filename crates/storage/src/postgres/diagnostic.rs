@@ -15,7 +15,7 @@ use super::statement::statement;
 use crate::migration::{MigrationStatus, Migrations};
 
 /// The indexes that promises and plans rest on.
-const INDEXES: [&str; 23] = [
+const INDEXES: [&str; 28] = [
     "agent_states_conversation_id_key",
     "agent_states_pkey",
     "archives_pkey",
@@ -24,6 +24,7 @@ const INDEXES: [&str; 23] = [
     "audit_events_pkey",
     "conversation_tombstones_archive_id_idx",
     "conversation_tombstones_pkey",
+    "conversation_tombstones_user_hash_idx",
     "conversation_turns_conversation_id_turn_number_key",
     "conversation_turns_pkey",
     "conversations_agent_id_key",
@@ -31,6 +32,10 @@ const INDEXES: [&str; 23] = [
     "conversations_status_idx",
     "conversations_user_id_active_hour_idx",
     "conversations_user_id_external_id_key",
+    "erasures_conversation_id_idx",
+    "erasures_pkey",
+    "erasures_sequence_key",
+    "erasures_user_hash_idx",
     "holds_pkey",
     "holds_user_id_idx",
     "requests_conversation_id_idx",

@@ -88,6 +88,7 @@ fn of_constraint(name: &str) -> RepositoryError {
         | "conversation_tombstones_pkey" => RepositoryError::AlreadyExists { entity: Entity::Conversation },
         // An append gives it another meaning.
         "conversation_turns_pkey" => RepositoryError::AlreadyExists { entity: Entity::Turn },
+        "erasures_pkey" => RepositoryError::AlreadyExists { entity: Entity::Erasure },
         "requests_pkey" => RepositoryError::AlreadyExists { entity: Entity::Request },
         "conversation_turns_conversation_id_turn_number_key" => RepositoryError::Inconsistent {
             table: "conversations",

@@ -65,7 +65,7 @@ statement! {
 }
 
 #[derive(diesel::Queryable)]
-struct HoldRow {
+pub(super) struct HoldRow {
     hold_id: Uuid,
     user_id: Uuid,
     conversation_id: Option<Uuid>,
@@ -92,7 +92,7 @@ impl From<HoldRow> for Hold {
 }
 
 /// The user and the conversation that `target` names: one of them.
-fn parts(target: HoldTarget) -> (Option<Uuid>, Option<Uuid>) {
+pub(super) fn parts(target: HoldTarget) -> (Option<Uuid>, Option<Uuid>) {
     match target {
         HoldTarget::User(user_id) => (Some(user_id.into()), None),
         HoldTarget::Conversation(conversation_id) => (None, Some(conversation_id.into())),

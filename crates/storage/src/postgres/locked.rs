@@ -9,12 +9,13 @@
 //! users' own retention), which a purge has too. They are taken in this order, before any row's.
 
 use diesel::prelude::QueryResult;
+use diesel::sql_types::Text as SqlText;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
 
 use super::on_behalf::transaction;
-use super::statement::{Connection, Single, Statement};
+use super::statement::{Connection, Single, Statement, statement};
 
 /// For a purge: `lcs.purges` says whether nobody else is at it. A block, so that nothing is answered but the
 /// statement.
@@ -35,6 +36,14 @@ const PURGED: &str = "INSERT INTO audit_events (actor, action, outcome, detail) 
 /// For who changes what a purge may remove. It waits for a batch of a purge, which may take longer than a row's lock.
 const HOLDS: &str = "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout = '30s'; DO $$ BEGIN \
     PERFORM pg_advisory_xact_lock(hashtext('lcs-persistence hold'), hashtext(current_schema())); END $$";
+
+statement! {
+    /// The same lock, inside a transaction that is begun already.
+    TakeHolds(
+        "SELECT set_config('lock_timeout', '30s', true), \
+                pg_advisory_xact_lock(hashtext('lcs-persistence hold'), hashtext(current_schema()))::text"
+    ) -> (SqlText, SqlText) {}
+}
 
 /// A statement behind what takes its locks, and before what has to be done after it.
 pub(super) struct Locked<'q, Q> {

@@ -98,6 +98,28 @@ diesel::table! {
 }
 
 diesel::table! {
+    erasures (erasure_id) {
+        erasure_id -> Uuid,
+        sequence -> Int8,
+        user_hash -> Nullable<Bytea>,
+        conversation_id -> Nullable<Uuid>,
+        begun_at -> Timestamptz,
+        erased_at -> Timestamptz,
+        conversations -> Int8,
+        turns -> Int8,
+        agent_states -> Int8,
+        requests -> Int8,
+        holds -> Int8,
+        retention_overrides -> Int8,
+        tombstones -> Int8,
+        content_hash -> Bytea,
+        certificate -> Nullable<Text>,
+        audit_sequence -> Nullable<Int8>,
+        audit_hash -> Nullable<Bytea>,
+    }
+}
+
+diesel::table! {
     holds (hold_id) {
         hold_id -> Uuid,
         user_id -> Uuid,
@@ -152,6 +174,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     conversation_tombstones,
     conversation_turns,
     conversations,
+    erasures,
     holds,
     requests,
     restorations,

@@ -7,6 +7,7 @@ use diesel::prelude::*;
 use diesel::sql_types::{Bool, Text};
 use diesel::sqlite::{Sqlite as Backend, SqliteConnection};
 use lcs_domain::audit::{AuditHash, AuditHead};
+use lcs_domain::erasure::user_hash;
 use lcs_domain::repository::RepositoryResult;
 use lcs_domain::{
     Actor, AuditAction, AuditDetail, AuditQuery, AuditRecord, AuditRepository, ConversationId, NewAuditEvent,
@@ -20,7 +21,8 @@ use super::row::{BlobUuid, Cell, Micros};
 use super::schema::{audit_events, audit_head};
 
 /// What is done to many conversations at once.
-const BATCHES: [AuditAction; 3] = [AuditAction::Purge, AuditAction::Archive, AuditAction::Restore];
+const BATCHES: [AuditAction; 4] =
+    [AuditAction::Purge, AuditAction::Archive, AuditAction::Restore, AuditAction::Erase];
 
 #[derive(Insertable)]
 #[diesel(table_name = audit_events, treat_none_as_default_value = false)]
@@ -99,7 +101,7 @@ fn inconsistent(table: &'static str, column: &'static str, row: &str, reason: &s
     RepositoryError::Inconsistent { table, column, row: row.to_owned(), reason: reason.to_owned() }
 }
 
-fn head(connection: &mut SqliteConnection) -> Result<AuditHead, Failure> {
+pub(super) fn head(connection: &mut SqliteConnection) -> Result<AuditHead, Failure> {
     let (sequence, bytes): (Cell<i64>, Cell<Vec<u8>>) =
         audit_head::table.select((audit_head::sequence, audit_head::hash)).first(connection)?;
     let wrong = |reason| inconsistent("audit_head", "hash", "the only one", reason);
@@ -149,10 +151,18 @@ impl AuditRepository for Sqlite {
             .read(move |connection| {
                 let mut rows = audit_events::table.select(RecordRow::as_select()).into_boxed::<Backend>();
                 if let Some(user_id) = query.user_id {
-                    rows = rows.filter(audit_events::on_behalf_of.eq(BlobUuid::from(user_id)));
+                    // An erasure names its user by a hash.
+                    let named = sql::<Bool>("instr(detail, ")
+                        .bind::<Text, _>(user_hash(user_id).to_string())
+                        .sql(") > 0");
+                    rows = rows.filter(
+                        audit_events::on_behalf_of
+                            .is(BlobUuid::from(user_id))
+                            .or(audit_events::action.eq(AuditAction::Erase.as_str()).and(named)),
+                    );
                 }
                 if let Some(conversation_id) = query.conversation_id {
-                    // A batch of a purge or of an archive names its conversations.
+                    // A batch of a purge, an archive or an erasure names its conversations.
                     let named = sql::<Bool>("instr(detail, ")
                         .bind::<Text, _>(conversation_id.to_string())
                         .sql(") > 0");

@@ -20,13 +20,14 @@ pub(super) const SHUTTING_DOWN: &str = "the program is shutting down";
 /// The settings of a connection, in SQLite's words.
 ///
 /// `busy_timeout` comes first, so that the others wait where they have to. FULL syncs the log with each
-/// commit: what was acknowledged survives a loss of power.
+/// commit: what was acknowledged survives a loss of power. What is removed is overwritten with zeros, so that no page
+/// which is free keeps it.
 pub(super) fn settings(busy_timeout: Duration, writes: bool) -> String {
     let busy_ms = busy_timeout.as_millis().min(i32::MAX.unsigned_abs().into());
     let query_only = if writes { "OFF" } else { "ON" };
     format!(
         "PRAGMA busy_timeout={busy_ms}; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON; \
-         PRAGMA query_only={query_only};"
+         PRAGMA secure_delete=ON; PRAGMA query_only={query_only};"
     )
 }
 

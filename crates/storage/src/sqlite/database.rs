@@ -145,6 +145,26 @@ impl Database {
         .await
     }
 
+    /// Brings the write-ahead log into the file and empties it, where nobody reads from it just now: what was
+    /// overwritten does not stay in it. Else the next checkpoint does.
+    pub(super) async fn checkpoint(&self) {
+        use diesel::connection::SimpleConnection as _;
+        let emptied = match self.checkout(&self.writer).await {
+            Ok(mut connection) => {
+                let file = Arc::clone(&self.file);
+                blocking(move || {
+                    let emptied = connection.batch_execute("PRAGMA wal_checkpoint(TRUNCATE)");
+                    emptied.map_err(|error| error::Failure::from(error).into_repository(&file))
+                })
+                .await
+            }
+            Err(error) => Err(error),
+        };
+        if let Err(error) = emptied {
+            tracing::debug!(%error, "the write-ahead log is not emptied yet");
+        }
+    }
+
     /// The time by which this store stamps and compares.
     pub(super) fn now(&self) -> DateTime<Utc> {
         self.clock.now()

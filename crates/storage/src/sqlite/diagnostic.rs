@@ -28,7 +28,7 @@ const MIGRATE: &str = "run `lcs-persistence migrate run`";
 
 /// The indexes that have names of their own, and the trigger, as the migrations make them. The others are
 /// part of their tables.
-const STATEMENTS: [(&str, &str); 15] = [
+const STATEMENTS: [(&str, &str); 18] = [
     ("conversations_user_id_idx", "CREATE INDEX conversations_user_id_idx ON conversations (user_id);"),
     ("conversations_status_idx", "CREATE INDEX conversations_status_idx ON conversations (status);"),
     (
@@ -62,6 +62,18 @@ const STATEMENTS: [(&str, &str); 15] = [
          WHERE archive_id IS NOT NULL;",
     ),
     ("holds_user_id_idx", "CREATE INDEX holds_user_id_idx ON holds (user_id) WHERE released_at IS NULL;"),
+    (
+        "erasures_user_hash_idx",
+        "CREATE INDEX erasures_user_hash_idx ON erasures (user_hash) WHERE conversation_id IS NULL;",
+    ),
+    (
+        "erasures_conversation_id_idx",
+        "CREATE INDEX erasures_conversation_id_idx ON erasures (conversation_id) WHERE conversation_id IS NOT NULL;",
+    ),
+    (
+        "conversation_tombstones_user_hash_idx",
+        "CREATE INDEX conversation_tombstones_user_hash_idx ON conversation_tombstones (user_hash);",
+    ),
     (
         "audit_events_refuse_update",
         "CREATE TRIGGER audit_events_refuse_update BEFORE UPDATE ON audit_events \
@@ -252,6 +264,7 @@ mod tests {
             include_str!("../../../../migrations/sqlite/2026-11-26-000004_audit/up.sql"),
             include_str!("../../../../migrations/sqlite/2026-11-26-000005_holds/up.sql"),
             include_str!("../../../../migrations/sqlite/2026-11-26-000006_archives/up.sql"),
+            include_str!("../../../../migrations/sqlite/2026-11-26-000007_erasures/up.sql"),
             include_str!("../../../../migrations/sqlite/2026-11-26-000008_search/up.sql"),
         );
         let words = |sql: &str| sql.split_whitespace().collect::<Vec<_>>().join(" ");

@@ -65,7 +65,7 @@ fn find(connection: &mut SqliteConnection, hold_id: HoldId) -> Result<Option<Hol
 }
 
 /// Whose the conversation is, in whatever status.
-fn owner(
+pub(super) fn owner(
     connection: &mut SqliteConnection,
     conversation_id: ConversationId,
 ) -> Result<Option<UserId>, Failure> {
@@ -78,6 +78,22 @@ fn owner(
     let Some((key, user_id)) = row else { return Ok(None) };
     let reader = Reader::new("conversations", "conversation_id", key)?;
     Ok(Some(UserId::from_uuid(reader.uuid("user_id", user_id)?)))
+}
+
+/// The holds in force that keep something of `target`.
+pub(super) fn holding(connection: &mut SqliteConnection, target: HoldTarget) -> Result<Vec<Hold>, Failure> {
+    let user_id = match target {
+        HoldTarget::User(user_id) => Some(user_id),
+        HoldTarget::Conversation(conversation_id) => owner(connection, conversation_id)?,
+    };
+    let Some(user_id) = user_id else { return Ok(Vec::new()) };
+    let rows: Vec<HoldRow> = holds::table
+        .filter(holds::released_at.is_null().and(holds::user_id.eq(BlobUuid::from(user_id))))
+        .order(holds::hold_id)
+        .select(HoldRow::as_select())
+        .load(connection)?;
+    let all = rows.into_iter().map(Hold::try_from).collect::<Result<Vec<_>, _>>()?;
+    Ok(all.into_iter().filter(|hold| hold.concerns(target, Some(user_id))).collect())
 }
 
 #[async_trait]
@@ -159,21 +175,6 @@ impl HoldRepository for Sqlite {
 
     #[tracing::instrument(name = "db.hold.holding", skip_all)]
     async fn holding(&self, target: HoldTarget) -> RepositoryResult<Vec<Hold>> {
-        self.database
-            .read_snapshot(move |connection| {
-                let user_id = match target {
-                    HoldTarget::User(user_id) => Some(user_id),
-                    HoldTarget::Conversation(conversation_id) => owner(connection, conversation_id)?,
-                };
-                let Some(user_id) = user_id else { return Ok(Vec::new()) };
-                let rows: Vec<HoldRow> = holds::table
-                    .filter(holds::released_at.is_null().and(holds::user_id.eq(BlobUuid::from(user_id))))
-                    .order(holds::hold_id)
-                    .select(HoldRow::as_select())
-                    .load(connection)?;
-                let all = rows.into_iter().map(Hold::try_from).collect::<Result<Vec<_>, _>>()?;
-                Ok(all.into_iter().filter(|hold| hold.concerns(target, Some(user_id))).collect())
-            })
-            .await
+        self.database.read_snapshot(move |connection| holding(connection, target)).await
     }
 }

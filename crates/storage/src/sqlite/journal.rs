@@ -6,10 +6,12 @@
 //! - **One process a file.** The journal's folder holds slots, each with a lock file ([`slot`]).
 //! - **Group commit.** What arrives while a commit runs goes together in the next one ([`group`]).
 //! - **Nothing waits for a start.** What a process left that is gone, one that runs takes over ([`adopt`]).
+//! - **What is erased is not kept.** It goes unread, and is overwritten ([`erase`]).
 //! - **Nothing is skipped.** A row that cannot be read is an error with its number, until an operator sets
 //!   it aside ([`look`]).
 
 mod adopt;
+mod erase;
 mod group;
 mod look;
 mod slot;
@@ -24,6 +26,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use diesel::sqlite::SqliteConnection;
+use lcs_domain::erasure::Erased;
 use lcs_domain::journal::{
     ConflictResolution, JournalConflict, JournalEntry, JournalOperation, JournalStatus,
 };
@@ -31,6 +34,7 @@ use lcs_domain::repository::RepositoryResult;
 use lcs_domain::{Clock, JournalRepository, PageLimit, RepositoryError, UserId};
 use tokio::time::timeout;
 
+pub use self::erase::JournalMatches;
 pub use self::look::{ConflictLine, JournalContent, JournalLine, JournalLook, JournalSlot};
 
 use self::group::Queue;
@@ -263,6 +267,11 @@ impl JournalRepository for SqliteJournal {
             table::resolve(connection, tally, sequence, resolution, now)
         });
         resolved.await
+    }
+
+    #[tracing::instrument(name = "db.journal.erase", skip_all)]
+    async fn erase(&self, erased: &Erased) -> RepositoryResult<Vec<u64>> {
+        self.0.erase(erased.clone()).await
     }
 
     /// Also of what another process, such as the command line, did to it meanwhile.

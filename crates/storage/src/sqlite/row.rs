@@ -66,6 +66,11 @@ impl<T> Cell<T> {
         self.0
     }
 
+    /// The value, where it is one.
+    pub(super) fn peek(&self) -> Option<&T> {
+        self.0.as_ref().ok()
+    }
+
     fn read<ST>(value: SqliteValue<'_, '_, '_>, kind: SqliteType, wrong: &'static str) -> Self
     where
         T: FromSql<ST, Sqlite>,

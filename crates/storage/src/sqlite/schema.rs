@@ -131,6 +131,28 @@ diesel::table! {
 }
 
 diesel::table! {
+    erasures (erasure_id) {
+        erasure_id -> Binary,
+        sequence -> BigInt,
+        user_hash -> Nullable<Binary>,
+        conversation_id -> Nullable<Binary>,
+        begun_at -> BigInt,
+        erased_at -> BigInt,
+        conversations -> BigInt,
+        turns -> BigInt,
+        agent_states -> BigInt,
+        requests -> BigInt,
+        holds -> BigInt,
+        retention_overrides -> BigInt,
+        tombstones -> BigInt,
+        content_hash -> Binary,
+        certificate -> Nullable<Text>,
+        audit_sequence -> Nullable<BigInt>,
+        audit_hash -> Nullable<Binary>,
+    }
+}
+
+diesel::table! {
     retention_overrides (user_id) {
         user_id -> Binary,
         idle_days -> Nullable<BigInt>,

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
+use lcs_domain::erasure::{Erased, OwnedConversation};
 use lcs_domain::journal::{
     ConflictResolution, JournalConflict, JournalEntry, JournalOperation, JournalStatus,
 };
@@ -193,6 +194,25 @@ impl JournalRepository for FakeJournal {
             );
         }
         Ok(true)
+    }
+
+    async fn erase(&self, erased: &Erased) -> RepositoryResult<Vec<u64>> {
+        self.fuse.before().await?;
+        let gone = {
+            let mut pages = self.pages();
+            let now = erased.now;
+            let is_erased = |entry: &JournalEntry| {
+                let (user_id, conversation_id) = (entry.user_id, entry.operation.conversation_id());
+                erased.includes(OwnedConversation { user_id, conversation_id }, entry.recorded_at, now)
+            };
+            pages.conflicts.retain(|_, conflict| !is_erased(&conflict.entry));
+            let gone = pages.entries.values().filter(|entry| is_erased(entry)).map(|entry| entry.sequence);
+            let gone: Vec<u64> = gone.collect();
+            pages.entries.retain(|sequence, _| !gone.contains(sequence));
+            gone
+        };
+        self.fuse.behind().await?;
+        Ok(gone)
     }
 
     async fn status(&self) -> RepositoryResult<JournalStatus> {

@@ -126,6 +126,11 @@ impl Index {
         self.lines.get(&line).map_or(0, |waiting| waiting.entries.len())
     }
 
+    /// The lines that there are.
+    pub(super) fn lines(&self) -> Vec<Line> {
+        self.lines.keys().copied().collect()
+    }
+
     /// The line with the oldest entry, of those that are `free`.
     pub(super) fn oldest_line(&self, free: impl Fn(&Line) -> bool) -> Option<Line> {
         self.heads.values().find(|line| free(line)).copied()

@@ -1,6 +1,7 @@
 //! What the journal mode promises: nothing acknowledged is lost, nothing comes twice, nothing is guessed.
 
 mod crash;
+mod erasure;
 mod intake;
 mod race;
 mod refusing;

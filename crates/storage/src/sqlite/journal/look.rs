@@ -107,7 +107,7 @@ pub struct ConflictLine {
 /// A journal, opened for a look.
 #[derive(Debug, Clone)]
 pub struct JournalLook {
-    database: Database,
+    pub(super) database: Database,
 }
 
 impl JournalLook {

@@ -36,6 +36,12 @@ pub(super) struct Read {
 }
 
 impl Stored {
+    /// Whose it is, also where the rest cannot be read.
+    pub(super) fn user(&self) -> Option<UserId> {
+        let bytes = self.user_id.peek()?;
+        Uuid::from_slice(bytes).ok().map(UserId::from_uuid)
+    }
+
     pub(super) fn read(self) -> Read {
         // SQLite gives the row's own key as nothing but an integer.
         let sequence = self.sequence.get().unwrap_or_default().unsigned_abs();
@@ -67,7 +73,7 @@ fn checksum(user_id: Uuid, recorded_at: i64, operation: &[u8]) -> [u8; 32] {
 }
 
 /// A sequence number as the column has it. One that it cannot have is no row's.
-fn column(sequence: u64) -> i64 {
+pub(super) fn column(sequence: u64) -> i64 {
     i64::try_from(sequence).unwrap_or(i64::MAX)
 }
 

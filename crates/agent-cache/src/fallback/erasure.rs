@@ -1,0 +1,99 @@
+//! Erasures through the fallback: they are the primary's alone. What is erased there is taken out of the journal here.
+
+#![deny(clippy::missing_trait_methods)]
+
+use async_trait::async_trait;
+use lcs_domain::erasure::{
+    Erased, Erasure, ErasureStep, ErasureTarget, NewErasure, OwnedConversation, RemainingRows,
+};
+use lcs_domain::repository::RepositoryResult;
+use lcs_domain::{AuditDetail, ErasureRepository, PageLimit};
+
+use super::Fallback;
+use super::replay::drop_erased;
+use super::route::{Route, Subject};
+
+/// What a refused operator is told.
+const REFUSED: &str = "nothing can be erased before, try again then";
+
+impl Fallback {
+    /// Takes what is erased in the primary out of the journal, entries and conflicts: unread, and for good. Without a
+    /// journal there is nothing to do.
+    ///
+    /// A replay does the same with each conversation before it replays anything of it.
+    ///
+    /// # Errors
+    /// What the primary and the journal answer: what is erased is then in the journal still.
+    pub async fn forget_erased(&self) -> RepositoryResult<()> {
+        let Some(journal) = self.circuit.journal() else { return Ok(()) };
+        let lines = journal.all_lines().await?;
+        drop_erased(&*self.primary, journal, &lines).await.map(drop)
+    }
+}
+
+#[async_trait]
+impl ErasureRepository for Fallback {
+    async fn begin_erasure(&self, new: NewErasure) -> RepositoryResult<Erasure> {
+        match self.circuit.route(Subject::Everything).await? {
+            Route::Primary(epoch) => self.watched(epoch, self.primary.erasures().begin_erasure(new)).await,
+            Route::Outage(outage) => Err(outage.refusal(REFUSED)),
+        }
+    }
+
+    async fn erase_some(&self, erasure: NewErasure, limit: PageLimit) -> RepositoryResult<ErasureStep> {
+        match self.circuit.route(Subject::Everything).await? {
+            Route::Primary(epoch) => {
+                self.watched(epoch, self.primary.erasures().erase_some(erasure, limit)).await
+            }
+            Route::Outage(outage) => Err(outage.refusal(REFUSED)),
+        }
+    }
+
+    async fn end_erasure(
+        &self,
+        erasure: NewErasure,
+        certificate: String,
+        detail: AuditDetail,
+    ) -> RepositoryResult<Erasure> {
+        match self.circuit.route(Subject::Everything).await? {
+            Route::Primary(epoch) => {
+                self.watched(epoch, self.primary.erasures().end_erasure(erasure, certificate, detail)).await
+            }
+            Route::Outage(outage) => Err(outage.refusal(REFUSED)),
+        }
+    }
+
+    async fn ended_erasures(
+        &self,
+        target: ErasureTarget,
+        limit: PageLimit,
+    ) -> RepositoryResult<Vec<Erasure>> {
+        match self.circuit.route(Subject::Request).await? {
+            Route::Primary(epoch) => {
+                self.watched(epoch, self.primary.erasures().ended_erasures(target, limit)).await
+            }
+            Route::Outage(outage) => Err(outage.refusal(REFUSED)),
+        }
+    }
+
+    async fn remaining(&self, target: ErasureTarget) -> RepositoryResult<Vec<RemainingRows>> {
+        match self.circuit.route(Subject::Everything).await? {
+            Route::Primary(epoch) => self.watched(epoch, self.primary.erasures().remaining(target)).await,
+            Route::Outage(outage) => Err(outage.refusal(REFUSED)),
+        }
+    }
+
+    async fn erased(&self, conversations: Vec<OwnedConversation>) -> RepositoryResult<Erased> {
+        match self.circuit.route(Subject::Request).await? {
+            Route::Primary(epoch) => self.watched(epoch, self.primary.erasures().erased(conversations)).await,
+            Route::Outage(outage) => Err(outage.refusal(REFUSED)),
+        }
+    }
+
+    async fn latest_erasure(&self) -> RepositoryResult<u64> {
+        match self.circuit.route(Subject::Request).await? {
+            Route::Primary(epoch) => self.watched(epoch, self.primary.erasures().latest_erasure()).await,
+            Route::Outage(outage) => Err(outage.refusal(REFUSED)),
+        }
+    }
+}

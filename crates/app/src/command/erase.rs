@@ -1,0 +1,175 @@
+//! `erase`: all that is of a user or a conversation, for good, with a certificate.
+
+use std::io::{self, IsTerminal as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result, anyhow, bail};
+use clap::Args;
+use lcs_app::PersistenceManager;
+use lcs_app::erasure_service::{CertifiedErasure, Outcome, Remaining};
+use lcs_domain::erasure::ErasedRows;
+use lcs_domain::{ConversationId, ErasureTarget, RepositoryError, UserId};
+use serde_json::json;
+
+use super::{Context, user};
+use crate::output::text::{count, one_line};
+use crate::output::{Output, note, progress, whole_file};
+
+#[derive(Args)]
+pub(super) struct Erase {
+    /// The user of whom everything is erased. The same id can begin anew afterwards.
+    #[arg(long, value_name = "ID", value_parser = user, required_unless_present = "conversation", conflicts_with = "conversation")]
+    user: Option<String>,
+    /// The conversation to erase, whoever's it is.
+    #[arg(long, value_name = "ID")]
+    conversation: Option<ConversationId>,
+    /// Only count what would be removed.
+    #[arg(long)]
+    dry_run: bool,
+    /// Only look whether anything is left: the exit code is 1 where there is.
+    #[arg(long, conflicts_with_all = ["dry_run", "yes", "certificate"])]
+    verify: bool,
+    /// It cannot be taken back: say that you mean it.
+    #[arg(long)]
+    yes: bool,
+    /// Where to write the certificate [default: erasure-ID.json in this folder]
+    #[arg(long, value_name = "FILE")]
+    certificate: Option<PathBuf>,
+}
+
+impl Erase {
+    pub(super) async fn run(self, context: Context) -> Result<ExitCode> {
+        let target = match (self.conversation, &self.user) {
+            (Some(conversation_id), _) => ErasureTarget::Conversation(conversation_id),
+            (None, Some(user)) => ErasureTarget::User(UserId::from_text(user)),
+            (None, None) => bail!("say what is to be erased: --user or --conversation"),
+        };
+        let actor = context.actor.clone();
+        let only_looks = self.dry_run || self.verify;
+        let context = if only_looks { context.of_what_is_there()? } else { context.of_what_lasts()? };
+        let Context { configuration, mut output, .. } = context;
+        if let Some(path) = &self.certificate {
+            writable(path)?;
+        }
+        let manager = PersistenceManager::builder(configuration).operator().initialize().await?;
+        let erasure = manager.erasure();
+        let found = erasure.remaining(target).await?;
+        if self.verify {
+            return verified(&mut output, &found);
+        }
+        if self.dry_run {
+            if output.is_json() {
+                output.json(&json!({ "dry_run": true, "found": found }))?;
+            } else {
+                output.line(&format!("Would be erased: {found}."))?;
+            }
+            return Ok(ExitCode::SUCCESS);
+        }
+        if !self.yes {
+            confirm(&mut output, &found)?;
+        }
+        let conversations = found.tables.iter().find(|table| table.table == "conversations");
+        let bar = progress::bar(conversations.map_or(0, |table| table.rows));
+        let outcome = erasure.erase(target, actor, |removed| bar.set_position(removed.conversations)).await;
+        bar.finish_and_clear();
+        match outcome.map_err(refusal)? {
+            Outcome::Certified(certified) => {
+                let path = self
+                    .certificate
+                    .unwrap_or_else(|| PathBuf::from(format!("erasure-{}.json", certified.erasure_id)));
+                keep(&certified, &path).with_context(|| {
+                    format!(
+                        "it is erased, but its certificate cannot be written to {}: run the same again with another \
+                         --certificate, and it is handed out again",
+                        path.display()
+                    )
+                })?;
+                print(&mut output, &certified, &path)?;
+                Ok(ExitCode::SUCCESS)
+            }
+            Outcome::Left(left) => bail!(
+                "there is no certificate, because something is left: {left}; see that nobody writes for it meanwhile, \
+                 and run it again"
+            ),
+        }
+    }
+}
+
+/// Who is refused is an operator: they are told why it is held.
+fn refusal(error: RepositoryError) -> anyhow::Error {
+    match error {
+        RepositoryError::Held { hold_id, reason } => anyhow!(
+            "not erased: kept by the legal hold {hold_id}, for \"{}\"; release that first, if it may go",
+            one_line(&reason)
+        ),
+        error => error.into(),
+    }
+}
+
+/// Refuses a place for the certificate before anything is erased.
+fn writable(path: &Path) -> Result<()> {
+    if path.try_exists().unwrap_or_default() {
+        bail!("{} is there already: name another file for the certificate", path.display());
+    }
+    whole_file::begin(path, ".lcs-erasure-")
+        .map(drop)
+        .with_context(|| format!("a certificate cannot be written to {}: name another file", path.display()))
+}
+
+/// Writes the certificate: the file is whole or not there.
+fn keep(certified: &CertifiedErasure, path: &Path) -> Result<()> {
+    let mut file = whole_file::begin(path, ".lcs-erasure-")?;
+    serde_json::to_writer(&mut file, certified)?;
+    file.write_all(b"\n")?;
+    Ok(whole_file::keep(file, path, false)?)
+}
+
+fn verified(output: &mut Output, found: &Remaining) -> Result<ExitCode> {
+    let is_nothing = found.is_nothing();
+    if output.is_json() {
+        output.json(&json!({ "erased": is_nothing, "found": found }))?;
+    } else if is_nothing {
+        let tables = count(found.tables.len() as u64, "table");
+        output
+            .line(&format!("Nothing is left: {tables} and the journals of this machine were looked at."))?;
+    } else {
+        output.line(&format!("Something is left: {found}."))?;
+    }
+    Ok(if is_nothing { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Asks a person. A script says that it means it.
+fn confirm(output: &mut Output, found: &Remaining) -> Result<()> {
+    if !io::stdin().is_terminal() || output.is_json() {
+        bail!("what is erased is gone forever: write --yes to mean it, or --dry-run to see what it is");
+    }
+    note(&format!("It will be gone forever: {found}."));
+    if !output.is_confirmed()? {
+        bail!("not erased");
+    }
+    Ok(())
+}
+
+fn print(output: &mut Output, certified: &CertifiedErasure, path: &Path) -> Result<()> {
+    if output.is_json() {
+        return Ok(output.json(certified)?);
+    }
+    let ErasedRows { conversations, turns, agent_states, requests, .. } = certified.removed;
+    let said = if certified.removed.is_empty() && !certified.earlier.is_empty() {
+        let earlier = count(certified.earlier.len() as u64, "earlier certificate");
+        format!("There was nothing to erase any more: with {earlier}")
+    } else if certified.removed.is_empty() {
+        "There was nothing to erase".to_owned()
+    } else {
+        format!(
+            "Erased {}, {}, {} and {}",
+            count(conversations, "conversation"),
+            count(turns, "turn"),
+            count(agent_states, "agent state"),
+            count(requests, "request"),
+        )
+    };
+    output.line(&format!("{said}. Nothing is left. The certificate: {}", path.display()))?;
+    Ok(())
+}

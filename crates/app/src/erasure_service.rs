@@ -1,0 +1,261 @@
+//! Erasure: all that is of a user or a conversation goes, wherever it stands, and a certificate says so.
+//!
+//! The order is such that nothing comes back in between: first the erasure itself is stored, from when on replays and
+//! restores know of it; then the rows go, batch by batch; then what is in this process, in this machine's journals and in
+//! archives.
+//! The certificate comes last, when a look finds nothing. Stopped at any point and begun again, it goes on.
+
+mod certificate;
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use lcs_agent_cache::Fallback;
+use lcs_domain::archive::UserHash;
+use lcs_domain::audit::AuditHash;
+use lcs_domain::erasure::{ErasedRows, RemainingRows};
+use lcs_domain::repository::RepositoryResult;
+use lcs_domain::{
+    Actor, AuditDetail, AuditOutcome, Clock, Erasure, ErasureTarget, NewErasure, PageLimit, Repositories,
+    RepositoryError,
+};
+use lcs_storage::sqlite::{JournalMatches, JournalSlot};
+use serde::Serialize;
+use sha2::{Digest as _, Sha256};
+
+pub use self::certificate::{Certificate, CertifiedErasure, JournalRows, Target};
+
+use self::certificate::Verification;
+use crate::archive::ArchiveError;
+use crate::{ArchiveService, DatabaseService, PersistentAgentManager};
+
+/// How many conversations one transaction removes at most.
+const BATCH: PageLimit = PageLimit::MAX;
+/// How often it is looked for what came meanwhile.
+const ROUNDS: u32 = 3;
+/// How many earlier certificates are handed out again.
+const EARLIER: PageLimit = PageLimit::MAX;
+
+/// Erases, and looks whether anything is left.
+#[derive(Clone)]
+pub struct ErasureService {
+    repositories: Arc<dyn Repositories>,
+    database: DatabaseService,
+    agents: PersistentAgentManager,
+    archives: ArchiveService,
+    fallback: Arc<Fallback>,
+    journals: PathBuf,
+    clock: Arc<dyn Clock>,
+}
+
+/// What there is of a target.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Remaining {
+    /// Rows, by table: those too of which there are none.
+    pub tables: Vec<RemainingRows>,
+    /// Operations in the journals of this machine.
+    pub journals: JournalRows,
+}
+
+impl Remaining {
+    /// Whether there is nothing.
+    #[must_use]
+    pub fn is_nothing(&self) -> bool {
+        self.tables.iter().all(|table| table.rows == 0) && self.journals == JournalRows::default()
+    }
+}
+
+impl fmt::Display for Remaining {
+    /// As `2 in requests, 1 in the journals`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut parts: Vec<String> =
+            self.tables.iter().filter(|table| table.rows > 0).map(ToString::to_string).collect();
+        let journaled = self.journals.entries + self.journals.conflicts;
+        parts.extend((journaled > 0).then(|| format!("{journaled} in the journals of this machine")));
+        f.write_str(if parts.is_empty() { "nothing".to_owned() } else { parts.join(", ") }.as_str())
+    }
+}
+
+/// How an erasure ended.
+#[derive(Debug)]
+pub enum Outcome {
+    /// Nothing is left, and this says so.
+    Certified(Box<CertifiedErasure>),
+    /// This is left, and there is no certificate: somebody writes meanwhile, or there is a table that this program does
+    /// not know.
+    Left(Remaining),
+}
+
+impl fmt::Debug for ErasureService {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ErasureService").field("journals", &self.journals).finish_non_exhaustive()
+    }
+}
+
+impl ErasureService {
+    pub(crate) fn new(
+        database: DatabaseService,
+        agents: PersistentAgentManager,
+        archives: ArchiveService,
+        fallback: Arc<Fallback>,
+        journals: PathBuf,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        let repositories: Arc<dyn Repositories> = fallback.clone();
+        Self { repositories, database, agents, archives, fallback, journals, clock }
+    }
+
+    /// What there is of `target`: in every table, and in the journals of this machine.
+    pub async fn remaining(&self, target: ErasureTarget) -> RepositoryResult<Remaining> {
+        let tables = self.repositories.erasures().remaining(target).await?;
+        let mut journals = JournalRows::default();
+        for slot in JournalSlot::all(&self.journals).await? {
+            let found = slot.look(Arc::clone(&self.clock)).await?.find_all(target).await?;
+            journals.add(&found);
+        }
+        Ok(Remaining { tables, journals })
+    }
+
+    /// Erases `target`, or goes on where an earlier run was stopped. `progress` is told after each batch what is removed
+    /// so far.
+    ///
+    /// That there is nothing to erase is no error: the certificate then says so, and which earlier one there is.
+    ///
+    /// # Errors
+    /// `Held` where a legal hold is on anything of it: recorded as refused; and what stores and journals answer. What
+    /// is erased by then is erased; run it again.
+    pub async fn erase(
+        &self,
+        target: ErasureTarget,
+        actor: Actor,
+        mut progress: impl FnMut(&ErasedRows),
+    ) -> RepositoryResult<Outcome> {
+        let asked = NewErasure::of(target, actor);
+        let erasures = self.repositories.erasures();
+        let earlier = erasures.ended_erasures(target, EARLIER).await?;
+        let begun = match erasures.begin_erasure(asked.clone()).await {
+            Ok(begun) => begun,
+            Err(error) => return Err(self.refused(&asked, error).await),
+        };
+        let asked = NewErasure { erasure_id: begun.erasure_id, ..asked };
+        let (mut journals, mut archived) = (JournalRows::default(), 0);
+        let mut left = Remaining::default();
+        for _ in 0..ROUNDS {
+            let erased = loop {
+                let step = match erasures.erase_some(asked.clone(), BATCH).await {
+                    Ok(step) => step,
+                    Err(error) => return Err(self.refused(&asked, error).await),
+                };
+                progress(&step.erasure.removed);
+                if !step.has_more {
+                    break step.erasure;
+                }
+            };
+            self.forget_erased().await?;
+            self.erase_in_journals(target, &mut journals).await?;
+            archived += self.erase_in_archives(target).await?;
+            left = self.remaining(target).await?;
+            if left.is_nothing() {
+                let certified = self.certify(asked, erased, &earlier, (journals, archived), left).await?;
+                return Ok(Outcome::Certified(Box::new(certified)));
+            }
+        }
+        Ok(Outcome::Left(left))
+    }
+
+    /// Has this process forget what is erased in the store: agents in memory, and what is in its journal.
+    pub async fn forget_erased(&self) -> RepositoryResult<()> {
+        self.agents.forget_erased().await?;
+        self.fallback.forget_erased().await
+    }
+
+    async fn erase_in_journals(&self, target: ErasureTarget, rows: &mut JournalRows) -> RepositoryResult<()> {
+        for slot in JournalSlot::all(&self.journals).await? {
+            let removed: JournalMatches = slot.look(Arc::clone(&self.clock)).await?.erase_all(target).await?;
+            rows.add(&removed);
+        }
+        Ok(())
+    }
+
+    /// Has no archive hold anything of it: files are written anew or deleted. Says how many conversations there were.
+    async fn erase_in_archives(&self, target: ErasureTarget) -> RepositoryResult<u64> {
+        if !self.archives.has_place() && self.archives.list(None, PageLimit::new(1)?).await?.is_empty() {
+            return Ok(0);
+        }
+        let left = match target {
+            ErasureTarget::User(user_id) => self.archives.forget_user(UserHash::of(user_id)).await,
+            ErasureTarget::Conversation(conversation_id) => self.archives.forget(&[conversation_id]).await,
+        };
+        left.map_err(|error| match error {
+            ArchiveError::Store(error) => error,
+            error => RepositoryError::Backend {
+                reason: format!("an archive may hold it still: {error}; run the erasure again then"),
+                source: None,
+            },
+        })
+    }
+
+    async fn certify(
+        &self,
+        asked: NewErasure,
+        erased: Erasure,
+        earlier: &[Erasure],
+        (journals, archived_conversations): (JournalRows, u64),
+        verified: Remaining,
+    ) -> RepositoryResult<CertifiedErasure> {
+        let migrations = self.database.migration_status().await?;
+        let schema = migrations.into_iter().rfind(|migration| migration.applied);
+        let certificate = Certificate {
+            format: certificate::FORMAT,
+            erasure_id: erased.erasure_id,
+            target: Target::of(&erased),
+            begun_at: erased.begun_at,
+            erased_at: erased.erased_at,
+            erased: erased.removed,
+            content_sha256: erased.content,
+            journals,
+            archived_conversations,
+            key_ids: Vec::new(),
+            verification: Verification::of(self.clock.now(), verified),
+            earlier: earlier.iter().filter_map(certificate::Earlier::of).collect(),
+            software: concat!("lcs-persistence ", env!("CARGO_PKG_VERSION")),
+            schema: schema.map(|migration| migration.name),
+        };
+        let text = serde_json::to_string(&certificate).map_err(unwritable)?;
+        let detail = erased
+            .removed
+            .counted(AuditDetail::default().word("step", "certified"))
+            .count("journal_entries", journals.entries)
+            .count("journal_conflicts", journals.conflicts)
+            .count("archived_conversations", archived_conversations)
+            .count("key_ids", certificate.key_ids.len() as u64)
+            .hash("content_sha256", erased.content)
+            .hash("certificate_sha256", sha256(&text));
+        let ended = self.repositories.erasures().end_erasure(asked, text, detail).await?;
+        CertifiedErasure::of(&ended, earlier)
+    }
+
+    /// Records that a hold refused it. The refusal is told whether that can be recorded or not.
+    async fn refused(&self, asked: &NewErasure, error: RepositoryError) -> RepositoryError {
+        if let RepositoryError::Held { hold_id, .. } = &error {
+            let user_hash = asked.target.user().map(lcs_domain::erasure::user_hash);
+            let erasure = asked.begun(user_hash, self.clock.now());
+            let detail = AuditDetail::default().id("hold_id", *hold_id);
+            let event = asked.event(&erasure, AuditOutcome::Refused, detail);
+            if let Err(error) = self.repositories.audit().record(event).await {
+                tracing::warn!(%error, "a refused erasure is not in the audit log");
+            }
+        }
+        error
+    }
+}
+
+fn sha256(text: &str) -> AuditHash {
+    AuditHash(Sha256::digest(text.as_bytes()).into())
+}
+
+fn unwritable(error: serde_json::Error) -> RepositoryError {
+    let reason = "the certificate cannot be written".to_owned();
+    RepositoryError::Backend { reason, source: Some(Box::new(error)) }
+}

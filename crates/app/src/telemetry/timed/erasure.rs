@@ -1,0 +1,50 @@
+//! Erasure, timed.
+
+use async_trait::async_trait;
+use lcs_domain::erasure::{
+    Erased, Erasure, ErasureStep, ErasureTarget, NewErasure, OwnedConversation, RemainingRows,
+};
+use lcs_domain::repository::RepositoryResult;
+use lcs_domain::{AuditDetail, ErasureRepository, PageLimit};
+
+use super::{Timed, timed};
+
+#[async_trait]
+impl ErasureRepository for Timed {
+    async fn begin_erasure(&self, new: NewErasure) -> RepositoryResult<Erasure> {
+        timed("erasure.begin_erasure", self.0.erasures().begin_erasure(new)).await
+    }
+
+    async fn erase_some(&self, erasure: NewErasure, limit: PageLimit) -> RepositoryResult<ErasureStep> {
+        timed("erasure.erase_some", self.0.erasures().erase_some(erasure, limit)).await
+    }
+
+    async fn end_erasure(
+        &self,
+        erasure: NewErasure,
+        certificate: String,
+        detail: AuditDetail,
+    ) -> RepositoryResult<Erasure> {
+        timed("erasure.end_erasure", self.0.erasures().end_erasure(erasure, certificate, detail)).await
+    }
+
+    async fn ended_erasures(
+        &self,
+        target: ErasureTarget,
+        limit: PageLimit,
+    ) -> RepositoryResult<Vec<Erasure>> {
+        timed("erasure.ended_erasures", self.0.erasures().ended_erasures(target, limit)).await
+    }
+
+    async fn remaining(&self, target: ErasureTarget) -> RepositoryResult<Vec<RemainingRows>> {
+        timed("erasure.remaining", self.0.erasures().remaining(target)).await
+    }
+
+    async fn erased(&self, conversations: Vec<OwnedConversation>) -> RepositoryResult<Erased> {
+        timed("erasure.erased", self.0.erasures().erased(conversations)).await
+    }
+
+    async fn latest_erasure(&self) -> RepositoryResult<u64> {
+        timed("erasure.latest_erasure", self.0.erasures().latest_erasure()).await
+    }
+}

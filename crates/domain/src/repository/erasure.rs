@@ -1,0 +1,59 @@
+//! The operator's port for erasure, and what replicas and journals ask of it.
+
+use async_trait::async_trait;
+
+use super::RepositoryResult;
+use crate::erasure::{
+    Erased, Erasure, ErasureStep, ErasureTarget, NewErasure, OwnedConversation, RemainingRows,
+};
+use crate::{AuditDetail, PageLimit};
+
+/// Removes all that is of a user or a conversation, and knows ever after that it did.
+///
+/// What a legal hold in force is on is not erased, and nothing of its target either: it is refused before each step,
+/// under the lock under which holds are placed.
+#[async_trait]
+pub trait ErasureRepository: Send + Sync {
+    /// Begins an erasure, and records that. One of the same target that was begun and has not ended is gone on
+    /// with: it is given, under its own id.
+    ///
+    /// That there is nothing to erase is no error.
+    ///
+    /// # Errors
+    /// `Held` where a hold is in force on anything of the target.
+    async fn begin_erasure(&self, new: NewErasure) -> RepositoryResult<Erasure>;
+
+    /// Removes up to `limit` conversations of the target, each with its turns, its agent's state and all requests to
+    /// it, and leaves a tombstone for each; with the last of them, whatever else there is of the target. It is
+    /// recorded, and counted in the erasure, in the same transaction. An erasure that has ended is given as it is.
+    ///
+    /// # Errors
+    /// `Held`, as above; `NotFound` where no such erasure was begun, or it was one of another target.
+    async fn erase_some(&self, erasure: NewErasure, limit: PageLimit) -> RepositoryResult<ErasureStep>;
+
+    /// Ends an erasure with its certificate, and records it with `detail`. One that has ended is given as it is.
+    ///
+    /// # Errors
+    /// `NotFound` where no such erasure was begun, or it was one of another target.
+    async fn end_erasure(
+        &self,
+        erasure: NewErasure,
+        certificate: String,
+        detail: AuditDetail,
+    ) -> RepositoryResult<Erasure>;
+
+    /// The erasures of this target that have ended, the newest first.
+    async fn ended_erasures(&self, target: ErasureTarget, limit: PageLimit)
+    -> RepositoryResult<Vec<Erasure>>;
+
+    /// How many rows name the target: in each table that the database itself says has a column for it, those too that
+    /// this program knows nothing of. Not looked at is what stays and names no user (tombstones, erasures), and the
+    /// audit log.
+    async fn remaining(&self, target: ErasureTarget) -> RepositoryResult<Vec<RemainingRows>>;
+
+    /// Which of these are erased, or of users who are.
+    async fn erased(&self, conversations: Vec<OwnedConversation>) -> RepositoryResult<Erased>;
+
+    /// A number that is another one, and higher, when something was erased since; 0 where nothing ever was.
+    async fn latest_erasure(&self) -> RepositoryResult<u64>;
+}

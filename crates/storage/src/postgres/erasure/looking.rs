@@ -1,0 +1,134 @@
+//! What is asked about erasures: which there were, what is left, and what is not to come back.
+
+use chrono::{DateTime, Utc};
+use diesel::prelude::*;
+use diesel::sql_types::{
+    Array, BigInt, Bool, Bytea, Nullable, Text as SqlText, Timestamptz, Uuid as SqlUuid,
+};
+use lcs_domain::erasure::{Erased, ErasedConversation, OwnedConversation, RemainingRows, user_hash};
+use lcs_domain::repository::RepositoryResult;
+use lcs_domain::{ConversationId, Erasure, ErasureTarget, PageLimit, UserId};
+use uuid::Uuid;
+
+use super::columns;
+use super::row::{Columns, ErasureRow};
+use crate::postgres::Postgres;
+use crate::postgres::connect::Purpose;
+use crate::postgres::error::Fault;
+use crate::postgres::hold::parts;
+use crate::postgres::operation::Effect;
+use crate::postgres::statement::statement;
+
+statement! {
+    /// The erasures of a target that have ended.
+    Ended(concat!(
+        "-- $1 conversation_id  $2 user_hash  $3 limit\nSELECT ", columns!(), " FROM erasures \
+         WHERE certificate IS NOT NULL \
+         AND ($1 IS NOT NULL AND conversation_id = $1 OR $1 IS NULL AND conversation_id IS NULL AND user_hash = $2) \
+         ORDER BY sequence DESC LIMIT $3",
+    )) -> Columns {
+        conversation_id: Option<Uuid> as Nullable<SqlUuid>,
+        user_hash: Option<Vec<u8>> as Nullable<Bytea>,
+        limit: i64 as BigInt,
+    }
+}
+
+statement! {
+    /// Which conversations are erased, or of users who are.
+    AreErased(include_str!("erased.sql")) -> (Timestamptz, SqlUuid, SqlUuid, Nullable<Timestamptz>, Bool) {
+        user_ids: Vec<Uuid> as Array<SqlUuid>,
+        conversation_ids: Vec<Uuid> as Array<SqlUuid>,
+    }
+}
+
+statement! {
+    /// The number of the last step of any erasure.
+    Latest("SELECT coalesce(max(sequence), 0) FROM erasures") -> BigInt {}
+}
+
+statement! {
+    /// The tables that are looked at: their names as SQL has them, and which of the two columns they have.
+    Tables(include_str!("tables.sql")) -> (SqlText, Bool, Bool) {}
+}
+
+#[derive(QueryableByName)]
+struct CountRow {
+    #[diesel(sql_type = SqlText)]
+    name: String,
+    #[diesel(sql_type = BigInt)]
+    number: i64,
+}
+
+type ErasedRow = (DateTime<Utc>, Uuid, Uuid, Option<DateTime<Utc>>, bool);
+
+impl Postgres {
+    pub(super) async fn ended(
+        &self,
+        target: ErasureTarget,
+        limit: PageLimit,
+    ) -> RepositoryResult<Vec<Erasure>> {
+        let (_, conversation_id) = parts(target.into());
+        let user_hash = target.user().map(|user_id| user_hash(user_id).0.to_vec());
+        let query = Ended { conversation_id, user_hash, limit: limit.get().into() };
+        let answer = self.run::<ErasureRow>(Purpose::Maintenance, Effect::Reads, &query).await;
+        answer.map_err(Fault::into_error)?.rows.into_iter().map(Erasure::try_from).collect()
+    }
+
+    pub(super) async fn which_are_erased(&self, asked: Vec<OwnedConversation>) -> RepositoryResult<Erased> {
+        let query = AreErased {
+            user_ids: asked.iter().map(|owned| owned.user_id.into()).collect(),
+            conversation_ids: asked.iter().map(|owned| owned.conversation_id.into()).collect(),
+        };
+        let answer = self.run::<ErasedRow>(Purpose::Service, Effect::Reads, &query).await;
+        let rows = answer.map_err(Fault::into_error)?.rows;
+        // Where nothing is erased, it does not matter what time it is.
+        let now = rows.first().map_or(DateTime::UNIX_EPOCH, |(now, ..)| *now);
+        let erased =
+            |(_, user_id, conversation_id, user_erased_at, is_erased): ErasedRow| ErasedConversation {
+                owned: OwnedConversation {
+                    user_id: UserId::from_uuid(user_id),
+                    conversation_id: ConversationId::from_uuid(conversation_id),
+                },
+                user_erased_at,
+                is_erased,
+            };
+        Ok(Erased { now, conversations: rows.into_iter().map(erased).collect() })
+    }
+
+    pub(super) async fn latest(&self) -> RepositoryResult<u64> {
+        let answer = self.run::<i64>(Purpose::Service, Effect::Reads, &Latest {}).await;
+        Ok(answer.map_err(Fault::into_error)?.one().unwrap_or_default().unsigned_abs())
+    }
+
+    /// Counts in all tables by one statement, which is of one snapshot.
+    pub(super) async fn count_remaining(
+        &self,
+        target: ErasureTarget,
+    ) -> RepositoryResult<Vec<RemainingRows>> {
+        let answer = self.run::<(String, bool, bool)>(Purpose::Maintenance, Effect::Reads, &Tables {}).await;
+        let tables = answer.map_err(Fault::into_error)?.rows;
+        let counts = tables.iter().filter_map(|(name, has_user, has_conversation)| {
+            let condition = match target {
+                ErasureTarget::User(_) if *has_user => "user_id = $1",
+                ErasureTarget::User(_) => {
+                    "conversation_id IN (SELECT conversation_id FROM conversation_tombstones \
+                     WHERE user_hash = sha256(uuid_send($1)))"
+                }
+                ErasureTarget::Conversation(_) if *has_conversation => "conversation_id = $1",
+                ErasureTarget::Conversation(_) => return None,
+            };
+            Some(format!("SELECT '{name}' AS name, count(*) AS number FROM {name} WHERE {condition}"))
+        });
+        let counts = counts.collect::<Vec<_>>().join(" UNION ALL ");
+        if counts.is_empty() {
+            return Ok(Vec::new());
+        }
+        let (user_id, conversation_id) = parts(target.into());
+        let id = user_id.or(conversation_id).unwrap_or_default();
+        // The names are the catalogue's own, and quoted by it.
+        let query = diesel::sql_query(counts).bind::<SqlUuid, _>(id);
+        let answer = self.run::<CountRow>(Purpose::Maintenance, Effect::Reads, &query).await;
+        let rows = answer.map_err(Fault::into_error)?.rows.into_iter();
+        Ok(rows.map(|row| RemainingRows { table: row.name, rows: row.number.unsigned_abs() }).collect())
+    }
+}

@@ -1,0 +1,127 @@
+//! What is asked about erasures: which there were, what is left, and what is not to come back.
+
+use chrono::{DateTime, Utc};
+use diesel::dsl::exists;
+use diesel::prelude::*;
+use diesel::sql_types::{BigInt, Binary, Bool, Text};
+use diesel::sqlite::SqliteConnection;
+use lcs_domain::erasure::{ErasedConversation, OwnedConversation, RemainingRows, user_hash};
+use lcs_domain::{Erasure, ErasureTarget, HoldTarget, PurgeReason};
+
+use super::super::error::Failure;
+use super::super::hold;
+use super::super::row::BlobUuid;
+use super::super::schema::{conversation_tombstones, erasures};
+use super::row::ErasureRow;
+
+/// The tables that have a column for a user's id or a conversation's, but for those whose rows stay: they are known to
+/// the database, and not only to this program.
+const TABLES: &str = "\
+    SELECT t.name AS name, max(c.name = 'user_id') AS has_user, max(c.name = 'conversation_id') AS has_conversation \
+      FROM pragma_table_list t JOIN pragma_table_info(t.name) c \
+     WHERE t.schema = 'main' AND t.type = 'table' AND c.name IN ('user_id', 'conversation_id') \
+       AND t.name NOT IN ('audit_events', 'conversation_tombstones', 'erasures') \
+     GROUP BY t.name ORDER BY t.name";
+
+#[derive(QueryableByName)]
+struct TableRow {
+    #[diesel(sql_type = Text)]
+    name: String,
+    #[diesel(sql_type = Bool)]
+    has_user: bool,
+    #[diesel(sql_type = Bool)]
+    has_conversation: bool,
+}
+
+#[derive(QueryableByName)]
+struct CountRow {
+    #[diesel(sql_type = BigInt)]
+    number: i64,
+}
+
+/// The erasures of a target that have ended, or have not; the newest first.
+pub(super) fn of_target(
+    connection: &mut SqliteConnection,
+    target: ErasureTarget,
+    has_ended: bool,
+    limit: i64,
+) -> Result<Vec<Erasure>, Failure> {
+    let mut rows = erasures::table.select(ErasureRow::as_select()).into_boxed();
+    rows = match target {
+        ErasureTarget::User(user_id) => {
+            let hash = user_hash(user_id).0.to_vec();
+            rows.filter(erasures::conversation_id.is_null().and(erasures::user_hash.eq(hash)))
+        }
+        ErasureTarget::Conversation(id) => rows.filter(erasures::conversation_id.eq(BlobUuid::from(id))),
+    };
+    rows = if has_ended {
+        rows.filter(erasures::certificate.is_not_null())
+    } else {
+        rows.filter(erasures::certificate.is_null())
+    };
+    let rows: Vec<ErasureRow> = rows.order(erasures::sequence.desc()).limit(limit).load(connection)?;
+    Ok(rows.into_iter().map(Erasure::try_from).collect::<Result<_, _>>()?)
+}
+
+/// How many rows of each table name the target.
+pub(super) fn remaining(
+    connection: &mut SqliteConnection,
+    target: ErasureTarget,
+) -> Result<Vec<RemainingRows>, Failure> {
+    let tables: Vec<TableRow> = diesel::sql_query(TABLES).load(connection)?;
+    let mut remaining = Vec::with_capacity(tables.len());
+    for TableRow { name, has_user, has_conversation } in tables {
+        let (condition, named_by) = match target {
+            ErasureTarget::User(user_id) if has_user => {
+                ("user_id = ?", user_id.as_uuid().as_bytes().to_vec())
+            }
+            ErasureTarget::User(user_id) => {
+                let condition = "conversation_id IN \
+                                 (SELECT conversation_id FROM conversation_tombstones WHERE user_hash = ?)";
+                (condition, user_hash(user_id).0.to_vec())
+            }
+            ErasureTarget::Conversation(id) if has_conversation => {
+                ("conversation_id = ?", id.as_uuid().as_bytes().to_vec())
+            }
+            ErasureTarget::Conversation(_) => continue,
+        };
+        // The name is the file's own.
+        let name = name.replace('"', "\"\"");
+        let count = format!("SELECT count(*) AS number FROM \"{name}\" WHERE {condition}");
+        let CountRow { number } =
+            diesel::sql_query(count).bind::<Binary, _>(named_by).get_result(connection)?;
+        remaining.push(RemainingRows { table: name, rows: number.unsigned_abs() });
+    }
+    Ok(remaining)
+}
+
+/// Those of these that are erased, or of users who are.
+pub(super) fn erased(
+    connection: &mut SqliteConnection,
+    asked: Vec<OwnedConversation>,
+) -> Result<Vec<ErasedConversation>, Failure> {
+    let mut found = Vec::new();
+    for owned in asked {
+        let key = BlobUuid::from(owned.conversation_id);
+        let tombstone = conversation_tombstones::table
+            .find(key)
+            .filter(conversation_tombstones::reason.eq(PurgeReason::Erased.as_str()));
+        // An erasure that a hold has stopped before its end erases nothing of what is held.
+        let held = hold::holding(connection, HoldTarget::User(owned.user_id))?;
+        let is_held = held.iter().any(|hold| hold.holds(owned.user_id, owned.conversation_id));
+        let counts = || erasures::audit_sequence.is_not_null().or((!is_held).into_sql::<Bool>());
+        let of_it = erasures::table.filter(erasures::conversation_id.eq(key).and(counts()));
+        let has_tombstone: bool = diesel::select(exists(tombstone)).get_result(connection)?;
+        let is_erased = has_tombstone || diesel::select(exists(of_it)).get_result(connection)?;
+        let hash = user_hash(owned.user_id).0.to_vec();
+        let user_erased_at: Option<i64> = erasures::table
+            .filter(erasures::conversation_id.is_null().and(erasures::user_hash.eq(hash)).and(counts()))
+            .select(diesel::dsl::max(erasures::erased_at))
+            .first(connection)?;
+        let user_erased_at = user_erased_at.and_then(DateTime::<Utc>::from_timestamp_micros);
+        if is_erased || user_erased_at.is_some() {
+            found.push(ErasedConversation { owned, user_erased_at, is_erased });
+        }
+    }
+    Ok(found)
+}

@@ -1,0 +1,2 @@
+DROP INDEX conversation_tombstones_user_hash_idx;
+DROP TABLE erasures;
