@@ -36,7 +36,6 @@ async fn each_role_is_refused_what_is_not_its_work() {
         "DROP POLICY conversations_user ON conversations",
         "CREATE POLICY mine ON conversations USING (true)",
         "SELECT rolpassword FROM pg_authid",
-        "DELETE FROM conversation_tombstones",
         "DELETE FROM conversation_turns",
         "DELETE FROM __diesel_schema_migrations",
         "CREATE OR REPLACE FUNCTION refuse_tombstoned_conversation() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'",
@@ -45,6 +44,7 @@ async fn each_role_is_refused_what_is_not_its_work() {
     ];
     let application = [
         "DELETE FROM conversations",
+        "DELETE FROM conversation_tombstones",
         "INSERT INTO conversation_tombstones VALUES (gen_random_uuid(), '', 'erased', now())",
         OTHERS,
     ];
@@ -54,6 +54,7 @@ async fn each_role_is_refused_what_is_not_its_work() {
         "UPDATE conversations SET status = 'deleted'",
         "DELETE FROM conversations",
         "DELETE FROM requests",
+        "DELETE FROM conversation_tombstones",
         "UPDATE agent_states SET revision = 9",
         "INSERT INTO conversation_tombstones VALUES (gen_random_uuid(), '', 'erased', now())",
         "SELECT FROM conversations FOR UPDATE",
