@@ -25,7 +25,7 @@ pub(super) fn begin(now: DateTime<Utc>) {
     for outcome in ["done", "busy", "failed"] {
         counter!("lcs_retention_runs_total", "outcome" => outcome).absolute(0);
     }
-    for reason in ["expired", "deleted", "erased"] {
+    for reason in ["expired", "deleted", "erased", "archived"] {
         counter!("lcs_retention_purged_total", "reason" => reason).absolute(0);
     }
 }

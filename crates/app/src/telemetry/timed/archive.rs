@@ -10,6 +10,7 @@ use lcs_domain::archive::{
 use lcs_domain::repository::RepositoryResult;
 use lcs_domain::transfer::{IncomingConversation, IncomingHead};
 use lcs_domain::{ArchiveId, ArchiveRepository, ConversationId, NewTurn, PageLimit, RetentionPolicy};
+use metrics::counter;
 
 use super::{Timed, timed};
 
@@ -33,7 +34,11 @@ impl ArchiveRepository for Timed {
         policy: RetentionPolicy,
         heads: Vec<ArchivedHead>,
     ) -> RepositoryResult<Option<u64>> {
-        timed("archive.remove_archived", self.0.archives().remove_archived(archive_id, policy, heads)).await
+        let removed =
+            timed("archive.remove_archived", self.0.archives().remove_archived(archive_id, policy, heads))
+                .await?;
+        counter!("lcs_retention_purged_total", "reason" => "archived").increment(removed.unwrap_or_default());
+        Ok(removed)
     }
 
     async fn close_archive(
