@@ -63,6 +63,7 @@ ALTER TABLE audit_head OWNER TO :"migrator";
 ALTER TABLE __diesel_schema_migrations OWNER TO :"migrator";
 ALTER FUNCTION refuse_tombstoned_conversation() OWNER TO :"migrator";
 ALTER FUNCTION hide_state_of_deleted_conversation() OWNER TO :"migrator";
+ALTER FUNCTION conversation_turn_text(jsonb, jsonb) OWNER TO :"migrator";
 ALTER FUNCTION conversation_turn_words(jsonb, jsonb) OWNER TO :"migrator";
 ALTER FUNCTION refuse_audit_change() OWNER TO :"migrator";
 ALTER FUNCTION chain_audit_event() OWNER TO :"migrator";

@@ -12,7 +12,7 @@ use lcs_storage::testing::{Role, TestPostgres};
 use crate::support::config;
 
 /// A store with one connection, as this role, with row-level security configured.
-async fn store_as(database: &TestPostgres, role: Role) -> Postgres {
+pub(crate) async fn store_as(database: &TestPostgres, role: Role) -> Postgres {
     Postgres::connect(secured(&database.url_of(role))).await.unwrap()
 }
 

@@ -3,10 +3,14 @@
 use std::path::Path;
 use std::process::Command;
 
-use lcs_domain::{Conversation, ConversationRepository, SearchConversations, UserId};
+use lcs_domain::{
+    Clock as _, Conversation, ConversationRepository, Metadata, NewTurn, Payload, SearchConversations,
+    SystemClock, TurnId, UserId,
+};
 use lcs_storage::postgres::Postgres;
-use lcs_storage::testing::{PrivateCluster, TestPostgres, program};
+use lcs_storage::testing::{PrivateCluster, Role, TestPostgres, program};
 
+use crate::row_level_security::store_as;
 use crate::support::{append, begin, saying, single};
 
 /// 3,000 conversations of 150 users, with ten turns each; one turn in fifty says `needle`, and each says `common`.
@@ -117,4 +121,40 @@ async fn the_index_is_made_once_and_anew_where_it_was_left_half_made() {
     let again = database.value(made).await.unwrap();
     assert!(again != first && again.ends_with("true"), "{again}");
     assert_eq!(found(&store, conversation.user_id, "needle", 10).await, expected);
+}
+
+/// Whatever is not text costs next to nothing: such a turn is stored well within the statement's time.
+#[tokio::test]
+async fn a_turn_of_many_small_objects_is_stored_with_the_index() {
+    let database = TestPostgres::create().await;
+    let store = single(database.url()).await;
+    index(&database);
+    let conversation = begin(&store).await;
+    let many = format!("[{}{{}}]", r#"{"a":1},"#.repeat(400_000));
+    let leaves = "{},".repeat(20_000);
+    let deep = format!("{}[{leaves}1]{}", r#"[{"a":"#.repeat(25), "}]".repeat(25));
+    for document in [many, deep] {
+        let mut said = saying(&conversation, "needle");
+        let now = SystemClock.now();
+        let input = Payload::parse(&document).unwrap();
+        said.turn = NewTurn::new(TurnId::generate(), input, None, now, now, Metadata::default()).unwrap();
+        append(&store, &conversation, said).await.unwrap();
+    }
+    append(&store, &conversation, saying(&conversation, "needle")).await.unwrap();
+    assert_eq!(found(&store, conversation.user_id, "needle", 10).await.len(), 1);
+}
+
+/// Under row-level security the index says only whose a turn is: it would be read for nothing.
+#[tokio::test]
+async fn under_row_level_security_the_index_is_left_alone() {
+    let database = TestPostgres::secured().await;
+    index(&database);
+    let store = store_as(&database, Role::Application).await;
+    let conversation = begin(&store).await;
+    append(&store, &conversation, saying(&conversation, "needle")).await.unwrap();
+    let expected = [conversation.conversation_id.to_string()];
+    assert_eq!(found(&store, conversation.user_id, "Needle", 10).await, expected);
+    let used =
+        "SELECT idx_scan::text FROM pg_stat_user_indexes WHERE indexrelname = 'conversation_turns_words_idx'";
+    assert_eq!(database.value(used).await.as_deref(), Some("0"));
 }

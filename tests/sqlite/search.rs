@@ -50,14 +50,6 @@ async fn an_append_writes_no_words_and_a_purge_removes_them() {
     assert_eq!(found(&store, user(), "needle").await, 2);
     assert_eq!(found(&store, user(), "hay").await, 1);
     place.raw().batch_execute("INSERT INTO turn_words (turn_words) VALUES ('integrity-check')").unwrap();
-    // Nothing of a word is left in the file when it is removed.
-    let secret = say(&store, "canarycanary").await;
-    assert_eq!(found(&store, user(), "canarycanary").await, 1);
-    store.delete(user(), secret.conversation_id).await.unwrap();
-    assert_eq!(purge_deleted(&store).await, 1);
-    let left =
-        "SELECT CAST(count(*) AS TEXT) AS answer FROM turn_words_data WHERE instr(block, 'canarycanary') > 0";
-    assert_eq!(ask(&mut place.raw(), left), "0");
 }
 
 #[tokio::test]
@@ -72,7 +64,8 @@ async fn rows_that_were_numbered_anew_are_searched_anew() {
     assert_eq!(found(&store, user(), "straw").await, 1);
     store.delete(user(), first.conversation_id).await.unwrap();
     assert_eq!(purge_deleted(&store).await, 1);
-    place.raw().batch_execute("VACUUM").unwrap();
+    // As a dump that is loaded again numbers them.
+    place.raw().batch_execute("UPDATE conversation_turns SET rowid = rowid - 1").unwrap();
     // In the meantime one goes and one comes.
     store.delete(user(), second.conversation_id).await.unwrap();
     assert_eq!(purge_deleted(&store).await, 1);

@@ -8,16 +8,18 @@ use std::time::Duration;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
-use crate::{PersistenceManager, telemetry};
+use crate::PersistenceManager;
+use crate::telemetry::{DatabaseGauges, database_not_seen};
 
 /// Looks at once, and every `period` until it is told to stop.
 pub async fn run(manager: PersistenceManager, period: Duration, stop: CancellationToken) {
     let mut ticks = interval(period);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut gauges = DatabaseGauges::default();
     let looks = async {
         loop {
             ticks.tick().await;
-            look(&manager).await;
+            look(&manager, &mut gauges).await;
         }
     };
     tokio::select! {
@@ -26,12 +28,12 @@ pub async fn run(manager: PersistenceManager, period: Duration, stop: Cancellati
     }
 }
 
-async fn look(manager: &PersistenceManager) {
+async fn look(manager: &PersistenceManager, gauges: &mut DatabaseGauges) {
     match manager.repositories().analytics().database_status().await {
-        Ok(status) => telemetry::database_looked_at(&status, manager.clock().now()),
+        Ok(status) => gauges.looked_at(&status, manager.clock().now()),
         Err(error) => {
             tracing::warn!(error = %error, "how the database is doing is not known: the next look tries again");
-            telemetry::database_not_seen();
+            database_not_seen();
         }
     }
 }

@@ -21,7 +21,7 @@ use lcs_domain::{Clock as _, SystemClock};
 use metrics::gauge;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 
-pub(crate) use self::database::{database_looked_at, database_not_seen};
+pub(crate) use self::database::{DatabaseGauges, database_not_seen};
 pub use self::metric::{METRICS, Metric, MetricKind};
 pub use self::timed::Timed;
 use crate::PersistenceManager;

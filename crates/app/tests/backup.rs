@@ -129,8 +129,10 @@ fn a_destroyed_cluster_is_recovered_to_a_moment_with_the_manuals_commands() {
 
     site.destroy();
 
+    let base = site.run(&format!("ls -d {FOLDER}/base-*Z"), &[]);
+    let lost = site.folder.path().join("copies/lost").display().to_string();
     for block in [recover, wait] {
-        site.run(block, &[("RECOVER_TO", moment)]);
+        site.run(block, &[("RECOVER_TO", moment), ("BACKUP", &base), ("LOST", &lost)]);
     }
     assert_eq!(site.turns("postgres"), "2", "the moment was {moment}");
     site.run_ours(&blocks("Look at what came back", "bash").concat());
@@ -144,6 +146,34 @@ fn a_destroyed_cluster_is_recovered_to_a_moment_with_the_manuals_commands() {
     // It is a database like any other.
     site.say("after the recovery");
     assert_eq!(site.turns("postgres"), "3");
+
+    // A copy beside it goes back once more, and leaves no trace in the archive.
+    let [beside] = &blocks("Beside the running cluster", "bash")[..] else {
+        unreachable!("another number of blocks")
+    };
+    let archived = site.run(&format!("ls {FOLDER}/wal"), &[]);
+    let copy = site.folder.path().join("copies/copy").display().to_string();
+    let port = (site.cluster.port() + 1).to_string();
+    site.run(beside, &[("RECOVER_TO", moment), ("BACKUP", &base), ("COPY", &copy), ("COPY_PORT", &port)]);
+    let asked = "until psql --port=$COPY_PORT --dbname=postgres --no-align --tuples-only \
+                 --command='SELECT NOT pg_is_in_recovery()' | grep -q t; do sleep 0.05; done; \
+                 psql --port=$COPY_PORT --dbname=postgres --no-align --tuples-only \
+                 --command='SELECT count(*) FROM conversation_turns'; \
+                 pg_ctl stop --pgdata=\"$COPY\" --silent --mode=fast";
+    assert_eq!(site.run(asked, &[("COPY", &copy), ("COPY_PORT", &port)]), "2");
+    assert_eq!(site.run(&format!("ls {FOLDER}/wal"), &[]), archived);
+
+    // A server that died before it had noted that a file is archived asks for it again.
+    site.cluster.stop(Shutdown::Fast);
+    site.run(
+        "cd \"$PGDATA/pg_wal/archive_status\" && for f in *.done; do mv \"$f\" \"${f%.done}.ready\"; done",
+        &[],
+    );
+    site.cluster.restart();
+    site.run(
+        "until ! ls \"$PGDATA\"/pg_wal/archive_status/*.ready 2>/dev/null | grep -q .; do sleep 0.05; done",
+        &[],
+    );
 
     // A copy of it by pg_dump has the same turns, and the same chain of the audit log.
     for block in blocks("Logical copies", "bash") {

@@ -2,9 +2,9 @@
 //!
 //! A conversation is found where its topic has all the words that are asked for, or one of its turns has. Of a turn
 //! the text is searched: the strings that are named `content` or `text` at any depth of its messages, those in lists
-//! of these names, and a message that is itself a string; the first [`SEARCHED_CHARACTERS`] of them. Upper and lower
-//! case are the same. What a word is beyond letters and digits, such as an address or two words with a hyphen,
-//! each store says by its own rules.
+//! of these names, and a message that is itself a string; the first [`SEARCHED_CHARACTERS`] of them. A word is letters and
+//! digits; upper and lower case are the same. What is a letter, which letters differ in case alone, and which characters of a
+//! longer turn are the first, a database may see in its own way.
 
 use std::fmt;
 use std::str::FromStr;
@@ -20,9 +20,14 @@ pub const MAX_QUERY_BYTES: usize = 256;
 /// The most words.
 pub const MAX_WORDS: usize = 16;
 
-/// The words that are looked for: 1 to [`MAX_WORDS`], in lower case.
+/// The words that are looked for: 1 to [`MAX_WORDS`].
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SearchQuery(Vec<String>);
+pub struct SearchQuery {
+    /// In lower case.
+    words: Vec<String>,
+    /// As they were written, for a store that folds case by its own rules.
+    written: Vec<String>,
+}
 
 /// What of a user's conversations is looked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,14 +44,20 @@ impl SearchQuery {
     /// The words, in lower case.
     #[must_use]
     pub fn words(&self) -> &[String] {
-        &self.0
+        &self.words
+    }
+
+    /// The words as they were written.
+    #[must_use]
+    pub fn written(&self) -> &[String] {
+        &self.written
     }
 
     /// Whether all of them are in `text`.
     #[must_use]
     pub fn matches(&self, text: &str) -> bool {
         let found: std::collections::HashSet<String> = words(text).collect();
-        self.0.iter().all(|word| found.contains(word))
+        self.words.iter().all(|word| found.contains(word))
     }
 }
 
@@ -59,25 +70,29 @@ impl FromStr for SearchQuery {
             return Err(RepositoryError::TooLarge { pointer: "/query".into(), size_bytes, limit_bytes });
         }
         let words: Vec<String> = words(text).collect();
+        let written = cut(text).map(str::to_owned).collect();
         if words.is_empty() || words.len() > MAX_WORDS {
             let reason = format!("write 1 to {MAX_WORDS} words, of letters and digits");
             return Err(RepositoryError::invalid("/query", reason));
         }
-        Ok(Self(words))
+        Ok(Self { words, written })
     }
 }
 
 impl fmt::Display for SearchQuery {
-    /// The words, with a space between them.
+    /// The words as they were written, with a space between them.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0.join(" "))
+        f.write_str(&self.written.join(" "))
     }
 }
 
 /// The words of a text, in lower case.
-fn words(text: &str) -> impl Iterator<Item = String> {
-    let words = text.split(|char: char| !char.is_alphanumeric()).filter(|word| !word.is_empty());
-    words.map(str::to_lowercase)
+pub fn words(text: &str) -> impl Iterator<Item = String> {
+    cut(text).map(str::to_lowercase)
+}
+
+fn cut(text: &str) -> impl Iterator<Item = &str> {
+    text.split(|char: char| !char.is_alphanumeric()).filter(|word| !word.is_empty())
 }
 
 /// The text of a turn that is searched, of its messages and its answer.
@@ -134,7 +149,7 @@ mod tests {
     fn words_are_whole_and_their_case_is_none() {
         let query: SearchQuery = " Pod, web-1! ".parse().unwrap();
         assert_eq!(query.words(), ["pod", "web", "1"]);
-        assert_eq!(query.to_string(), "pod web 1");
+        assert_eq!(query.to_string(), "Pod web 1");
         assert!(query.matches("the WEB (1) has no POD"));
         assert!(!query.matches("pods on the web, 1"));
         for refused in ["", " - ", &"a ".repeat(MAX_WORDS + 1), &"a".repeat(MAX_QUERY_BYTES + 1)] {

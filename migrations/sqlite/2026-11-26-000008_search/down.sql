@@ -2,4 +2,3 @@ DROP TRIGGER conversation_turns_last_words;
 DROP TRIGGER conversation_turns_forget_words;
 DROP TABLE turn_words_progress;
 DROP TABLE turn_words;
-DROP VIEW turn_text;

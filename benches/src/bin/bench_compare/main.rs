@@ -16,8 +16,8 @@ mod service;
 
 use std::io::{self, Write as _};
 
-use lcs_benches::Result;
 use lcs_benches::workload::Workload;
+use lcs_benches::{Result, cluster};
 use lcs_storage::testing::PrivateCluster;
 
 use self::cell::Cell;
@@ -25,25 +25,12 @@ use self::contender::Contender;
 use self::limit::Limit;
 use self::options::Options;
 
-/// A cluster as PostgreSQL is by default, in place of what the tests' clusters do without.
-const SETTINGS: [&str; 8] = [
-    "fsync = on",
-    "full_page_writes = on",
-    "wal_level = replica",
-    "max_wal_senders = 10",
-    "autovacuum = on",
-    "jit = on",
-    "checkpoint_timeout = 5min",
-    "max_wal_size = 1GB",
-];
-
 #[tokio::main]
 async fn main() -> Result<()> {
     let options = Options::read(std::env::args().skip(1))?;
     limit::check()?;
     let commit = format!("synchronous_commit = {}", options.synchronous_commit);
-    let settings: Vec<&str> = SETTINGS.into_iter().chain([commit.as_str()]).collect();
-    let cluster = PrivateCluster::start(&settings);
+    let cluster = cluster::start(&[&commit]);
     if options.beside {
         let report = beside::measure(&cluster, &options).await?;
         return Ok(writeln!(io::stdout(), "{report}")?);

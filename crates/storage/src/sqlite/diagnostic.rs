@@ -93,8 +93,7 @@ const STATEMENTS: [(&str, &str); 18] = [
         "conversation_turns_forget_words",
         "CREATE TRIGGER conversation_turns_forget_words BEFORE DELETE ON conversation_turns \
          WHEN OLD.rowid <= (SELECT place FROM turn_words_progress) BEGIN \
-         INSERT INTO turn_words (turn_words, rowid, words) SELECT 'delete', place, words FROM turn_text \
-         WHERE place = OLD.rowid; END;",
+         DELETE FROM turn_words WHERE rowid = OLD.rowid; END;",
     ),
     (
         "conversation_turns_last_words",

@@ -14,7 +14,7 @@ WITH tables AS MATERIALIZED (
      ORDER BY total_bytes DESC, c.relname LIMIT 100
 ), indexes AS MATERIALIZED (
     SELECT c.relname, t.relname AS table_name, pg_relation_size(c.oid) AS bytes, s.idx_scan, i.indisunique,
-           -- What a new one would take: an item is its line pointer, its header and its columns, on pages that are
+           -- Of a B-tree, what a new one would take: an item is its line pointer, its header and its columns, on pages that are
            -- nine tenths full. Of an index over expressions nothing is known here.
            (SELECT ceil(greatest(c.reltuples, 0) * (4 + 8 + 8 * ceil(sum(w.avg_width) / 8.0))
                         / (0.9 * (current_setting('block_size')::int - 40)))
@@ -22,11 +22,12 @@ WITH tables AS MATERIALIZED (
               FROM unnest(i.indkey::int2[]) AS k (attnum)
               LEFT JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum
               LEFT JOIN pg_stats w ON w.schemaname = $1 AND w.tablename = t.relname AND w.attname = a.attname
-            HAVING count(*) = count(w.avg_width)) AS new_bytes
+             WHERE am.amname = 'btree'
+            HAVING count(*) = count(w.avg_width) AND count(*) > 0) AS new_bytes
       FROM tables t
       JOIN pg_index i ON i.indrelid = t.oid
       JOIN pg_class c ON c.oid = i.indexrelid
-      JOIN pg_am am ON am.oid = c.relam AND am.amname = 'btree'
+      JOIN pg_am am ON am.oid = c.relam
       LEFT JOIN pg_stat_all_indexes s ON s.indexrelid = c.oid
 ), activity AS MATERIALIZED (
     SELECT datid, state, xact_start FROM pg_stat_activity

@@ -93,6 +93,11 @@ impl From<SummaryRow> for SummaryRecord {
     }
 }
 
+/// A regular expression for the word alone. It is letters and digits: nothing in it stands for anything else.
+fn pattern(word: &str) -> String {
+    format!("(^|[^[:alnum:]]){word}($|[^[:alnum:]])")
+}
+
 impl Postgres {
     pub(super) fn stream_summaries(
         &self,
@@ -122,8 +127,7 @@ impl Postgres {
             updated_at: search.after.map(|after| storable(after.updated_at)),
             conversation_id: search.after.map(|after| after.conversation_id.into()),
             limit: search.limit.into(),
-            // Letters and digits: nothing in a word stands for anything else.
-            patterns: search.query.words().iter().map(|word| format!("%{word}%")).collect(),
+            patterns: search.query.written().iter().map(|word| pattern(word)).collect(),
         };
         let rows: Vec<SummaryRow> = self.read(user_id, &query).await?;
         rows.into_iter().map(|row| SummaryRecord::from(row).try_into()).collect()
