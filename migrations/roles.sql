@@ -95,10 +95,12 @@ GRANT SELECT ON erasures TO :"auditor";
 GRANT DELETE ON holds TO :"operator";
 
 -- The operator removes conversations, which he locks; turns and states go with them by their foreign keys.
-GRANT SELECT, INSERT, UPDATE (updated_at), DELETE ON conversations TO :"operator";
+GRANT SELECT, INSERT, UPDATE (updated_at, status), DELETE ON conversations TO :"operator";
 GRANT SELECT, UPDATE (lease_until), DELETE ON requests TO :"operator";
 -- What he imports or restores, he writes as it was.
 GRANT SELECT, INSERT ON conversation_turns, agent_states TO :"operator";
+-- What he deletes for its user he hides, with its agent's state.
+GRANT UPDATE (is_deleted) ON agent_states TO :"operator";
 GRANT SELECT ON __diesel_schema_migrations TO :"operator";
 -- What he archives is named by its tombstone, which a restore lifts.
 GRANT SELECT, INSERT, UPDATE (reason, archive_id), DELETE ON conversation_tombstones TO :"operator";

@@ -7,10 +7,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use lcs_domain::repository::RepositoryResult;
 use lcs_domain::{
-    AgentStateRepository, AnalyticsRepository, ArchiveRepository, AuditRepository, Capabilities,
-    ConversationId, ConversationRepository, DiagnosticRepository, Durability, ErasureRepository,
-    HoldRepository, PoolStatus, Repositories, RequestId, RequestRepository, RetentionOverrideRepository,
-    RetentionRepository, TransferRepository, TurnRepository,
+    AgentStateRepository, AnalyticsRepository, ArchiveRepository, AuditRepository, BrowseRepository,
+    Capabilities, ConversationId, ConversationRepository, DiagnosticRepository, Durability,
+    ErasureRepository, HoldRepository, PoolStatus, Repositories, RequestId, RequestRepository,
+    RetentionOverrideRepository, RetentionRepository, TransferRepository, TurnRepository,
 };
 use lcs_storage::conformance::Harness;
 use lcs_storage::postgres::{Postgres, PostgresConfig};
@@ -93,6 +93,10 @@ impl Repositories for Secured {
     }
 
     fn audit(&self) -> &dyn AuditRepository {
+        &self.operator
+    }
+
+    fn browse(&self) -> &dyn BrowseRepository {
         &self.operator
     }
 

@@ -3,6 +3,7 @@
 
 mod adoption;
 mod api;
+mod console;
 mod conversation;
 mod document;
 mod host;

@@ -6,9 +6,9 @@ use serde_json::json;
 
 use crate::api::{Answer, Api};
 
-const KEY: &str = "an-operators-own-key";
+pub(crate) const KEY: &str = "an-operators-own-key";
 
-fn configured(more: &str) -> Configuration {
+pub(crate) fn configured(more: &str) -> Configuration {
     let yaml = format!("persistence:\n  type: memory\n{more}");
     Configuration::from_yaml(&yaml, &|_| None).unwrap()
 }
@@ -33,7 +33,7 @@ async fn ask(api: &Api, path: &str, authorization: Option<&str>) -> Answer {
 async fn without_an_operator_his_endpoints_are_not_there() {
     let api = Api::over(Configuration::new(StoreConfiguration::Memory)).await;
     let unknown = api.get("/v1/nothing-of-ours").await;
-    for path in ["/v1/analytics", "/admin"] {
+    for path in ["/v1/analytics", "/admin", "/admin/conversations", "/admin/x"] {
         for authorization in [None, Some("Bearer an-operators-own-key")] {
             let answer = ask(&api, path, authorization).await;
             assert_eq!((answer.status, &answer.text), (404, &unknown.text), "{path}");
@@ -57,7 +57,11 @@ async fn p9_a_users_token_opens_nothing_of_the_operators() {
         for authorization in [None, Some(user), Some("Bearer x"), Some("Basic eA=="), Some("Basic eDp4")] {
             let answer = ask(&api, path, authorization).await;
             assert_eq!(answer.status, 401, "{path} {authorization:?}");
-            assert!(!answer.text.contains("analytics") && !answer.text.contains("<html"), "{}", answer.text);
+            assert!(
+                !answer.text.contains("analytics") && !answer.text.contains("Figures"),
+                "{}",
+                answer.text
+            );
             let asks: Vec<_> = answer.headers.get_all("www-authenticate").iter().collect();
             assert!(asks.iter().any(|value| value.to_str().unwrap().starts_with("Basic realm=")), "{asks:?}");
         }
@@ -107,5 +111,5 @@ async fn the_page_is_the_operators_and_keeps_to_its_policy() {
     );
     assert!(!policy.contains("unsafe"), "{policy}");
     assert_eq!(answer.header("cache-control"), "no-store");
-    assert!(answer.text.contains("<h1>Conversations</h1>") && answer.text.contains("the last 90 days"));
+    assert!(answer.text.contains("<h1>Figures</h1>") && answer.text.contains("the last 90 days"));
 }

@@ -6,9 +6,9 @@
 
 use futures_util::TryStreamExt as _;
 use lcs_domain::{
-    AgentStateRepository, Conversation, ConversationCursor, ConversationRepository, ListConversations,
-    ListSummaries, NewConversation, PageLimit, Payload, RequestRepository, SaveAgentState, TurnRange,
-    TurnRepository, UserId,
+    AgentStateRepository, BrowseRepository, Conversation, ConversationCursor, ConversationRepository,
+    FindConversations, ListConversations, ListSummaries, NewConversation, PageLimit, Payload,
+    RequestRepository, SaveAgentState, TurnRange, TurnRepository, UserId,
 };
 use lcs_storage::testing::PrivateCluster;
 
@@ -153,4 +153,39 @@ async fn a_page_of_a_user_with_many_conversations_reads_about_that_page() {
         .collect();
     assert_eq!(read.len(), 24, "a plan for each list:\n{log}");
     assert!(read.iter().all(|rows| *rows <= 100), "{read:?}");
+}
+
+#[tokio::test]
+async fn an_operator_who_gives_an_id_or_a_user_waits_for_indexes_only() {
+    let cluster = PrivateCluster::start(&[
+        "session_preload_libraries = 'auto_explain'",
+        "auto_explain.log_min_duration = 0",
+        "log_line_prefix = '%a|'",
+    ]);
+    let database = cluster.database().await;
+    let store = single(database.url()).await;
+    database.execute(FILL).await;
+    let begun = cluster.log().len();
+    // More often than it takes for one plan to be made for all of them.
+    for _ in 0..8 {
+        let conversation = begin(&store).await;
+        let id = conversation.conversation_id;
+        for beginning in [id.to_string(), id.to_string().chars().take(8).collect()] {
+            let id = Some(beginning.parse().unwrap());
+            let find = FindConversations { id, ..FindConversations::default() };
+            assert!(!store.find_conversations(find).await.unwrap().conversations.is_empty());
+        }
+        let user_id = Some(conversation.user_id);
+        let find = FindConversations { user_id, ..FindConversations::default() };
+        assert_eq!(store.find_conversations(find).await.unwrap().conversations.len(), 1);
+        store.open_conversation(id).await.unwrap().unwrap();
+        store.read_turns(id, TurnRange::Newest, PageLimit::default()).await.unwrap().unwrap();
+    }
+    let log = cluster.log().split_off(begun);
+    let is_ours = |entry: &&str| entry.contains("plan:") && entry.contains("FROM conversations");
+    let plans: Vec<&str> = log.split("lcs-persistence|LOG:").skip(1).filter(is_ours).collect();
+    assert!(plans.len() >= 8 * 5, "one plan for each look: {}", plans.len());
+    for plan in plans {
+        assert!(!plan.contains("Seq Scan"), "a sequential scan:\n{plan}");
+    }
 }

@@ -1,5 +1,13 @@
 //! Suites that cross crates, and what they share.
 
+#[expect(
+    clippy::indexing_slicing,
+    clippy::missing_panics_doc,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "what a browser does not do fails the test"
+)]
+pub mod browser;
 pub mod chaos;
 pub mod connection;
 #[expect(clippy::panic, reason = "a table that is not written as it should be fails the test")]

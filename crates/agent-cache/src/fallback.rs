@@ -14,7 +14,7 @@
 //! | anything else on another conversation or agent | `Unavailable` | `Unavailable`: what it holds cannot be known | `Unavailable` |
 //! | begin a request | `Unavailable` | kept in memory: a retry in another process, or after the outage, is not known | as in memory |
 //! | interrupt a request that was not begun in this outage | `Unavailable` | `Unavailable`: whether it runs cannot be known | `Unavailable` |
-//! | list, adopt, delete, retention, holds, erasure, export, import, audit | `Unavailable` | `Unavailable`: a partial list would be a lie, a deletion one too | `Unavailable` |
+//! | list, adopt, delete, retention, holds, browse, erasure, export, import, audit | `Unavailable` | `Unavailable`: a partial list would be a lie, a deletion one too | `Unavailable` |
 //! | [`ping`](Repositories::ping), diagnostics, analytics | the primary | the primary | the primary |
 //!
 //! When the circuit closes, what was volatile is discarded, counted and logged. From then on such a
@@ -49,6 +49,7 @@
 mod agent_state;
 mod archive;
 mod audit;
+mod browse;
 mod circuit;
 mod conversation;
 mod erasure;
@@ -82,10 +83,10 @@ use async_trait::async_trait;
 use lcs_domain::journal::ConflictResolution;
 use lcs_domain::repository::RepositoryResult;
 use lcs_domain::{
-    AgentStateRepository, AnalyticsRepository, ArchiveRepository, AuditRepository, Capabilities,
-    ConversationRepository, DiagnosticRepository, ErasureRepository, HoldRepository, JournalRepository,
-    PoolStatus, Repositories, RepositoryError, RequestRepository, RetentionOverrideRepository,
-    RetentionRepository, TransferRepository, TurnRepository,
+    AgentStateRepository, AnalyticsRepository, ArchiveRepository, AuditRepository, BrowseRepository,
+    Capabilities, ConversationRepository, DiagnosticRepository, ErasureRepository, HoldRepository,
+    JournalRepository, PoolStatus, Repositories, RepositoryError, RequestRepository,
+    RetentionOverrideRepository, RetentionRepository, TransferRepository, TurnRepository,
 };
 
 pub use self::status::{Backlog, CircuitState, FallbackStatus, VolatileCount};
@@ -278,6 +279,10 @@ impl Repositories for Fallback {
     }
 
     fn audit(&self) -> &dyn AuditRepository {
+        self
+    }
+
+    fn browse(&self) -> &dyn BrowseRepository {
         self
     }
 

@@ -295,6 +295,12 @@ impl PersistentAgentManager {
         Ok(())
     }
 
+    /// Forgets the agent of this conversation in this process's memory, where somebody else has deleted it. It would be
+    /// found out at its next use.
+    pub(crate) fn forget(&self, conversation_id: ConversationId) {
+        self.cache.invalidate(conversation_id);
+    }
+
     /// The agent that speaks in this conversation; `None` where it is absent, foreign or deleted.
     pub async fn conversation_to_agent_mapping(
         &self,

@@ -7,6 +7,7 @@ mod analytics;
 mod answer;
 mod answering;
 pub mod authentication;
+mod console;
 mod conversation;
 pub(crate) mod conversation_id;
 mod conversation_list;
@@ -51,7 +52,7 @@ pub fn router(service: Service) -> Router {
     let document = openapi::openapi();
     let mut router: Router<Service> = openapi::documented().into();
     if service.operator_keys().is_some() {
-        router = router.merge(openapi::of_operator()).merge(analytics::pages());
+        router = router.merge(openapi::of_operator()).merge(console::pages());
     }
     router.merge(openapi::pages(&document)).with_state(service)
 }

@@ -4,13 +4,14 @@ mod database;
 mod figure;
 mod page;
 mod plot;
-mod text;
+pub(crate) mod text;
 
 use lcs_agent_cache::CacheMetrics;
 use lcs_domain::diagnostic::Finding;
 use lcs_domain::{Analytics, DatabaseStatus};
 use serde::Serialize;
 
+pub(crate) use self::page::{CONVERSATIONS, STYLE, console_navigation};
 pub use self::page::{content_security_policy, page};
 
 /// What an operator wants to know of a store.

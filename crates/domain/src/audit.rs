@@ -29,6 +29,8 @@ use crate::{ConversationId, PageLimit, UserId};
 pub enum AuditAction {
     /// A user's conversation was deleted: it is hidden, and its rows are still there.
     ConversationDeleted,
+    /// An operator opened a conversation and was shown what was said in it.
+    ConversationRead,
     /// The rows of conversations were removed by retention. Its detail names them.
     Purge,
     /// A legal hold was placed.
@@ -61,8 +63,9 @@ pub enum AuditAction {
 
 impl AuditAction {
     /// All of them.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::ConversationDeleted,
+        Self::ConversationRead,
         Self::Purge,
         Self::HoldPlaced,
         Self::HoldReleased,
@@ -84,6 +87,7 @@ impl AuditAction {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::ConversationDeleted => "conversation_deleted",
+            Self::ConversationRead => "conversation_read",
             Self::Purge => "purge",
             Self::HoldPlaced => "hold_placed",
             Self::HoldReleased => "hold_released",

@@ -12,7 +12,7 @@
 //! | [`request`] | requests that are being answered |
 //! | [`journal`] | what is kept while the database is gone |
 //! | [`page`] | keyset pages and their cursors |
-//! | [`retention`], [`hold`], [`erasure`], [`audit`], [`diagnostic`], [`pool`], [`analytics`], [`database`] | what an operator asks for |
+//! | [`retention`], [`hold`], [`erasure`], [`audit`], [`browse`], [`diagnostic`], [`pool`], [`analytics`], [`database`] | what an operator asks for |
 //! | [`transfer`] | whole conversations on their way from one store to another |
 //! | [`archive`] | conversations that are kept outside of the store |
 //! | [`agent`] | the port behind which a live agent stands |
@@ -30,6 +30,7 @@ pub mod agent_state;
 pub mod analytics;
 pub mod archive;
 pub mod audit;
+pub mod browse;
 pub mod clock;
 pub mod conversation;
 pub mod database;
@@ -56,6 +57,9 @@ pub use agent_state::{AgentState, AgentStateUpdate, SaveAgentState, Saved};
 pub use analytics::{Analytics, AnalyticsWindow};
 pub use archive::{Archive, ArchiveState};
 pub use audit::{Actor, AuditAction, AuditDetail, AuditOutcome, AuditQuery, AuditRecord, NewAuditEvent};
+pub use browse::{
+    FindConversations, FoundConversation, FoundConversations, IdBeginning, OpenedConversation, Remains,
+};
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use conversation::{
     Conversation, ConversationStatus, ConversationSummary, ConversationUpdate, Head, ListSummaries,
@@ -72,10 +76,10 @@ pub use page::{ConversationCursor, ConversationPage, ListConversations, PageLimi
 pub use payload::{Payload, PayloadLimits};
 pub use pool::PoolStatus;
 pub use repository::{
-    AgentStateRepository, AnalyticsRepository, ArchiveRepository, AuditRepository, Capabilities,
-    ConversationRepository, DiagnosticRepository, ErasureRepository, HoldRepository, JournalRepository,
-    Repositories, RequestRepository, RetentionOverrideRepository, RetentionRepository, TransferRepository,
-    TurnRepository,
+    AgentStateRepository, AnalyticsRepository, ArchiveRepository, AuditRepository, BrowseRepository,
+    Capabilities, ConversationRepository, DiagnosticRepository, ErasureRepository, HoldRepository,
+    JournalRepository, Repositories, RequestRepository, RetentionOverrideRepository, RetentionRepository,
+    TransferRepository, TurnRepository,
 };
 pub use request::{BeginRequest, Begun, Interruption, RequestTarget};
 pub use retention::{

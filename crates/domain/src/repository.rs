@@ -5,14 +5,15 @@
 //! is. Absence is `Ok(None)` or `Ok(false)`; refusal is an error; another user's is absent (P9).
 //!
 //! What an operator does ([`RetentionRepository`], [`RetentionOverrideRepository`], [`HoldRepository`],
-//! [`AuditRepository`], [`TransferRepository`], [`ArchiveRepository`], [`AnalyticsRepository`], [`DiagnosticRepository`]) has ports of its
-//! [`ErasureRepository`], [`AuditRepository`], [`TransferRepository`], [`AnalyticsRepository`], [`DiagnosticRepository`]) has ports of its
+//! [`AuditRepository`], [`BrowseRepository`], [`TransferRepository`], [`ArchiveRepository`], [`AnalyticsRepository`], [`DiagnosticRepository`]) has ports of its
+//! [`ErasureRepository`], [`AuditRepository`], [`BrowseRepository`], [`TransferRepository`], [`AnalyticsRepository`], [`DiagnosticRepository`]) has ports of its
 //! own, and so has what stands in for the database while it is gone ([`JournalRepository`]).
 
 mod agent_state;
 mod analytics;
 mod archive;
 mod audit;
+mod browse;
 mod conversation;
 mod diagnostic;
 mod erasure;
@@ -33,6 +34,7 @@ pub use self::agent_state::AgentStateRepository;
 pub use self::analytics::AnalyticsRepository;
 pub use self::archive::ArchiveRepository;
 pub use self::audit::AuditRepository;
+pub use self::browse::BrowseRepository;
 pub use self::conversation::ConversationRepository;
 pub use self::diagnostic::DiagnosticRepository;
 pub use self::erasure::ErasureRepository;
@@ -82,6 +84,8 @@ pub trait Repositories: Send + Sync {
     fn erasures(&self) -> &dyn ErasureRepository;
     /// The audit log.
     fn audit(&self) -> &dyn AuditRepository;
+    /// What an operator reads.
+    fn browse(&self) -> &dyn BrowseRepository;
     /// What export and import do.
     fn transfers(&self) -> &dyn TransferRepository;
     /// What is moved to archives and back.
@@ -137,6 +141,10 @@ impl<T: Repositories + ?Sized> Repositories for Arc<T> {
 
     fn audit(&self) -> &dyn AuditRepository {
         (**self).audit()
+    }
+
+    fn browse(&self) -> &dyn BrowseRepository {
+        (**self).browse()
     }
 
     fn transfers(&self) -> &dyn TransferRepository {

@@ -52,6 +52,7 @@ pub mod agent_state;
 pub mod analytics;
 pub mod archive;
 pub mod audit;
+pub mod browse;
 pub mod conversation;
 pub mod diagnostic;
 pub mod erasure;
@@ -255,6 +256,13 @@ macro_rules! conformance_suite {
                 a_hold_racing_an_erasure_is_kept_or_refused
                 an_append_racing_an_erasure_is_counted_or_refused
             }
+            browse {
+                all_conversations_are_found_newest_first
+                what_is_looked_for_is_found_and_nothing_else
+                a_conversation_is_read_whatever_its_status
+                what_is_left_of_a_purged_one_is_told
+                an_operators_delete_is_the_users_and_names_him
+            }
             retention {
                 each_status_has_its_own_limit
                 a_users_own_retention_goes_before_the_policy
@@ -378,6 +386,7 @@ mod tests {
             ("archive", include_str!("conformance/archive.rs")),
             ("audit", include_str!("conformance/audit.rs")),
             ("analytics", include_str!("conformance/analytics.rs")),
+            ("browse", include_str!("conformance/browse.rs")),
             ("conversation", include_str!("conformance/conversation.rs")),
             ("diagnostic", include_str!("conformance/diagnostic.rs")),
             ("erasure", include_str!("conformance/erasure.rs")),

@@ -8,6 +8,7 @@ mod agent_state;
 mod analytics;
 mod archive;
 mod audit;
+mod browse;
 mod conversation;
 mod diagnostic;
 mod erasure;
@@ -28,11 +29,11 @@ use lcs_domain::request::RequestHash;
 use lcs_domain::turn::ContentHash;
 use lcs_domain::{
     AgentId, AgentState, AgentStateRepository, AnalyticsRepository, Archive, ArchiveId, ArchiveRepository,
-    AuditRecord, AuditRepository, Capabilities, Clock, Conversation, ConversationId, ConversationRepository,
-    ConversationStatus, DiagnosticRepository, Durability, Entity, Erasure, ErasureRepository, HoldRepository,
-    Payload, PoolStatus, PurgeReason, Repositories, RepositoryError, RequestId, RequestRepository,
-    RequestTarget, RetentionOverrideRepository, RetentionRepository, TransferRepository, Turn, TurnId,
-    TurnRepository, UserId,
+    AuditRecord, AuditRepository, BrowseRepository, Capabilities, Clock, Conversation, ConversationId,
+    ConversationRepository, ConversationStatus, DiagnosticRepository, Durability, Entity, Erasure,
+    ErasureRepository, HoldRepository, Payload, PoolStatus, PurgeReason, Repositories, RepositoryError,
+    RequestId, RequestRepository, RequestTarget, RetentionOverrideRepository, RetentionRepository,
+    TransferRepository, Turn, TurnId, TurnRepository, UserId,
 };
 use lcs_domain::{Hold, HoldId, RetentionOverride};
 
@@ -83,6 +84,7 @@ struct Tombstone {
     user_hash: [u8; 32],
     reason: PurgeReason,
     archive_id: Option<ArchiveId>,
+    at: DateTime<Utc>,
 }
 
 /// A request that is being answered, or was answered under a key.
@@ -245,6 +247,10 @@ impl Repositories for Memory {
     }
 
     fn audit(&self) -> &dyn AuditRepository {
+        self
+    }
+
+    fn browse(&self) -> &dyn BrowseRepository {
         self
     }
 

@@ -15,13 +15,14 @@
 //! | `statement`, `json`, `schema`, `row` | how statements and rows are written and read |
 //! | `error` | what PostgreSQL's refusals mean to the domain |
 //! | `conversation`, `turn`, `agent_state`, `request` | the users' ports |
-//! | `retention`, `retention_override`, `hold`, `archive`, `audit`, `transfer`, `diagnostic`, `analytics`, `migration` | the operator's ports |
-//! | `retention`, `retention_override`, `hold`, `erasure`, `audit`, `transfer`, `diagnostic`, `analytics`, `migration` | the operator's ports |
+//! | `retention`, `retention_override`, `hold`, `archive`, `audit`, `browse`, `transfer`, `diagnostic`, `analytics`, `migration` | the operator's ports |
+//! | `retention`, `retention_override`, `hold`, `erasure`, `audit`, `browse`, `transfer`, `diagnostic`, `analytics`, `migration` | the operator's ports |
 
 mod agent_state;
 mod analytics;
 mod archive;
 mod audit;
+mod browse;
 mod coalescer;
 mod config;
 mod connect;
@@ -56,10 +57,10 @@ use async_trait::async_trait;
 use diesel::sql_types::Integer;
 use lcs_domain::repository::RepositoryResult;
 use lcs_domain::{
-    AgentStateRepository, AnalyticsRepository, ArchiveRepository, AuditRepository, Capabilities,
-    ConversationRepository, DiagnosticRepository, Durability, ErasureRepository, HoldRepository, PoolStatus,
-    Repositories, RequestRepository, RetentionOverrideRepository, RetentionRepository, TransferRepository,
-    TurnRepository,
+    AgentStateRepository, AnalyticsRepository, ArchiveRepository, AuditRepository, BrowseRepository,
+    Capabilities, ConversationRepository, DiagnosticRepository, Durability, ErasureRepository,
+    HoldRepository, PoolStatus, Repositories, RequestRepository, RetentionOverrideRepository,
+    RetentionRepository, TransferRepository, TurnRepository,
 };
 
 use self::coalescer::Coalescer;
@@ -156,6 +157,10 @@ impl Repositories for Postgres {
     }
 
     fn audit(&self) -> &dyn AuditRepository {
+        self
+    }
+
+    fn browse(&self) -> &dyn BrowseRepository {
         self
     }
 

@@ -8,6 +8,7 @@ mod agent_state;
 mod analytics;
 mod archive;
 mod audit;
+mod browse;
 mod connection;
 mod conversation;
 mod database;
@@ -35,10 +36,10 @@ use async_trait::async_trait;
 use diesel::prelude::*;
 use lcs_domain::repository::RepositoryResult;
 use lcs_domain::{
-    Actor, AgentStateRepository, AnalyticsRepository, ArchiveRepository, AuditRepository, Capabilities,
-    Clock, ConversationRepository, DiagnosticRepository, Durability, ErasureRepository, HoldRepository,
-    PoolStatus, Repositories, RequestRepository, RetentionOverrideRepository, RetentionRepository,
-    TransferRepository, TurnRepository,
+    Actor, AgentStateRepository, AnalyticsRepository, ArchiveRepository, AuditRepository, BrowseRepository,
+    Capabilities, Clock, ConversationRepository, DiagnosticRepository, Durability, ErasureRepository,
+    HoldRepository, PoolStatus, Repositories, RequestRepository, RetentionOverrideRepository,
+    RetentionRepository, TransferRepository, TurnRepository,
 };
 
 pub use self::journal::{
@@ -152,6 +153,10 @@ impl Repositories for Sqlite {
     }
 
     fn audit(&self) -> &dyn AuditRepository {
+        self
+    }
+
+    fn browse(&self) -> &dyn BrowseRepository {
         self
     }
 

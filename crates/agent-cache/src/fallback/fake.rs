@@ -1,6 +1,7 @@
 //! A small store for the fallback's tests, whose answers can be spoilt and held back.
 
 mod archive;
+mod browse;
 mod erasure;
 mod fuse;
 mod held;
@@ -20,8 +21,8 @@ use lcs_domain::erasure::ErasedConversation;
 use lcs_domain::repository::RepositoryResult;
 use lcs_domain::{
     AgentId, AgentState, AgentStateRepository, AnalyticsRepository, AppendTurn, Appended, ArchiveRepository,
-    AuditRepository, BeginRequest, Begun, Capabilities, Conversation, ConversationId, ConversationPage,
-    ConversationRepository, ConversationStatus, ConversationSummary, ConversationUpdate,
+    AuditRepository, BeginRequest, Begun, BrowseRepository, Capabilities, Conversation, ConversationId,
+    ConversationPage, ConversationRepository, ConversationStatus, ConversationSummary, ConversationUpdate,
     DiagnosticRepository, Durability, ErasureRepository, Head, HoldRepository, Interruption, Keeping,
     ListConversations, ListSummaries, NewConversation, NewTurn, PageLimit, PoolStatus, PurgeReport,
     Repositories, RepositoryError, RequestId, RequestRepository, RequestTarget, RetentionOverrideRepository,
@@ -406,6 +407,10 @@ impl Repositories for Fake {
     }
 
     fn audit(&self) -> &dyn AuditRepository {
+        self
+    }
+
+    fn browse(&self) -> &dyn BrowseRepository {
         self
     }
 

@@ -2,11 +2,9 @@
 
 use std::sync::Arc;
 
+use axum::Json;
 use axum::extract::State;
-use axum::response::{Html, IntoResponse, Response};
-use axum::{Json, Router};
-use http::header::CONTENT_SECURITY_POLICY;
-use http::{HeaderValue, StatusCode};
+use http::StatusCode;
 use lcs_domain::{AnalyticsWindow, RepositoryError};
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -20,7 +18,7 @@ use super::operator::Operator;
 use super::parameter::Parameters;
 use super::refusal::{Forbidden, NoOperator, Refusal};
 use super::service::Service;
-use crate::report::{self, CacheReport, Report};
+use crate::report::{CacheReport, Report};
 
 /// How long a report is good for: reloading a page is no load on the database.
 const FRESH: Duration = Duration::from_secs(5);
@@ -73,25 +71,9 @@ pub(super) async fn analytics(
     service.report(parameters).await.map(Json)
 }
 
-/// The same as a page, for browsers.
-async fn admin(
-    _operator: Operator,
-    State(service): State<Service>,
-    parameters: Parameters,
-) -> Result<Response, ApiError> {
-    let report = service.report(parameters).await?;
-    let policy = format!("{}; frame-ancestors 'none'", report::content_security_policy());
-    let policy = HeaderValue::try_from(policy).map_err(|_| ApiError::internal())?;
-    Ok(([(CONTENT_SECURITY_POLICY, policy)], Html(report::page(&report, true))).into_response())
-}
-
-/// What an operator's browser opens.
-pub(super) fn pages() -> Router<Service> {
-    Router::new().route("/admin", axum::routing::get(admin))
-}
-
 impl Service {
-    async fn report(&self, mut parameters: Parameters) -> Result<Arc<Report>, ApiError> {
+    /// The report of this window, made lately.
+    pub(super) async fn report(&self, mut parameters: Parameters) -> Result<Arc<Report>, ApiError> {
         let days = parameters.parsed("days", "write a number of days from 1 to 366").map(|days: u32| {
             let window = AnalyticsWindow::of_days(days);
             if window.is_err() {

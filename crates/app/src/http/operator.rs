@@ -26,11 +26,11 @@ impl OperatorKeys {
         Self { hashes: config.api_keys.iter().map(hash).collect() }
     }
 
-    /// Whether `key` is one of them. How long that takes says nothing of the keys.
-    fn hold(&self, key: &SecretString) -> bool {
+    /// The hash of `key`, if it is one of them. How long that takes says nothing of the keys.
+    fn known(&self, key: &SecretString) -> Option<[u8; 32]> {
         let hash = hash(key);
         let found = self.hashes.iter().fold(Choice::from(0), |found, known| found | known.ct_eq(&hash));
-        found.into()
+        bool::from(found).then_some(hash)
     }
 }
 
@@ -39,34 +39,47 @@ fn hash(key: &SecretString) -> [u8; 32] {
 }
 
 /// An operator asks: an endpoint that takes one answers nobody else.
-pub(super) struct Operator;
+pub(super) struct Operator {
+    /// The name that stands beside the key, where a browser sent it: nobody has shown that it is his.
+    pub(super) name: Option<String>,
+    /// The hash of the key.
+    pub(super) key: [u8; 32],
+}
+
+impl Operator {
+    /// The operator whose key a request has.
+    pub(super) fn of(headers: &HeaderMap, service: &Service) -> Result<Self, ApiError> {
+        let (name, key) = credentials(headers)?;
+        let key = service.operator_keys().and_then(|keys| keys.known(&key));
+        let key = key.ok_or_else(|| ApiError::unauthorized("Invalid operator key"))?;
+        Ok(Self { name, key })
+    }
+}
 
 impl FromRequestParts<Service> for Operator {
     type Rejection = Stranger;
 
     async fn from_request_parts(parts: &mut Parts, service: &Service) -> Result<Self, Stranger> {
-        let known = key(&parts.headers).and_then(|key| {
-            let is_known = service.operator_keys().is_some_and(|keys| keys.hold(&key));
-            if is_known { Ok(Self) } else { Err(ApiError::unauthorized("Invalid operator key")) }
-        });
+        let known = Self::of(&parts.headers, service);
         known.inspect_err(|error| service.deny(error.status())).map_err(Stranger::from)
     }
 }
 
-/// The key: a bearer token, or the password that a browser asks its user for.
-fn key(headers: &HeaderMap) -> Result<SecretString, ApiError> {
+/// The key: a bearer token, or the password that a browser asks its user for, beside a name.
+fn credentials(headers: &HeaderMap) -> Result<(Option<String>, SecretString), ApiError> {
+    let bearer = || Ok((None, bearer_token(headers)?));
     let mut values = headers.get_all(AUTHORIZATION).iter();
-    let (first, None) = (values.next(), values.next()) else { return bearer_token(headers) };
+    let (first, None) = (values.next(), values.next()) else { return bearer() };
     let basic = first.and_then(|value| {
         let (scheme, credentials) = value.to_str().ok()?.trim().split_once(' ')?;
         scheme.eq_ignore_ascii_case("basic").then(|| credentials.trim().to_owned())
     });
-    let Some(credentials) = basic else { return bearer_token(headers) };
+    let Some(credentials) = basic else { return bearer() };
     let decoded = STANDARD.decode(credentials).ok().and_then(|bytes| String::from_utf8(bytes).ok());
-    let password = decoded.as_deref().and_then(|text| text.split_once(':')).map(|(_, password)| password);
-    password
-        .filter(|password| !password.is_empty())
-        .map(SecretString::from)
+    let parts = decoded.as_deref().and_then(|text| text.split_once(':'));
+    parts
+        .filter(|(_, password)| !password.is_empty())
+        .map(|(name, password)| (Some(name.to_owned()), SecretString::from(password)))
         .ok_or_else(|| ApiError::unauthorized("No password found in Authorization header"))
 }
 
@@ -98,7 +111,7 @@ mod tests {
         for value in authorization {
             headers.append(AUTHORIZATION, HeaderValue::from_str(value).unwrap());
         }
-        key(&headers).map(|key| key.expose_secret().to_owned())
+        credentials(&headers).map(|(_, key)| key.expose_secret().to_owned())
     }
 
     #[test]
@@ -129,8 +142,8 @@ mod tests {
         for (key, is_known) in
             [("the-old-key", true), ("the-new-key", true), ("the-new-ke", false), ("", false)]
         {
-            assert_eq!(keys.hold(&SecretString::from(key)), is_known, "{key}");
+            assert_eq!(keys.known(&SecretString::from(key)).is_some(), is_known, "{key}");
         }
-        assert!(!OperatorKeys { hashes: vec![] }.hold(&SecretString::from("")));
+        assert!(OperatorKeys { hashes: vec![] }.known(&SecretString::from("")).is_none());
     }
 }

@@ -11,6 +11,7 @@ use tokio_util::task::TaskTracker;
 
 use super::analytics::LastReport;
 use super::authentication::{Authenticator, Identity};
+use super::console::Readings;
 use super::denial::Denials;
 use super::error::ApiError;
 use super::health::Readiness;
@@ -26,6 +27,7 @@ pub struct Service {
     parts: Arc<Parts>,
     operator: Option<Arc<OperatorKeys>>,
     last_report: Arc<LastReport>,
+    readings: Arc<Readings>,
 }
 
 struct Parts {
@@ -63,7 +65,7 @@ impl Service {
             readiness: Readiness::default(),
             denials: Denials::default(),
         };
-        Self { parts: Arc::new(parts), operator: None, last_report: Arc::default() }
+        Self { parts: Arc::new(parts), operator: None, last_report: Arc::default(), readings: Arc::default() }
     }
 
     /// The same with an operator, if one is configured: without one his endpoints are not there.
@@ -105,6 +107,10 @@ impl Service {
 
     pub(super) fn last_report(&self) -> &LastReport {
         &self.last_report
+    }
+
+    pub(super) fn readings(&self) -> &Readings {
+        &self.readings
     }
 
     pub(super) fn last_readiness(&self) -> &Readiness {

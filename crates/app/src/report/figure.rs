@@ -5,6 +5,7 @@ use lcs_domain::analytics::{Distribution, LookedAt};
 use maud::{Markup, html};
 
 use super::Report;
+use super::page::CONVERSATIONS;
 use super::plot::{Days, parts};
 use super::text::{about, count, milliseconds, share, short, time};
 
@@ -18,24 +19,30 @@ fn tile(name: &str, value: impl maud::Render, more: &Markup) -> Markup {
     }
 }
 
+/// `about 1.2M` where it is an estimate.
+fn roughly(number: String, is_estimate: bool) -> String {
+    if is_estimate { format!("about {number}") } else { number }
+}
+
 /// The figures that are looked at first.
 pub(super) fn tiles(report: &Report) -> Markup {
     let analytics = &report.analytics;
     let (conversations, turns, users) = (&analytics.conversations, &analytics.turns, &analytics.users);
     let at_least = if users.at_least { "at least " } else { "" };
     let stored = conversations.active + conversations.archived;
+    let (of_conversations, of_turns) = (conversations.looked_at.is_sample(), turns.looked_at.is_sample());
     html! {
         dl .tiles {
-            (tile("Conversations", short(stored), &html! { (about(conversations.begun, conversations.looked_at.is_sample())) " begun in the window" }))
-            (tile("Turns", short(turns.total), &html! { (about(turns.in_window, turns.looked_at.is_sample())) " in the window" }))
-            (tile("Active users", short(users.active), &html! { "of " (at_least) (count(users.total)) }))
+            (tile("Conversations", roughly(short(stored), of_conversations), &html! { (about(conversations.begun, conversations.looked_at.is_sample())) " begun in the window" }))
+            (tile("Turns", roughly(short(turns.total), of_turns), &html! { (about(turns.in_window, turns.looked_at.is_sample())) " in the window" }))
+            (tile("Active users", format!("{at_least}{}", short(users.active)), &html! { "of " (at_least) (count(users.total)) }))
             @if let Some(latency) = turns.latency_ms {
-                (tile("Time of a turn", milliseconds(super::text::float(latency.p50)), &html! { "half; 95 of 100 within " (milliseconds(super::text::float(latency.p95))) }))
+                (tile("Time of a turn", roughly(milliseconds(super::text::float(latency.p50)), of_turns), &html! { "half; 95 of 100 within " (milliseconds(super::text::float(latency.p95))) }))
             } @else {
                 (tile("Time of a turn", "none", &html! { "no turn in the window" }))
             }
-            (tile("Tokens", short(turns.input_tokens + turns.output_tokens), &html! { (short(turns.input_tokens)) " in, " (short(turns.output_tokens)) " out" }))
-            (tile("Due to be purged", short(analytics.retention.due_now), &html! { "idle longer than " (days(analytics)) ", or deleted" }))
+            (tile("Tokens", roughly(short(turns.input_tokens + turns.output_tokens), of_turns), &html! { (short(turns.input_tokens)) " in, " (short(turns.output_tokens)) " out" }))
+            (tile("Due to be purged", roughly(short(analytics.retention.due_now), of_conversations), &html! { "idle longer than " (days(analytics)) ", or deleted" }))
             @if let Some(bytes) = report.database.bytes {
                 (tile("Database", lcs_domain::database::bytes(bytes), &html! { "with all its indexes" }))
             }
@@ -227,8 +234,13 @@ pub(super) fn retention(analytics: &Analytics) -> Markup {
     }
 }
 
+/// An id, and where the console shows what it is of.
+fn named(id: impl std::fmt::Display, path: &str, is_served: bool) -> Markup {
+    html! { @if is_served { a href=(path) { code .id { (id) } } } @else { code .id { (id) } } }
+}
+
 /// The conversations with the most turns.
-pub(super) fn largest(analytics: &Analytics) -> Markup {
+pub(super) fn largest(analytics: &Analytics, is_served: bool) -> Markup {
     html! {
         div .card {
             @if analytics.largest.is_empty() {
@@ -247,8 +259,10 @@ pub(super) fn largest(analytics: &Analytics) -> Markup {
                         tbody {
                             @for large in &analytics.largest {
                                 tr {
-                                    th scope="row" { code .id { (large.conversation_id) } }
-                                    td { code .id { (large.user_id) } }
+                                    th scope="row" {
+                                        (named(large.conversation_id, &format!("{CONVERSATIONS}/{}", large.conversation_id), is_served))
+                                    }
+                                    td { (named(large.user_id, &format!("{CONVERSATIONS}?user={}", large.user_id), is_served)) }
                                     td .number { (count(large.turns.into())) }
                                     td .number { (time(large.updated_at)) }
                                 }

@@ -8,7 +8,12 @@ use sha2::{Digest as _, Sha256};
 use super::text::time;
 use super::{Report, database, figure};
 
-const STYLE: &str = include_str!("style.css");
+pub(crate) const STYLE: &str = include_str!("style.css");
+
+/// Where the service has the figures.
+const FIGURES: &str = "/admin";
+/// Where it has the conversations.
+pub(crate) const CONVERSATIONS: &str = "/admin/conversations";
 
 /// The windows that a served page links to, in days.
 const WINDOWS: [u32; 4] = [7, 30, 90, 365];
@@ -48,8 +53,9 @@ pub fn page(report: &Report, is_served: bool) -> String {
             }
             body {
                 a .skip href="#summary" { "To the figures" }
+                @if is_served { div .band { (console_navigation(Some(FIGURES))) } }
                 header {
-                    h1 { "Conversations" }
+                    h1 { @if is_served { "Figures" } @else { "Conversations" } }
                     p .quiet {
                         "As of " (time(analytics.at)) ", in " (database::name(report.database.backend)) ". The window is "
                         @if days == 1 { "today" } @else { "the last " (days) " days" } ", in UTC."
@@ -64,7 +70,7 @@ pub fn page(report: &Report, is_served: bool) -> String {
                     (section("retention", &figure::retention(analytics)))
                     (section("storage", &database::storage(&report.database)))
                     (section("database", &database::health(report)))
-                    (section("largest", &figure::largest(analytics)))
+                    (section("largest", &figure::largest(analytics, is_served)))
                 }
                 footer {
                     p { "lcs-persistence " (env!("CARGO_PKG_VERSION")) ". No text of a conversation is read for this page." }
@@ -104,6 +110,20 @@ fn navigation(days: usize, is_served: bool) -> Markup {
                             }
                         }
                     }
+                }
+            }
+        }
+    }
+}
+
+/// The way from one of the console's pages to the others.
+pub(crate) fn console_navigation(here: Option<&str>) -> Markup {
+    html! {
+        nav aria-label="Console" {
+            ul {
+                li .brand { "lcs-persistence" }
+                @for (path, name) in [(FIGURES, "Figures"), (CONVERSATIONS, "Conversations")] {
+                    li { a href=(path) aria-current=[(here == Some(path)).then_some("page")] { (name) } }
                 }
             }
         }
@@ -201,6 +221,16 @@ mod tests {
         let page = page(&report(), false);
         assert!(page.contains("&lt;b&gt;") && page.contains("&lt;i&gt;") && !page.contains("<i>"), "{page}");
         assert!(page.contains("SELECT '&lt;script&gt;'"), "{page}");
+    }
+
+    #[test]
+    fn what_is_estimated_is_said_to_be_on_each_tile() {
+        let page = page(&report(), false);
+        let tiles = page.split("class=\"tiles\"").nth(1).unwrap().split("</dl>").next().unwrap();
+        for name in ["Conversations", "Turns", "Tokens", "Due to be purged"] {
+            let tile = tiles.split(&format!("<dt>{name}</dt>")).nth(1).unwrap();
+            assert!(tile.starts_with("<dd class=\"value\">about "), "{name}: {tile}");
+        }
     }
 
     #[test]

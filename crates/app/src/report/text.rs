@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 
 /// `1,234,567`.
-pub(super) fn count(number: u64) -> String {
+pub(crate) fn count(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();
     for (place, digit) in digits.chars().enumerate() {
@@ -16,7 +16,7 @@ pub(super) fn count(number: u64) -> String {
 }
 
 /// The same in few signs: `950`, `1.2k`, `3.4M`.
-pub(super) fn short(number: u64) -> String {
+pub(crate) fn short(number: u64) -> String {
     const UNITS: [(u64, &str); 3] = [(1_000_000_000, "G"), (1_000_000, "M"), (1_000, "k")];
     let Some((unit, name)) = UNITS.into_iter().find(|(unit, _)| number >= *unit) else {
         return number.to_string();
@@ -27,12 +27,12 @@ pub(super) fn short(number: u64) -> String {
 }
 
 /// `about 1,234` where it is an estimate.
-pub(super) fn about(number: u64, is_estimate: bool) -> String {
+pub(crate) fn about(number: u64, is_estimate: bool) -> String {
     if is_estimate { format!("about {}", count(number)) } else { count(number) }
 }
 
 /// So many milliseconds: `840 ms`, `1.2 s`, `3 min`.
-pub(super) fn milliseconds(number: f64) -> String {
+pub(crate) fn milliseconds(number: f64) -> String {
     match number {
         number if number < 10.0 => format!("{number:.1} ms"),
         number if number < 1_000.0 => format!("{number:.0} ms"),
@@ -42,19 +42,29 @@ pub(super) fn milliseconds(number: f64) -> String {
 }
 
 /// A share of 1: `12 %`.
-pub(super) fn share(number: f64) -> String {
+pub(crate) fn share(number: f64) -> String {
     let percent = number * 100.0;
     if percent > 0.0 && percent < 10.0 { format!("{percent:.1} %") } else { format!("{percent:.0} %") }
 }
 
 /// A time in UTC, to the minute.
-pub(super) fn time(time: DateTime<Utc>) -> String {
+pub(crate) fn time(time: DateTime<Utc>) -> String {
     time.format("%Y-%m-%d %H:%M UTC").to_string()
+}
+
+/// The same for a column whose heading says that it is UTC.
+pub(crate) fn minute(time: DateTime<Utc>) -> String {
+    time.format("%Y-%m-%d %H:%M").to_string()
+}
+
+/// A time in UTC, to the second.
+pub(crate) fn second(time: DateTime<Utc>) -> String {
+    time.format("%Y-%m-%d %H:%M:%S UTC").to_string()
 }
 
 /// `number` as a double: what it loses is nothing that is seen in a plot.
 #[expect(clippy::cast_precision_loss, reason = "for people to look at")]
-pub(super) const fn float(number: u64) -> f64 {
+pub(crate) const fn float(number: u64) -> f64 {
     number as f64
 }
 

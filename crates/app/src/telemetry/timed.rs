@@ -3,6 +3,7 @@
 #![deny(clippy::missing_trait_methods)]
 
 mod archive;
+mod browse;
 mod erasure;
 mod operator;
 mod transfer;
@@ -18,12 +19,13 @@ use lcs_domain::diagnostic::Finding;
 use lcs_domain::repository::RepositoryResult;
 use lcs_domain::{
     AgentId, AgentState, AgentStateRepository, AnalyticsRepository, AppendTurn, Appended, ArchiveRepository,
-    AuditRepository, BeginRequest, Begun, Capabilities, Conversation, ConversationId, ConversationPage,
-    ConversationRepository, ConversationSummary, ConversationUpdate, DiagnosticRepository, ErasureRepository,
-    Head, HoldRepository, Interruption, Keeping, ListConversations, ListSummaries, NewConversation, NewTurn,
-    PageLimit, PoolStatus, PurgeReport, Repositories, RepositoryError, RequestId, RequestRepository,
-    RetentionOverrideRepository, RetentionPolicy, RetentionRepository, SaveAgentState, Saved,
-    SearchConversations, TransferRepository, Turn, TurnId, TurnPage, TurnRange, TurnRepository, UserId,
+    AuditRepository, BeginRequest, Begun, BrowseRepository, Capabilities, Conversation, ConversationId,
+    ConversationPage, ConversationRepository, ConversationSummary, ConversationUpdate, DiagnosticRepository,
+    ErasureRepository, Head, HoldRepository, Interruption, Keeping, ListConversations, ListSummaries,
+    NewConversation, NewTurn, PageLimit, PoolStatus, PurgeReport, Repositories, RepositoryError, RequestId,
+    RequestRepository, RetentionOverrideRepository, RetentionPolicy, RetentionRepository, SaveAgentState,
+    Saved, SearchConversations, TransferRepository, Turn, TurnId, TurnPage, TurnRange, TurnRepository,
+    UserId,
 };
 use metrics::{counter, histogram};
 use tokio::time::Instant;
@@ -137,6 +139,10 @@ impl Repositories for Timed {
     }
 
     fn audit(&self) -> &dyn AuditRepository {
+        self
+    }
+
+    fn browse(&self) -> &dyn BrowseRepository {
         self
     }
 

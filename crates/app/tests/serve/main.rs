@@ -11,6 +11,7 @@
 mod audit;
 mod backlog;
 mod client;
+mod console;
 mod erase;
 mod journal;
 mod kill;

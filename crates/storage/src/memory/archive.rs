@@ -155,7 +155,7 @@ impl ArchiveRepository for Memory {
             .collect();
         let mut turns = 0;
         for purged in &due {
-            turns += tables.purge(purged, Some(archive_id));
+            turns += tables.purge(purged, Some(archive_id), now);
         }
         let ids: Vec<_> = due.iter().map(|purged| purged.conversation_id).collect();
         if let Some(event) = audit::archival(Actor::retention(), archive_id, &ids, turns) {

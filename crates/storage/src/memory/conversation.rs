@@ -98,6 +98,26 @@ fn summary(row: &Row) -> ConversationSummary {
     }
 }
 
+impl Tables {
+    /// Deletes the user's conversation, and records that `actor` did.
+    pub(super) fn delete(
+        &mut self,
+        user_id: UserId,
+        conversation_id: ConversationId,
+        actor: Actor,
+        now: DateTime<Utc>,
+    ) -> bool {
+        let Ok(row) = self.open_mut(user_id, conversation_id) else {
+            return false;
+        };
+        row.touch(now);
+        row.conversation.status = ConversationStatus::Deleted;
+        let turns = row.conversation.turn_count;
+        self.record(deletion(actor, user_id, conversation_id, turns), now);
+        true
+    }
+}
+
 #[async_trait]
 impl ConversationRepository for Memory {
     #[tracing::instrument(name = "db.conversation.create", skip_all, fields(conversation_id = %new.conversation_id))]
@@ -250,14 +270,6 @@ impl ConversationRepository for Memory {
     #[tracing::instrument(name = "db.conversation.delete", skip_all, fields(%conversation_id))]
     async fn delete(&self, user_id: UserId, conversation_id: ConversationId) -> RepositoryResult<bool> {
         let now = self.clock.now();
-        let mut tables = self.tables();
-        let Ok(row) = tables.open_mut(user_id, conversation_id) else {
-            return Ok(false);
-        };
-        row.touch(now);
-        row.conversation.status = ConversationStatus::Deleted;
-        let turns = row.conversation.turn_count;
-        tables.record(deletion(Actor::user(user_id), user_id, conversation_id, turns), now);
-        Ok(true)
+        Ok(self.tables().delete(user_id, conversation_id, Actor::user(user_id), now))
     }
 }

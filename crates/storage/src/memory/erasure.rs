@@ -145,7 +145,7 @@ impl ErasureRepository for Memory {
             removed.agent_states += u64::from(row.state.is_some());
             let hashes: Vec<u8> = row.turns.iter().flat_map(|stored| stored.content_hash).collect();
             digest.add(conversation_id, hashes);
-            tables.purge(&purged, None);
+            tables.purge(&purged, None, now);
             gone.push(conversation_id);
         }
         if !has_more {

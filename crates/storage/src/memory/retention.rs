@@ -40,13 +40,20 @@ impl Tables {
 
 impl Tables {
     /// Removes a conversation and leaves its tombstone; says how many turns it had.
-    pub(super) fn purge(&mut self, purged: &PurgedConversation, archive_id: Option<ArchiveId>) -> u64 {
+    pub(super) fn purge(
+        &mut self,
+        purged: &PurgedConversation,
+        archive_id: Option<ArchiveId>,
+        now: DateTime<Utc>,
+    ) -> u64 {
         let PurgedConversation { conversation_id, user_id, agent_id, reason } = *purged;
         self.forget_all(usize::MAX, |_, request| {
             request.user_id == user_id && request.target.conversation_id == conversation_id
         });
-        self.tombstones
-            .insert(conversation_id, Tombstone { user_hash: user_hash(user_id), reason, archive_id });
+        self.tombstones.insert(
+            conversation_id,
+            Tombstone { user_hash: user_hash(user_id), reason, archive_id, at: now },
+        );
         self.restorations.remove(&conversation_id);
         self.agents.remove(&agent_id);
         let mut turns = 0;
@@ -79,7 +86,7 @@ impl RetentionRepository for Memory {
         let due = tables.due(policy, now).filter(|(_, is_held)| !is_held);
         let purged: Vec<_> = due.map(|(purged, _)| purged).take(limit.get() as usize).collect();
         for purged in &purged {
-            turns += tables.purge(purged, None);
+            turns += tables.purge(purged, None, now);
         }
         if let Some(event) = audit::purge(Actor::retention(), &purged, turns) {
             tables.record(event, now);

@@ -61,6 +61,32 @@ impl Row {
     }
 }
 
+impl Row {
+    /// A page of its turns.
+    pub(super) fn page(&self, range: TurnRange, limit: PageLimit) -> TurnPage {
+        let limit = limit.get() as usize;
+        // The turn of number n stands at n - 1.
+        let end = self.turns.len();
+        let (from, to) = match range {
+            TurnRange::After(number) => {
+                let from = (number as usize).min(end);
+                (from, end.min(from + limit))
+            }
+            TurnRange::Before(number) => {
+                let to = (number as usize).saturating_sub(1).min(end);
+                (to.saturating_sub(limit), to)
+            }
+            TurnRange::Newest => (end.saturating_sub(limit), end),
+        };
+        let turns = self.turns.get(from..to).unwrap_or_default();
+        TurnPage {
+            turns: turns.iter().map(|stored| stored.turn.clone()).collect(),
+            turn_count: self.conversation.turn_count,
+            durability: Durability::Volatile,
+        }
+    }
+}
+
 #[async_trait]
 impl TurnRepository for Memory {
     #[tracing::instrument(
@@ -126,25 +152,6 @@ impl TurnRepository for Memory {
         let Some(row) = tables.open(user_id, conversation_id) else {
             return Ok(None);
         };
-        let limit = limit.get() as usize;
-        // The turn of number n stands at n - 1.
-        let end = row.turns.len();
-        let (from, to) = match range {
-            TurnRange::After(number) => {
-                let from = (number as usize).min(end);
-                (from, end.min(from + limit))
-            }
-            TurnRange::Before(number) => {
-                let to = (number as usize).saturating_sub(1).min(end);
-                (to.saturating_sub(limit), to)
-            }
-            TurnRange::Newest => (end.saturating_sub(limit), end),
-        };
-        let turns = row.turns.get(from..to).unwrap_or_default();
-        Ok(Some(TurnPage {
-            turns: turns.iter().map(|stored| stored.turn.clone()).collect(),
-            turn_count: row.conversation.turn_count,
-            durability: Durability::Volatile,
-        }))
+        Ok(Some(row.page(range, limit)))
     }
 }

@@ -106,11 +106,7 @@ impl Look {
 impl AnalyticsRepository for Postgres {
     #[tracing::instrument(name = "db.analytics.analyze", skip_all, fields(days = window.days()))]
     async fn analyze(&self, window: AnalyticsWindow, policy: RetentionPolicy) -> RepositoryResult<Analytics> {
-        if self.row_level_security().await?.hides() {
-            let reason =
-                "row-level security hides the users' rows from this role: ask as the auditor or the operator";
-            return Err(RepositoryError::Denied { reason: reason.into() });
-        }
+        self.require_all_rows().await?;
         within(async {
             let look = self.look().await?;
             let bounds: (DateTime<Utc>, f64, f64) = look.one(&Bounds { bytes: BYTES }).await?;

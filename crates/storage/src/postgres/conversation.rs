@@ -229,10 +229,22 @@ impl ConversationRepository for Postgres {
 
     #[tracing::instrument(name = "db.conversation.delete", skip_all, fields(%user_id, %conversation_id))]
     async fn delete(&self, user_id: UserId, conversation_id: ConversationId) -> RepositoryResult<bool> {
+        let actor = self.actor_or(|| Actor::user(user_id));
+        self.delete_as(user_id, conversation_id, actor).await
+    }
+}
+
+impl Postgres {
+    /// Deletes the user's conversation, and records that `actor` did.
+    pub(super) async fn delete_as(
+        &self,
+        user_id: UserId,
+        conversation_id: ConversationId,
+        actor: String,
+    ) -> RepositoryResult<bool> {
         let store = self.operation();
         detached(conversation_id.into(), async move {
             let (user, conversation) = (user_id.into(), conversation_id.into());
-            let actor = store.actor_or(|| Actor::user(user_id));
             let query = Delete { user_id: user, conversation_id: conversation, actor };
             let answer =
                 store.write::<Uuid>(user_id, conversation, &query).await.map_err(Fault::into_error)?;
@@ -264,7 +276,7 @@ fn conversation(rows: Vec<ConversationRow>) -> RepositoryResult<Option<Conversat
 }
 
 /// A made-up cursor's time, cut to the years that a conversation can be of: PostgreSQL refuses others.
-fn storable(time: DateTime<Utc>) -> DateTime<Utc> {
+pub(super) fn storable(time: DateTime<Utc>) -> DateTime<Utc> {
     let year = |year, time: DateTime<Utc>| time.with_year(year).unwrap_or(time);
     time.clamp(year(1, DateTime::UNIX_EPOCH), year(9999, DateTime::UNIX_EPOCH))
 }

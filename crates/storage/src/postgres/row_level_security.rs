@@ -168,6 +168,16 @@ impl Postgres {
         })
     }
 
+    /// Refuses what looks at all users' rows, where they are hidden from this role.
+    pub(super) async fn require_all_rows(&self) -> RepositoryResult<()> {
+        if self.row_level_security().await?.hides() {
+            let reason =
+                "row-level security hides the users' rows from this role: ask as the auditor or the operator";
+            return Err(RepositoryError::Denied { reason: reason.into() });
+        }
+        Ok(())
+    }
+
     /// See [`Migrations::secure`](crate::migration::Migrations::secure).
     pub(super) async fn secure_tables(&self) -> RepositoryResult<Vec<String>> {
         let security = self.row_level_security().await?;

@@ -13,6 +13,7 @@ use lcs_domain::{
 use uuid::Uuid;
 
 pub(super) use self::append::Append;
+pub(super) use self::page::{bounds, page_of_rows};
 use super::Postgres;
 use super::row::TurnRow;
 use super::schema::{conversation_turns, conversations};

@@ -151,6 +151,31 @@ pub(super) fn find_place(
     }))
 }
 
+/// Deletes the user's conversation, and records that `actor` did; `false` where it is absent, foreign or deleted.
+pub(super) fn delete(
+    connection: &mut SqliteConnection,
+    user_id: UserId,
+    conversation_id: ConversationId,
+    actor: Actor,
+    now: DateTime<Utc>,
+) -> Result<bool, Failure> {
+    let found = find_place(connection, user_id, conversation_id)?;
+    let visible = dsl::conversations
+        .filter(dsl::conversation_id.eq(BlobUuid::from(conversation_id)))
+        .filter(dsl::user_id.eq(BlobUuid::from(user_id)))
+        .filter(dsl::status.ne(DELETED));
+    let deleted = diesel::update(visible)
+        .set((
+            dsl::status.eq(DELETED),
+            dsl::updated_at.eq(super::turn::max(dsl::updated_at, Micros::from(now))),
+        ))
+        .execute(connection)?;
+    if let Some(place) = found {
+        audit::record(connection, deletion(actor, user_id, conversation_id, place.turn_count), now)?;
+    }
+    Ok(deleted == 1)
+}
+
 #[async_trait]
 impl ConversationRepository for Sqlite {
     #[tracing::instrument(name = "db.conversation.create", skip_all, fields(%user_id, conversation_id = %new.conversation_id))]
@@ -346,25 +371,7 @@ impl ConversationRepository for Sqlite {
         let actor = self.actor_or(|| Actor::user(user_id));
         self.database
             .write(conversation_id, move |connection, now| {
-                let found = find_place(connection, user_id, conversation_id)?;
-                let visible = dsl::conversations
-                    .filter(dsl::conversation_id.eq(BlobUuid::from(conversation_id)))
-                    .filter(dsl::user_id.eq(BlobUuid::from(user_id)))
-                    .filter(dsl::status.ne(DELETED));
-                let deleted = diesel::update(visible)
-                    .set((
-                        dsl::status.eq(DELETED),
-                        dsl::updated_at.eq(super::turn::max(dsl::updated_at, Micros::from(now))),
-                    ))
-                    .execute(connection)?;
-                if let Some(place) = found {
-                    audit::record(
-                        connection,
-                        deletion(actor, user_id, conversation_id, place.turn_count),
-                        now,
-                    )?;
-                }
-                Ok(deleted == 1)
+                delete(connection, user_id, conversation_id, actor, now)
             })
             .await
     }

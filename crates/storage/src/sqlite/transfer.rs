@@ -3,6 +3,8 @@
 mod export;
 mod import;
 
+pub(super) use self::export::state_of;
+
 use std::time::Duration;
 
 use async_trait::async_trait;

@@ -249,6 +249,36 @@ impl Append {
     }
 }
 
+/// Turns of the user's conversation, turn numbers rising.
+pub(super) fn turns(
+    connection: &mut SqliteConnection,
+    user_id: UserId,
+    conversation_id: ConversationId,
+    range: TurnRange,
+    limit: PageLimit,
+) -> Result<Vec<Turn>, Failure> {
+    let turns = dsl::conversation_turns
+        .filter(dsl::conversation_id.eq(BlobUuid::from(conversation_id)))
+        .filter(dsl::user_id.eq(BlobUuid::from(user_id)))
+        .select(TurnRow::as_select())
+        .limit(limit.get().into());
+    let before = |number: i64| turns.filter(dsl::turn_number.lt(number)).order(dsl::turn_number.desc());
+    let mut rows: Vec<TurnRow> = match range {
+        TurnRange::After(number) => {
+            turns.filter(dsl::turn_number.gt(i64::from(number))).order(dsl::turn_number).load(connection)?
+        }
+        TurnRange::Before(number) => before(number.into()).load(connection)?,
+        TurnRange::Newest => before(i64::MAX).load(connection)?,
+    };
+    if !matches!(range, TurnRange::After(_)) {
+        rows.reverse();
+    }
+    Ok(rows
+        .into_iter()
+        .map(|row| TurnRecord::try_from(row)?.try_into())
+        .collect::<RepositoryResult<Vec<Turn>>>()?)
+}
+
 #[async_trait]
 impl TurnRepository for Sqlite {
     #[tracing::instrument(name = "db.turn.append", skip_all, fields(%user_id, conversation_id = %append.conversation_id, turn_id = %append.turn.turn_id()))]
@@ -298,28 +328,7 @@ impl TurnRepository for Sqlite {
                 let Some(place) = find_place(connection, user_id, conversation_id)? else {
                     return Ok(None);
                 };
-                let turns = dsl::conversation_turns
-                    .filter(dsl::conversation_id.eq(BlobUuid::from(conversation_id)))
-                    .filter(dsl::user_id.eq(BlobUuid::from(user_id)))
-                    .select(TurnRow::as_select())
-                    .limit(limit.get().into());
-                let before =
-                    |number: i64| turns.filter(dsl::turn_number.lt(number)).order(dsl::turn_number.desc());
-                let mut rows: Vec<TurnRow> = match range {
-                    TurnRange::After(number) => turns
-                        .filter(dsl::turn_number.gt(i64::from(number)))
-                        .order(dsl::turn_number)
-                        .load(connection)?,
-                    TurnRange::Before(number) => before(number.into()).load(connection)?,
-                    TurnRange::Newest => before(i64::MAX).load(connection)?,
-                };
-                if !matches!(range, TurnRange::After(_)) {
-                    rows.reverse();
-                }
-                let turns = rows
-                    .into_iter()
-                    .map(|row| TurnRecord::try_from(row)?.try_into())
-                    .collect::<RepositoryResult<Vec<Turn>>>()?;
+                let turns = turns(connection, user_id, conversation_id, range, limit)?;
                 Ok(Some(TurnPage { turns, turn_count: place.turn_count, durability: Durability::Durable }))
             })
             .await

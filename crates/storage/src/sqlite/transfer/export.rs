@@ -118,7 +118,7 @@ impl Reader {
 }
 
 /// The state of the agent that speaks in this conversation, whatever the conversation's status.
-pub(super) fn state_of(
+pub(in crate::sqlite) fn state_of(
     connection: &mut SqliteConnection,
     conversation_id: ConversationId,
 ) -> Result<Option<AgentState>, Failure> {
