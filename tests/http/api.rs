@@ -67,6 +67,13 @@ impl Api {
         Self::serving(service.with_operator(config.operator.as_ref()))
     }
 
+    /// Over these services, with the operator that is configured.
+    pub(crate) fn with_operator(manager: PersistenceManager, configuration: &Configuration) -> Self {
+        let config = &configuration.service;
+        let service = Service::new(manager, authenticator(&config.authentication).unwrap(), None);
+        Self::serving(service.with_operator(config.operator.as_ref()))
+    }
+
     /// Over these services.
     pub(crate) fn of(manager: PersistenceManager, authentication: &AuthenticationConfig) -> Self {
         Self::with_llama_stack(manager, authentication, None)

@@ -1,8 +1,13 @@
 //! The operator's console, asked without a browser: who is let in, what is taken for a form, and that it is done once.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use axum::body::Body;
 use http::{Method, Request};
-use lcs_domain::{AuditQuery, AuditRecord};
+use lcs_app::PersistenceManager;
+use lcs_domain::{AuditQuery, AuditRecord, SystemClock};
+use lcs_storage::memory::Memory;
 use serde_json::json;
 
 use crate::api::{Answer, Api};
@@ -217,6 +222,38 @@ async fn of_a_purged_one_is_shown_when_and_why() {
     let found = ask(&api, &format!("/admin/conversations?id={id}")).await.text;
     assert!(found.contains("This conversation was purged"), "{found}");
     assert_eq!(ask(&api, &format!("/admin/conversations/{id}/delete")).await.status, 404);
+}
+
+#[tokio::test]
+async fn what_is_archived_is_restored_once_and_who_asked_for_it_is_recorded() {
+    let folder = tempfile::tempdir().unwrap();
+    let url = format!("file://{}", folder.path().display());
+    let lines = format!("  enable_archival: true\n  archive_url: {url}\n  operator: {{api_key: {KEY}}}\n");
+    let store = Arc::new(Memory::new(Arc::new(SystemClock)));
+    let builder = PersistenceManager::builder(configured(&lines)).repositories(store.clone());
+    let api = Api::with_operator(builder.initialize().await.unwrap(), &configured(&lines));
+    let id = api.begin("my canary is yellow").await;
+    store.age(id.parse().unwrap(), Duration::from_hours(24 * 365));
+    let path = format!("/admin/conversations/{id}");
+    assert_eq!(ask(&api, &format!("{path}/restore")).await.status, 404, "it is stored");
+    let report = api.service.manager().retention().cleanup_old_conversations(|_| ()).await.unwrap();
+    assert_eq!(report.archived, 1);
+    let page = ask(&api, &path).await.text;
+    assert!(page.contains("Archived conversation") && page.contains(&format!("{path}/restore")), "{page}");
+    assert!(!page.contains("canary"), "{page}");
+    let form = hidden(&ask(&api, &format!("{path}/restore")).await);
+    assert_eq!(post(&api, &format!("{path}/restore"), &[BASIC], &form).await.status, 403);
+    // Sent again, it is not archived any more: there is nothing left to ask for.
+    for status in [303, 404] {
+        let answer = post(&api, &format!("{path}/restore"), &[BASIC, SAME_ORIGIN], &form).await;
+        assert_eq!(answer.status, status, "{}", answer.text);
+    }
+    assert!(ask(&api, &format!("{path}?done=restored")).await.text.contains("canary"));
+    let events = events(&api).await;
+    let asked = events.iter().find(|event| event.action == "restore" && event.outcome == "begun").unwrap();
+    assert_eq!(asked.actor, "operator:key (operator)");
+    let done = events.iter().filter(|event| event.action == "restore" && event.outcome == "done").count();
+    assert_eq!(done, 1);
 }
 
 #[tokio::test]

@@ -4,7 +4,10 @@ use axum::extract::rejection::FormRejection;
 use axum::extract::{Form, Path, State};
 use axum::response::{IntoResponse, Redirect, Response};
 use http::{HeaderMap, StatusCode};
-use lcs_domain::{ConversationId, HoldId, HoldTarget, NewHold, RepositoryError, Text};
+use lcs_domain::{
+    AuditAction, AuditOutcome, ConversationId, HoldId, HoldTarget, NewAuditEvent, NewHold, RepositoryError,
+    Text,
+};
 
 use super::super::service::Service;
 use super::confirmation::{Action, Written, form, typed};
@@ -12,6 +15,8 @@ use super::conversation::named;
 use super::failure::Failure;
 use super::visitor::Visitor;
 use super::{form_token, same_origin};
+use crate::RestoreTarget;
+use crate::archive::ArchiveError;
 use crate::report::CONVERSATIONS;
 
 /// What a form sends.
@@ -60,6 +65,7 @@ pub(super) async fn act(
         Action::Hold => service.place_hold(&visitor, id, form_id, &sent).await,
         Action::Release => service.release_hold(&visitor, form_id).await,
         Action::Delete => service.delete_as_operator(&visitor, id, &sent).await,
+        Action::Restore => service.restore_archived(&visitor, id).await,
     };
     match outcome.map_err(|error| Failure::of_repository(&visitor, &error))? {
         Outcome::Done(word) => Ok(Redirect::to(&format!("{CONVERSATIONS}/{id}?done={word}")).into_response()),
@@ -109,6 +115,33 @@ impl Service {
         let released = self.repositories().holds().release(hold_id, visitor.actor.clone()).await?;
         released.ok_or(RepositoryError::not_found(lcs_domain::Entity::Hold))?;
         Ok(Outcome::Done("released"))
+    }
+
+    async fn restore_archived(
+        &self,
+        visitor: &Visitor,
+        id: ConversationId,
+    ) -> Result<Outcome, RepositoryError> {
+        // Who asked for it: that it was done is recorded by what does it.
+        let begun = NewAuditEvent {
+            conversation_id: Some(id),
+            outcome: AuditOutcome::Begun,
+            ..NewAuditEvent::done(visitor.actor.clone(), AuditAction::Restore)
+        };
+        self.repositories().audit().record(begun).await?;
+        let archives = self.manager().archives();
+        let target = RestoreTarget::Conversation(id);
+        let report = match archives.restore(target, archives.usual_keep(), |_| ()).await {
+            Ok(report) => report,
+            Err(ArchiveError::Store(error)) => return Err(error),
+            Err(error) => return Ok(Outcome::Problem(format!("Not restored: {error}."))),
+        };
+        if report.restored + report.present > 0 {
+            return Ok(Outcome::Done("restored"));
+        }
+        let why = report.refused.into_iter().map(|refused| refused.reason).chain(report.damaged).next();
+        let why = why.unwrap_or_else(|| "no archive holds it".to_owned());
+        Ok(Outcome::Problem(format!("Not restored: {why}.")))
     }
 
     async fn delete_as_operator(

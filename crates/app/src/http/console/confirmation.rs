@@ -24,12 +24,15 @@ pub(super) enum Action {
     Hold,
     Release,
     Delete,
+    Restore,
 }
 
 impl Action {
+    const ALL: [Self; 4] = [Self::Hold, Self::Release, Self::Delete, Self::Restore];
+
     /// The action of this word in an address.
     pub(super) fn named(word: &str) -> Option<Self> {
-        [Self::Hold, Self::Release, Self::Delete].into_iter().find(|action| action.word() == word)
+        Self::ALL.into_iter().find(|action| action.word() == word)
     }
 
     pub(super) const fn word(self) -> &'static str {
@@ -37,6 +40,7 @@ impl Action {
             Self::Hold => "hold",
             Self::Release => "release",
             Self::Delete => "delete",
+            Self::Restore => "restore",
         }
     }
 }
@@ -70,7 +74,7 @@ pub(super) async fn ask(
             let hold = parameters.text("hold").and_then(|text| text.parse().ok());
             Some(hold.ok_or_else(|| Failure::no_page(visitor.clone()))?)
         }
-        Action::Hold | Action::Delete => Some(HoldId::generate()),
+        Action::Hold | Action::Delete | Action::Restore => Some(HoldId::generate()),
     };
     form(&service, &visitor, id, action, Written { form_id, ..Written::default() }).await
 }
@@ -84,6 +88,31 @@ pub(super) async fn form(
     written: Written,
 ) -> Result<Page, Failure> {
     let failed = |error: RepositoryError| Failure::of_repository(visitor, &error);
+    if action == Action::Restore {
+        let left = service.manager().archives().tombstone(id).await.map_err(failed)?;
+        let archive_id = left.and_then(|left| left.archive_id).ok_or_else(|| {
+            let sentence = "It is stored, or was removed without being archived.";
+            Failure::refused(visitor, StatusCode::NOT_FOUND, "The conversation is not archived", sentence)
+        })?;
+        let about = html! {
+            dl .card .facts {
+                div { dt { "Conversation" } dd { code .id { (id) } } }
+                div { dt { "Archive" } dd { code .id { (archive_id) } } }
+            }
+        };
+        let fields = restore(service);
+        return Ok(asking(
+            service,
+            visitor,
+            id,
+            action,
+            &written,
+            "Restore the conversation",
+            &about,
+            &fields,
+            "Restore it",
+        ));
+    }
     let opened = service.repositories().browse().open_conversation(id).await.map_err(failed)?;
     let conversation = opened.ok_or_else(|| Failure::no_conversation(visitor, id))?.conversation;
     let (title, fields, button) = match action {
@@ -111,7 +140,24 @@ pub(super) async fn form(
             let will = what_a_delete_does(service, &conversation).await.map_err(failed)?;
             ("Delete the conversation", delete(id, will, &written), "Delete it")
         }
+        Action::Restore => return Err(Failure::no_page(visitor.clone())),
     };
+    Ok(asking(service, visitor, id, action, &written, title, &about(&conversation), &fields, button))
+}
+
+/// The page with the form that does it.
+#[expect(clippy::too_many_arguments, reason = "the parts of one page")]
+fn asking(
+    service: &Service,
+    visitor: &Visitor,
+    id: ConversationId,
+    action: Action,
+    written: &Written,
+    title: &str,
+    about: &Markup,
+    fields: &Markup,
+    button: &str,
+) -> Page {
     let form_id = written.form_id.unwrap_or_else(HoldId::generate).to_string();
     let purpose = [action.word(), &id.to_string(), &form_id];
     let token = form_token::issue(&visitor.key, purpose, service.clock().now());
@@ -119,7 +165,7 @@ pub(super) async fn form(
     let class = if action == Action::Delete { "danger" } else { "primary" };
     let content = html! {
         h1 { (title) }
-        (about(&conversation))
+        (about)
         form .card .confirmation method="post" action=(format!("{path}/{}", action.word())) {
             @if let Some(problem) = &written.problem { p #problem .error role="alert" { (problem) } }
             (fields)
@@ -132,7 +178,7 @@ pub(super) async fn form(
         }
     };
     let status = if written.problem.is_some() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
-    Ok(Page { status, ..Page::new(title, visitor, content) })
+    Page { status, ..Page::new(title, visitor, content) }
 }
 
 /// Which conversation it is about.
@@ -176,6 +222,16 @@ fn release(hold: &Hold) -> Markup {
     }
 }
 
+fn restore(service: &Service) -> Markup {
+    let days = service.manager().archives().usual_keep().as_secs() / 86_400;
+    html! {
+        p {
+            "It is read from the archive and stored again as it was, and its user sees it again. Retention leaves it alone for "
+            (count(days)) " days at least. The archive is written anew without it, which takes a while where it is large."
+        }
+    }
+}
+
 /// What a delete will do, in a sentence.
 async fn what_a_delete_does(
     service: &Service,
@@ -213,7 +269,7 @@ mod tests {
 
     #[test]
     fn an_action_has_one_word_and_a_delete_is_typed() {
-        for action in [Action::Hold, Action::Release, Action::Delete] {
+        for action in Action::ALL {
             assert_eq!(Action::named(action.word()), Some(action));
         }
         assert_eq!(Action::named("turns"), None);

@@ -163,16 +163,25 @@ fn history(opened: &OpenedConversation, page: &TurnPage) -> Markup {
 async fn purged(service: &Service, visitor: &Visitor, notice: &Markup, left: &Remains) -> Page {
     let id = left.conversation_id;
     let events = service.repositories().audit().records(of_conversation(id)).await;
+    // Where this cannot be read, it is shown as what is purged is.
+    let archive_id =
+        service.manager().archives().tombstone(id).await.ok().flatten().and_then(|left| left.archive_id);
+    let title = if archive_id.is_some() { "Archived conversation" } else { "Purged conversation" };
     let content = html! {
         (notice)
         div .heading {
-            h1 { "Purged conversation" }
+            h1 { (title) }
             p .quiet { code .id { (id) } }
         }
-        (facts::left(left))
+        @if archive_id.is_some() {
+            ul .actions aria-label="Actions" {
+                li { a .button href=(format!("{CONVERSATIONS}/{id}/restore")) { "Restore" } }
+            }
+        }
+        (facts::left(left, archive_id))
         (section("trail", "Audit trail", &trail::trail(id, events)))
     };
-    Page::new("Purged conversation", visitor, content)
+    Page::new(title, visitor, content)
 }
 
 /// A turn as it is stored.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use lcs_domain::repository::RepositoryResult;
 use lcs_domain::{
-    Clock, ConversationId, ConversationStatus, Hold, OpenedConversation, Remains, RepositoryError,
+    ArchiveId, Clock, ConversationId, ConversationStatus, Hold, OpenedConversation, Remains, RepositoryError,
 };
 use maud::{Markup, html};
 
@@ -18,11 +18,15 @@ fn fact(name: &str, value: impl maud::Render) -> Markup {
     html! { div { dt { (name) } dd { (value) } } }
 }
 
+/// An id.
+fn id(text: String) -> Markup {
+    html! { code .id { (text) } }
+}
+
 /// What it is.
 pub(super) fn facts(opened: &OpenedConversation, expiry: Option<Expiry>, clock: &Arc<dyn Clock>) -> Markup {
     let conversation = &opened.conversation;
     let path = format!("{CONVERSATIONS}/{}", conversation.conversation_id);
-    let id = |text: String| html! { code .id { (text) } };
     html! {
         dl .card .facts {
             (fact("Status", status(conversation.status.as_str())))
@@ -153,7 +157,7 @@ pub(super) fn unread(error: &RepositoryError, command: &str) -> Markup {
 }
 
 /// What is left of a purged one.
-pub(super) fn left(left: &Remains) -> Markup {
+pub(super) fn left(left: &Remains, archive_id: Option<ArchiveId>) -> Markup {
     let why = match left.reason.as_str() {
         "expired" => "it had been idle for too long",
         "deleted" => "it was deleted",
@@ -162,10 +166,14 @@ pub(super) fn left(left: &Remains) -> Markup {
     };
     html! {
         dl .card .facts {
-            (fact("Status", status("purged")))
+            (fact("Status", status(if archive_id.is_some() { "archived away" } else { "purged" })))
             (fact("Removed", second(left.at)))
             (fact("Because", why))
-            (fact("What is left", "its id and a hash of its user: nothing that was said"))
+            @if let Some(archive_id) = archive_id {
+                (fact("Held by the archive", id(archive_id.to_string())))
+            } @else {
+                (fact("What is left", "its id and a hash of its user: nothing that was said"))
+            }
         }
     }
 }
