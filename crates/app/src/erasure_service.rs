@@ -152,8 +152,9 @@ impl ErasureService {
                     break step.erasure;
                 }
             };
-            self.forget_erased().await?;
+            // Before this process looks at its own journal: it would not get past what it cannot read there.
             self.erase_in_journals(target, &mut journals).await?;
+            self.forget_erased().await?;
             archived += self.erase_in_archives(target).await?;
             left = self.remaining(target).await?;
             if left.is_nothing() {

@@ -374,8 +374,8 @@ async fn compose(
         archives = archives.with_files(files);
     }
     let archives = archives.with_observer(archive_observer);
-    let archive = configuration.enable_archival.then(|| archives.clone());
-    let retention = RetentionService::new(Arc::clone(&repositories), policy, per_second, archive);
+    let retention = RetentionService::new(Arc::clone(&repositories), policy, per_second)
+        .with_archives(archives.clone(), configuration.enable_archival);
     let analytics = AnalyticsService::new(Arc::clone(&repositories), policy);
     let agents = PersistentAgentManager::new(Parts {
         repositories: Arc::clone(&repositories),

@@ -25,7 +25,9 @@ pub struct RetentionService {
     /// How many conversations may go in a second; `None`: as fast as it goes.
     per_second: Option<NonZeroU32>,
     /// Where what expires goes first; `None`: nowhere.
-    archive: Option<ArchiveService>,
+    archives: Option<ArchiveService>,
+    /// Whether what expires is archived.
+    is_archiving: bool,
 }
 
 /// What a cleaning run did.
@@ -88,15 +90,23 @@ impl RetentionService {
         repositories: Arc<dyn Repositories>,
         policy: RetentionPolicy,
         per_second: Option<NonZeroU32>,
-        archive: Option<ArchiveService>,
     ) -> Self {
-        Self { repositories, policy, per_second, archive }
+        Self { repositories, policy, per_second, archives: None, is_archiving: false }
+    }
+
+    /// The same, which finishes what was begun of archives, and archives what expires where that is on.
+    pub(crate) fn with_archives(self, archives: ArchiveService, is_archiving: bool) -> Self {
+        Self { archives: Some(archives), is_archiving, ..self }
+    }
+
+    fn archiving(&self) -> Option<&ArchiveService> {
+        self.archives.as_ref().filter(|_| self.is_archiving)
     }
 
     /// Whether what expires is archived.
     #[must_use]
     pub const fn archives(&self) -> bool {
-        self.archive.is_some()
+        self.is_archiving
     }
 
     /// The policy in force.
@@ -162,7 +172,7 @@ impl RetentionService {
         mut progress: impl FnMut(u64) + Send,
     ) -> Result<CleanupReport, ArchiveError> {
         let mut report = CleanupReport::default();
-        let policy = if self.archive.is_some() { self.policy.deleted_only() } else { self.policy };
+        let policy = if self.is_archiving { self.policy.deleted_only() } else { self.policy };
         if !self.purge(policy, &mut report, &mut progress).await? {
             report.busy = true;
             tracing::info!(
@@ -172,17 +182,21 @@ impl RetentionService {
             );
             return Ok(report);
         }
-        if let Some(archive) = &self.archive {
-            let archived = archive.archive_due(patience, &mut progress).await?;
-            report.archived = archived.conversations;
-            report.busy = archived.busy;
-        }
+        let archived = match self.archiving() {
+            Some(archives) => archives.archive_due(patience, &mut progress).await.map(Some),
+            None => self.finish_archives(patience).await.map(|()| None),
+        };
         loop {
             let removed = self.repositories.retention().purge_requests(PageLimit::MAX).await?;
             report.requests += removed;
             if removed < PageLimit::MAX.get().into() {
                 break;
             }
+        }
+        // Behind the requests, which have nothing to do with it.
+        if let Some(archived) = archived? {
+            report.archived = archived.conversations;
+            report.busy = archived.busy;
         }
         // What is removed is removed, and is said, also where this cannot be counted in time.
         match self.count_held().await {
@@ -198,6 +212,14 @@ impl RetentionService {
             "retention run finished"
         );
         Ok(report)
+    }
+
+    /// Where nothing is archived any more, what was begun before is finished all the same.
+    async fn finish_archives(&self, patience: Patience) -> Result<(), ArchiveError> {
+        match &self.archives {
+            Some(archives) if archives.has_place() => archives.finish_begun(patience).await,
+            _ => Ok(()),
+        }
     }
 
     /// Purges until nothing is left; `false` where it is left to somebody else.
@@ -247,7 +269,7 @@ mod tests {
         }
         clock.advance(Duration::from_hours(2));
         let policy = RetentionPolicy::idle_longer_than(Duration::from_hours(1)).unwrap();
-        RetentionService::new(store, policy, NonZeroU32::new(per_second), None)
+        RetentionService::new(store, policy, NonZeroU32::new(per_second))
     }
 
     #[tokio::test(start_paused = true)]

@@ -81,11 +81,14 @@ pub(super) async fn attempt(primary: &dyn Repositories, journal: &Journal) -> Re
         && let Some(line) = journal.oldest_line(|line| !tried.contains(line))
     {
         tried.insert(line);
-        drop_erased(primary, journal, &[line]).await?;
+        let erased_before = drop_erased(primary, journal, &[line]).await?;
         let Some(sequence) = journal.first(line) else { continue };
         let Some(entry) = journal.entry(sequence).await? else { continue };
         match entry::replay(primary, journal, &entry, journal.is_broken(line)).await {
-            Fate::Stored { .. } => is_taken = true,
+            Fate::Stored { .. } => {
+                is_taken = true;
+                erased::take_back(primary, line, erased_before).await?;
+            }
             Fate::Refused(_) | Fate::Unknown(_) => {}
             Fate::Gone(
                 error @ (RepositoryError::Unavailable { .. } | RepositoryError::OutcomeUnknown { .. }),

@@ -77,10 +77,14 @@ impl ArchiveService {
     ) -> Result<RestoreReport, ArchiveError> {
         let mut report = RestoreReport::default();
         let mut wanted = match target {
-            RestoreTarget::Conversation(id) => match self.archive_of(id, &mut report).await? {
-                Some(archive_id) => vec![archive_id],
-                None => return Ok(report),
-            },
+            RestoreTarget::Conversation(id) => {
+                let Some(archive_id) = self.archive_of(id, &mut report).await? else {
+                    // One that has come back by a run that was interrupted may still be in its archive.
+                    self.settle_behind(&mut report).await;
+                    return Ok(report);
+                };
+                vec![archive_id]
+            }
             RestoreTarget::User(user_id) => {
                 self.repositories.archives().archives_of_user(UserHash::of(user_id)).await?
             }
@@ -94,6 +98,10 @@ impl ArchiveService {
                     Err(error @ ArchiveError::Damaged { .. }) => report.damaged.push(error.to_string()),
                     Err(error) => return Err(error),
                 }
+            }
+            if elsewhere && round + 1 == TRIES {
+                let moved = "some of it is being moved by another process: run it again";
+                report.damaged.push(moved.to_owned());
             }
             if !elsewhere || round + 1 == TRIES {
                 break;
@@ -109,6 +117,21 @@ impl ArchiveService {
             };
         }
         Ok(report)
+    }
+
+    /// Has what is back be in no archive any more, as far as that can be done now.
+    async fn settle_behind(&self, report: &mut RestoreReport) {
+        if !self.has_place() {
+            return;
+        }
+        match self.settle(Patience::Insists).await {
+            Ok(settled) => report.unsettled |= !settled.damaged.is_empty(),
+            // What is back is back.
+            Err(error) => {
+                tracing::warn!(%error, "an archive still holds what was restored");
+                report.unsettled = true;
+            }
+        }
     }
 
     /// The archive that holds this conversation, or why none does.
@@ -182,12 +205,7 @@ impl ArchiveService {
             }
         }
         if archive.state != ArchiveState::Complete || report.restored > 0 {
-            let settled = self.settle(Patience::Insists).await;
-            if let Err(error) = settled {
-                // What is back is back.
-                tracing::warn!(%error, "the archive still holds what was restored");
-                report.unsettled = true;
-            }
+            self.settle_behind(report).await;
         }
         Ok(elsewhere)
     }

@@ -27,6 +27,11 @@ pub(super) struct Settled {
 }
 
 impl ArchiveService {
+    /// Finishes what was begun of archives and interrupted.
+    pub(crate) async fn finish_begun(&self, patience: Patience) -> Result<(), ArchiveError> {
+        self.settle(patience).await.map(drop)
+    }
+
     /// Settles every archive that is not complete.
     pub(super) async fn settle(&self, patience: Patience) -> Result<Settled, ArchiveError> {
         self.settle_at(patience, &mut Pace::new(self.per_second), &mut |_| ()).await
@@ -114,45 +119,32 @@ impl ArchiveService {
     /// nothing of that.
     pub(super) async fn replace(&self, old: ArchiveId) -> Result<(), ArchiveError> {
         let archives = self.repositories.archives();
-        let keep: HashSet<_> = archives.archived_in(old).await?.into_iter().collect();
-        if keep.is_empty() {
+        if archives.archived_in(old).await?.is_empty() {
             return match archives.give_up_archive(old).await? {
                 Some(ArchiveState::GivenUp) => self.delete(old).await,
                 // Somebody else was at it: the next run sees to it.
                 _ => Ok(()),
             };
         }
-        let files = self.files()?;
-        let read = match files.manifest_of(old).await {
-            Ok(manifest) => files.data(&manifest).await.map(|data| (manifest, data)),
-            Err(error) => Err(error),
-        };
-        let (manifest, data) = match read {
-            // It may just have been replaced, and its files deleted.
-            Err(ArchiveError::Damaged { .. }) if self.is_gone(old).await? => return Ok(()),
-            read => read?,
-        };
-        let count = keep.len();
-        let volume = Volume::copy(data, keep, &manifest).await?;
-        if volume.conversations.len() != count {
-            let missing = "it does not hold all that the database says is archived in it";
-            return Err(ArchiveError::damaged(old, missing));
-        }
         let new = ArchiveId::generate();
-        archives.begin_archive(new, std::time::Duration::ZERO).await?;
+        // Before anything is read: whoever takes something out of archives meanwhile closes those that are begun, for
+        // they may hold it too.
+        if !archives.begin_archive(new, std::time::Duration::ZERO).await? {
+            return Ok(());
+        }
         self.done(Step::Begun);
-        let fresh = Manifest::new(new, self.clock.now(), Some(old));
-        let manifest = match self.put(files, volume, fresh).await {
-            Ok(manifest) => manifest,
-            Err(error) => {
+        let manifest = match self.write_replacement(old, new).await {
+            Ok(Some(manifest)) => manifest,
+            unwritten => {
                 let _ = archives.give_up_archive(new).await;
-                return Err(error);
+                return unwritten.map(drop);
             }
         };
         let ids = manifest.conversations.iter().map(|entry| entry.conversation_id).collect();
         let state = archives.replace_archive(old, new, ids, manifest.content()).await?;
         self.done(Step::Replaced);
-        if state == Some(ArchiveState::GivenUp) {
+        // Nobody knows of it any more, where it was given up and forgotten while its files were written.
+        if matches!(state, None | Some(ArchiveState::GivenUp)) {
             self.delete(new).await?;
         }
         // What was restored from it meanwhile is in neither any more; what is left in the old one is no waste yet.
@@ -161,6 +153,33 @@ impl ArchiveService {
             self.delete(old).await?;
         }
         Ok(())
+    }
+
+    /// Writes the files of an archive that is to take the place of another; `None`: that one is gone.
+    async fn write_replacement(
+        &self,
+        old: ArchiveId,
+        new: ArchiveId,
+    ) -> Result<Option<Manifest>, ArchiveError> {
+        let keep: HashSet<_> = self.repositories.archives().archived_in(old).await?.into_iter().collect();
+        let files = self.files()?;
+        let read = match files.manifest_of(old).await {
+            Ok(manifest) => files.data(&manifest).await.map(|data| (manifest, data)),
+            Err(error) => Err(error),
+        };
+        let (manifest, data) = match read {
+            // It may just have been replaced, and its files deleted.
+            Err(ArchiveError::Damaged { .. }) if self.is_gone(old).await? => return Ok(None),
+            read => read?,
+        };
+        let count = keep.len();
+        let volume = Volume::copy(data, keep, &manifest).await?;
+        if volume.conversations.len() != count {
+            let missing = "it does not hold all that the database says is archived in it";
+            return Err(ArchiveError::damaged(old, missing));
+        }
+        let fresh = Manifest::new(new, self.clock.now(), Some(old));
+        self.put(files, volume, fresh).await.map(Some)
     }
 
     /// Whether this archive is forgotten, or about to be: then it is no wonder that its files are gone.

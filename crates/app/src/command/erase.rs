@@ -66,6 +66,13 @@ impl Erase {
             }
             return Ok(ExitCode::SUCCESS);
         }
+        if let ErasureTarget::Conversation(conversation_id) = target
+            && found.is_nothing()
+            && manager.repositories().archives().tombstone(conversation_id).await?.is_none()
+        {
+            // Erased, the id could never be used again: a slip of the pen would keep another conversation out.
+            bail!("nothing is known of conversation {conversation_id}: look whether the id is right");
+        }
         if !self.yes {
             confirm(&mut output, &found)?;
         }

@@ -35,18 +35,20 @@ pub(in super::super) async fn drop_erased(
     Ok(last)
 }
 
-/// A conversation that was begun by this replay, and whose user was erased meanwhile, later than `before`: it is deleted
-/// again, so that nobody sees it, and retention removes it.
+/// A conversation that was begun by this replay, and was erased meanwhile, or its user was, later than `before`: it is
+/// deleted again, so that nobody sees it, and retention removes it.
 pub(super) async fn take_back(
     primary: &dyn Repositories,
     line: Line,
     before: Option<DateTime<Utc>>,
 ) -> RepositoryResult<()> {
     let erased = primary.erasures().erased(vec![owned(line)]).await?;
-    if last_of(&erased) > before && primary.conversations().delete(line.user_id, line.conversation_id).await?
+    let is_erased = erased.conversations.iter().any(|erased| erased.is_erased);
+    if (is_erased || last_of(&erased) > before)
+        && primary.conversations().delete(line.user_id, line.conversation_id).await?
     {
         let Line { conversation_id, .. } = line;
-        tracing::warn!(%conversation_id, "a conversation was replayed while its user was erased: it is deleted");
+        tracing::warn!(%conversation_id, "a conversation was replayed while it was erased: it is deleted");
     }
     Ok(())
 }

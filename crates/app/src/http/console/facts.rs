@@ -19,8 +19,8 @@ fn fact(name: &str, value: impl maud::Render) -> Markup {
 }
 
 /// An id.
-fn id(text: String) -> Markup {
-    html! { code .id { (text) } }
+fn id(text: impl std::fmt::Display) -> Markup {
+    html! { code .id { (text.to_string()) } }
 }
 
 /// What it is.
@@ -35,9 +35,9 @@ pub(super) fn facts(opened: &OpenedConversation, expiry: Option<Expiry>, clock: 
             (fact("Last changed", second(conversation.updated_at)))
             (fact("Kept", kept(conversation.status, expiry, clock)))
             (fact("Model", &*conversation.model_id))
-            (fact("Agent", id(conversation.agent_id.to_string())))
+            (fact("Agent", id(conversation.agent_id)))
             (fact("State revision", count(conversation.state_revision)))
-            @if let Some(external_id) = &conversation.external_id { (fact("Known elsewhere as", id(external_id.to_string()))) }
+            @if let Some(external_id) = &conversation.external_id { (fact("Known elsewhere as", id(external_id))) }
         }
         div .folded {
             @if let Some(prompt) = &conversation.system_prompt {
@@ -170,7 +170,7 @@ pub(super) fn left(left: &Remains, archive_id: Option<ArchiveId>) -> Markup {
             (fact("Removed", second(left.at)))
             (fact("Because", why))
             @if let Some(archive_id) = archive_id {
-                (fact("Held by the archive", id(archive_id.to_string())))
+                (fact("Held by the archive", id(archive_id)))
             } @else {
                 (fact("What is left", "its id and a hash of its user: nothing that was said"))
             }

@@ -3,7 +3,7 @@
 WITH begun AS (
     INSERT INTO archives (archive_id)
     SELECT $1 WHERE NOT EXISTS (SELECT FROM archives
-                                 WHERE state = 'begun' AND begun_at > now() - $2 * interval '1 second')
+                                 WHERE state = 'begun' AND begun_at > clock_timestamp() - $2 * interval '1 second')
                 AND NOT EXISTS (SELECT FROM archives WHERE archive_id = $1)
     ON CONFLICT ON CONSTRAINT archives_pkey DO NOTHING
     RETURNING archive_id
