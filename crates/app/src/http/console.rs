@@ -26,6 +26,7 @@ mod trail;
 mod visitor;
 
 use axum::Router;
+use axum::response::Redirect;
 use axum::routing::get;
 
 use self::failure::Failure;
@@ -37,6 +38,7 @@ use super::service::Service;
 pub(super) fn pages() -> Router<Service> {
     Router::new()
         .route("/admin", get(figures::figures))
+        .route("/admin/", get(async || Redirect::permanent("/admin")))
         .route("/admin/conversations", get(search::search))
         .route("/admin/conversations/{id}", get(conversation::conversation))
         .route("/admin/conversations/{id}/turns/{number}", get(conversation::raw_turn))

@@ -74,7 +74,11 @@ fn look(
         let behind = dsl::updated_at.lt(time).or(dsl::updated_at.eq(time).and(dsl::conversation_id.gt(id)));
         query = query.filter(behind);
     }
-    let rows = query.order((dsl::updated_at.desc(), dsl::conversation_id));
+    let mut rows = query.order((dsl::updated_at.desc(), dsl::conversation_id));
+    if searched.topic.is_none() {
+        // Nothing else is looked at row by row: SQLite keeps the newest and sorts no more than these.
+        rows = rows.limit(i64::from(searched.limit.get()) + 1);
+    }
     let (end, enough) = (Instant::now() + PATIENCE, searched.limit.get() as usize + 1);
     let mut found = Vec::new();
     for row in rows.load_iter::<FoundRow, DefaultLoadingMode>(connection)? {

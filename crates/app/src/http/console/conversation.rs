@@ -4,6 +4,7 @@ use axum::Json;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use futures_util::join;
+use http::HeaderMap;
 use lcs_domain::{
     AuditQuery, ConversationId, HoldTarget, OpenedConversation, PageLimit, Remains, RepositoryError, Turn,
     TurnPage, TurnRange,
@@ -15,6 +16,7 @@ use super::super::parameter::Parameters;
 use super::super::service::Service;
 use super::failure::Failure;
 use super::layout::Page;
+use super::same_origin::is_from_elsewhere;
 use super::visitor::{Asked, Visitor};
 use super::{facts, message, trail};
 use crate::report::CONVERSATIONS;
@@ -33,7 +35,7 @@ const DONE: [(&str, &str); 6] = [
     ("released", "The hold is released."),
     ("deleted", "The conversation is deleted. Its user does not see it any more."),
     ("restored", "The conversation is restored."),
-    ("was-deleted", "It was deleted already: nothing was done."),
+    ("was-deleted", "It was deleted or removed already: nothing was done."),
     ("was-released", "This hold was released already: it keeps nothing. Place another one."),
 ];
 
@@ -41,12 +43,15 @@ pub(super) async fn conversation(
     visitor: Visitor,
     State(service): State<Service>,
     Path(id): Path<String>,
+    headers: HeaderMap,
     Asked(mut parameters): Asked,
 ) -> Result<Page, Failure> {
     let id = named(&visitor, &id)?;
     let failed = |error: RepositoryError| Failure::of_repository(&visitor, &error);
     let range = range(&mut parameters).map_err(|error| Failure::of(Some(visitor.clone()), error))?;
-    let done = parameters.text("done").and_then(|word| DONE.iter().find(|(of, _)| *of == word));
+    // What another page's link says was done is not told.
+    let told = parameters.text("done").filter(|_| !is_from_elsewhere(&headers));
+    let done = told.and_then(|word| DONE.iter().find(|(of, _)| *of == word));
     let notice = html! {
         @if let Some((_, told)) = done { p .notice role="status" tabindex="-1" autofocus { (told) } }
     };

@@ -16,25 +16,27 @@ const WINDOW: Duration = Duration::from_mins(15);
 /// How many are known at most.
 const MOST: usize = 1_000;
 
+/// Who reads what: the key that he is known by, the name beside it, and the conversation.
+type Reading = ([u8; 32], String, ConversationId);
+
 /// What was opened lately, and by whom.
 #[derive(Debug, Default)]
-pub(in crate::http) struct Readings(Mutex<HashMap<(String, ConversationId), Instant>>);
+pub(in crate::http) struct Readings(Mutex<HashMap<Reading, Instant>>);
 
 impl Readings {
-    fn is_recorded(&self, actor: &str, conversation_id: ConversationId) -> bool {
+    fn is_recorded(&self, reading: &Reading) -> bool {
         let readings = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let at = readings.get(&(actor.to_owned(), conversation_id));
-        at.is_some_and(|at| at.elapsed() < WINDOW)
+        readings.get(reading).is_some_and(|at| at.elapsed() < WINDOW)
     }
 
-    fn note(&self, actor: &str, conversation_id: ConversationId) {
+    fn note(&self, reading: Reading) {
         let mut readings = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         readings.retain(|_, at| at.elapsed() < WINDOW);
         if readings.len() >= MOST {
             // Who is forgotten is recorded once more.
             readings.clear();
         }
-        readings.insert((actor.to_owned(), conversation_id), Instant::now());
+        readings.insert(reading, Instant::now());
     }
 }
 
@@ -47,8 +49,8 @@ impl Service {
         user_id: UserId,
         conversation_id: ConversationId,
     ) -> RepositoryResult<()> {
-        let actor = visitor.actor.as_str();
-        if self.readings().is_recorded(actor, conversation_id) {
+        let reading = (visitor.key, visitor.actor.as_str().to_owned(), conversation_id);
+        if self.readings().is_recorded(&reading) {
             return Ok(());
         }
         let event = NewAuditEvent {
@@ -57,7 +59,7 @@ impl Service {
             ..NewAuditEvent::done(visitor.actor.clone(), AuditAction::ConversationRead)
         };
         self.repositories().audit().record(event).await?;
-        self.readings().note(actor, conversation_id);
+        self.readings().note(reading);
         Ok(())
     }
 }
@@ -66,17 +68,25 @@ impl Service {
 mod tests {
     use super::*;
 
+    fn reading(key: u8, name: &str, id: ConversationId) -> Reading {
+        ([key; 32], name.to_owned(), id)
+    }
+
     #[tokio::test(start_paused = true)]
     async fn who_goes_on_reading_is_recorded_once_and_who_comes_back_again() {
         let (readings, id) = (Readings::default(), ConversationId::generate());
-        assert!(!readings.is_recorded("a", id));
-        readings.note("a", id);
-        assert!(readings.is_recorded("a", id));
-        assert!(!readings.is_recorded("b", id) && !readings.is_recorded("a", ConversationId::generate()));
+        assert!(!readings.is_recorded(&reading(1, "a", id)));
+        readings.note(reading(1, "a", id));
+        assert!(readings.is_recorded(&reading(1, "a", id)));
+        assert!(!readings.is_recorded(&reading(2, "a", id)));
+        assert!(
+            !readings.is_recorded(&reading(1, "b", id))
+                && !readings.is_recorded(&reading(1, "a", ConversationId::generate()))
+        );
         tokio::time::advance(WINDOW).await;
-        assert!(!readings.is_recorded("a", id));
+        assert!(!readings.is_recorded(&reading(1, "a", id)));
         for _ in 0..3 * MOST {
-            readings.note("a", ConversationId::generate());
+            readings.note(reading(1, "a", ConversationId::generate()));
         }
         assert!(readings.0.lock().unwrap().len() <= MOST);
     }

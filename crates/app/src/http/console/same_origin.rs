@@ -25,11 +25,43 @@ pub(super) fn is_same_origin(headers: &HeaderMap) -> bool {
     !host.is_empty() && rest.is_some_and(|rest| rest.eq_ignore_ascii_case(host))
 }
 
+/// Whether a browser says that another site has it ask for this, other than by a link that somebody follows: such a
+/// request is no look of the operator's. One that says nothing may be any.
+pub(super) fn is_embedded_elsewhere(headers: &HeaderMap) -> bool {
+    const SEC_FETCH_DEST: HeaderName = HeaderName::from_static("sec-fetch-dest");
+    is_from_elsewhere(headers) && headers.get(SEC_FETCH_DEST).is_none_or(|dest| dest != "document")
+}
+
+/// Whether a browser says that it comes from another site's page.
+pub(super) fn is_from_elsewhere(headers: &HeaderMap) -> bool {
+    let site = headers.get(SEC_FETCH_SITE);
+    site.is_some_and(|site| site != "same-origin" && site != "none")
+}
+
 #[cfg(test)]
 mod tests {
     use http::HeaderValue;
 
     use super::*;
+
+    #[test]
+    fn another_sites_picture_is_no_look_and_a_link_is_one() {
+        for (sent, is_embedded) in [
+            (&[][..], false),
+            (&[("sec-fetch-site", "same-origin"), ("sec-fetch-dest", "image")], false),
+            (&[("sec-fetch-site", "none"), ("sec-fetch-dest", "document")], false),
+            (&[("sec-fetch-site", "cross-site"), ("sec-fetch-dest", "document")], false),
+            (&[("sec-fetch-site", "cross-site"), ("sec-fetch-dest", "image")], true),
+            (&[("sec-fetch-site", "same-site"), ("sec-fetch-dest", "iframe")], true),
+            (&[("sec-fetch-site", "cross-site")], true),
+        ] {
+            let headers: HeaderMap = sent
+                .iter()
+                .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)))
+                .collect();
+            assert_eq!(is_embedded_elsewhere(&headers), is_embedded, "{sent:?}");
+        }
+    }
 
     #[test]
     fn only_what_a_page_of_ours_sends_is_taken() {

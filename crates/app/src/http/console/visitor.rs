@@ -2,6 +2,7 @@
 
 use axum::extract::FromRequestParts;
 use axum::response::{IntoResponse, Response};
+use http::StatusCode;
 use http::header::AUTHORIZATION;
 use http::request::Parts;
 use lcs_domain::Actor;
@@ -11,6 +12,7 @@ use super::super::operator::{Operator, Stranger};
 use super::super::parameter::Parameters;
 use super::super::service::Service;
 use super::failure::{self, Failure};
+use super::same_origin::is_embedded_elsewhere;
 
 /// How long a name is kept, in characters.
 const MAX_CHARS: usize = 64;
@@ -50,6 +52,13 @@ impl FromRequestParts<Service> for Visitor {
             }
             Unknown(Stranger::from(error))
         })?;
+        if is_embedded_elsewhere(&parts.headers) {
+            // The browser sends the key by itself. Nothing is read in the operator's name by that.
+            service.deny(StatusCode::FORBIDDEN);
+            let cause = "another site's page asks for it";
+            let error = ApiError::new(StatusCode::FORBIDDEN, "Not from the console", cause);
+            return Err(Unknown(Stranger::from(error)));
+        }
         Ok(Self::of(&operator))
     }
 }
