@@ -136,7 +136,11 @@ impl ArchiveService {
         let manifest = match self.write_replacement(old, new).await {
             Ok(Some(manifest)) => manifest,
             unwritten => {
-                let _ = archives.give_up_archive(new).await;
+                // Nobody but this process writes its files, and it has stopped. What cannot be deleted now, the next run
+                // deletes.
+                if matches!(archives.give_up_archive(new).await, Ok(Some(_))) {
+                    let _ = self.delete(new).await;
+                }
                 return unwritten.map(drop);
             }
         };
