@@ -93,6 +93,7 @@ pub use self::status::{Backlog, CircuitState, FallbackStatus, VolatileCount};
 
 use self::circuit::{Circuit, Epoch};
 use self::journal::Journal;
+use self::route::{Route, Subject};
 
 /// What is done while the primary is gone.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
@@ -229,6 +230,18 @@ impl Fallback {
     #[must_use]
     pub fn status(&self) -> FallbackStatus {
         self.circuit.status()
+    }
+
+    /// What the primary alone can do, over all users: while it is away it is refused, with what is told then.
+    async fn of_primary<T>(
+        &self,
+        refused: &str,
+        call: impl Future<Output = RepositoryResult<T>> + Send,
+    ) -> RepositoryResult<T> {
+        match self.circuit.route(Subject::Everything).await? {
+            Route::Primary(epoch) => self.watched(epoch, call).await,
+            Route::Outage(outage) => Err(outage.refusal(refused)),
+        }
     }
 
     /// What the primary answers, with the circuit watching.

@@ -14,7 +14,6 @@ use lcs_domain::transfer::{IncomingConversation, IncomingHead};
 use lcs_domain::{ArchiveId, ArchiveRepository, ConversationId, NewTurn, PageLimit, RetentionPolicy};
 
 use super::Fallback;
-use super::route::{Route, Subject};
 
 /// What a refused operator is told.
 const REFUSED: &str = "nothing can be archived or restored before, try again then";
@@ -26,21 +25,11 @@ impl ArchiveRepository for Fallback {
         policy: RetentionPolicy,
         limit: u32,
     ) -> RepositoryResult<Vec<ConversationId>> {
-        match self.circuit.route(Subject::Everything).await? {
-            Route::Primary(epoch) => {
-                self.watched(epoch, self.primary.archives().due_for_archive(policy, limit)).await
-            }
-            Route::Outage(outage) => Err(outage.refusal(REFUSED)),
-        }
+        self.of_primary(REFUSED, self.primary.archives().due_for_archive(policy, limit)).await
     }
 
     async fn begin_archive(&self, archive_id: ArchiveId, unless_within: Duration) -> RepositoryResult<bool> {
-        match self.circuit.route(Subject::Everything).await? {
-            Route::Primary(epoch) => {
-                self.watched(epoch, self.primary.archives().begin_archive(archive_id, unless_within)).await
-            }
-            Route::Outage(outage) => Err(outage.refusal(REFUSED)),
-        }
+        self.of_primary(REFUSED, self.primary.archives().begin_archive(archive_id, unless_within)).await
     }
 
     async fn remove_archived(
@@ -49,12 +38,7 @@ impl ArchiveRepository for Fallback {
         policy: RetentionPolicy,
         heads: Vec<ArchivedHead>,
     ) -> RepositoryResult<Option<u64>> {
-        match self.circuit.route(Subject::Everything).await? {
-            Route::Primary(epoch) => {
-                self.watched(epoch, self.primary.archives().remove_archived(archive_id, policy, heads)).await
-            }
-            Route::Outage(outage) => Err(outage.refusal(REFUSED)),
-        }
+        self.of_primary(REFUSED, self.primary.archives().remove_archived(archive_id, policy, heads)).await
     }
 
     async fn close_archive(
@@ -62,12 +46,7 @@ impl ArchiveRepository for Fallback {
         archive_id: ArchiveId,
         content: ArchiveContent,
     ) -> RepositoryResult<Option<ArchiveState>> {
-        match self.circuit.route(Subject::Everything).await? {
-            Route::Primary(epoch) => {
-                self.watched(epoch, self.primary.archives().close_archive(archive_id, content)).await
-            }
-            Route::Outage(outage) => Err(outage.refusal(REFUSED)),
-        }
+        self.of_primary(REFUSED, self.primary.archives().close_archive(archive_id, content)).await
     }
 
     async fn replace_archive(
@@ -77,40 +56,20 @@ impl ArchiveRepository for Fallback {
         conversations: Vec<ConversationId>,
         content: ArchiveContent,
     ) -> RepositoryResult<Option<ArchiveState>> {
-        match self.circuit.route(Subject::Everything).await? {
-            Route::Primary(epoch) => {
-                self.watched(epoch, self.primary.archives().replace_archive(old, new, conversations, content))
-                    .await
-            }
-            Route::Outage(outage) => Err(outage.refusal(REFUSED)),
-        }
+        self.of_primary(REFUSED, self.primary.archives().replace_archive(old, new, conversations, content))
+            .await
     }
 
     async fn give_up_archive(&self, archive_id: ArchiveId) -> RepositoryResult<Option<ArchiveState>> {
-        match self.circuit.route(Subject::Everything).await? {
-            Route::Primary(epoch) => {
-                self.watched(epoch, self.primary.archives().give_up_archive(archive_id)).await
-            }
-            Route::Outage(outage) => Err(outage.refusal(REFUSED)),
-        }
+        self.of_primary(REFUSED, self.primary.archives().give_up_archive(archive_id)).await
     }
 
     async fn forget_archive(&self, archive_id: ArchiveId) -> RepositoryResult<()> {
-        match self.circuit.route(Subject::Everything).await? {
-            Route::Primary(epoch) => {
-                self.watched(epoch, self.primary.archives().forget_archive(archive_id)).await
-            }
-            Route::Outage(outage) => Err(outage.refusal(REFUSED)),
-        }
+        self.of_primary(REFUSED, self.primary.archives().forget_archive(archive_id)).await
     }
 
     async fn find_archive(&self, archive_id: ArchiveId) -> RepositoryResult<Option<Archive>> {
-        match self.circuit.route(Subject::Everything).await? {
-            Route::Primary(epoch) => {
-                self.watched(epoch, self.primary.archives().find_archive(archive_id)).await
-            }
-            Route::Outage(outage) => Err(outage.refusal(REFUSED)),
-        }
+        self.of_primary(REFUSED, self.primary.archives().find_archive(archive_id)).await
     }
 
     async fn list_archives(
@@ -118,12 +77,7 @@ impl ArchiveRepository for Fallback {
         after: Option<ArchiveId>,
         limit: PageLimit,
     ) -> RepositoryResult<Vec<Archive>> {
-        match self.circuit.route(Subject::Everything).await? {
-            Route::Primary(epoch) => {
-                self.watched(epoch, self.primary.archives().list_archives(after, limit)).await
-            }
-            Route::Outage(outage) => Err(outage.refusal(REFUSED)),
-        }
+        self.of_primary(REFUSED, self.primary.archives().list_archives(after, limit)).await
     }
 
     async fn unfinished_archives(
@@ -131,46 +85,23 @@ impl ArchiveRepository for Fallback {
         after: Option<ArchiveId>,
         limit: PageLimit,
     ) -> RepositoryResult<Vec<Archive>> {
-        match self.circuit.route(Subject::Everything).await? {
-            Route::Primary(epoch) => {
-                self.watched(epoch, self.primary.archives().unfinished_archives(after, limit)).await
-            }
-            Route::Outage(outage) => Err(outage.refusal(REFUSED)),
-        }
+        self.of_primary(REFUSED, self.primary.archives().unfinished_archives(after, limit)).await
     }
 
     async fn archived_in(&self, archive_id: ArchiveId) -> RepositoryResult<Vec<ConversationId>> {
-        match self.circuit.route(Subject::Everything).await? {
-            Route::Primary(epoch) => {
-                self.watched(epoch, self.primary.archives().archived_in(archive_id)).await
-            }
-            Route::Outage(outage) => Err(outage.refusal(REFUSED)),
-        }
+        self.of_primary(REFUSED, self.primary.archives().archived_in(archive_id)).await
     }
 
     async fn tombstone(&self, conversation_id: ConversationId) -> RepositoryResult<Option<Tombstone>> {
-        match self.circuit.route(Subject::Everything).await? {
-            Route::Primary(epoch) => {
-                self.watched(epoch, self.primary.archives().tombstone(conversation_id)).await
-            }
-            Route::Outage(outage) => Err(outage.refusal(REFUSED)),
-        }
+        self.of_primary(REFUSED, self.primary.archives().tombstone(conversation_id)).await
     }
 
     async fn archives_of_user(&self, user: UserHash) -> RepositoryResult<Vec<ArchiveId>> {
-        match self.circuit.route(Subject::Everything).await? {
-            Route::Primary(epoch) => {
-                self.watched(epoch, self.primary.archives().archives_of_user(user)).await
-            }
-            Route::Outage(outage) => Err(outage.refusal(REFUSED)),
-        }
+        self.of_primary(REFUSED, self.primary.archives().archives_of_user(user)).await
     }
 
     async fn leave_archives(&self, what: Forgotten) -> RepositoryResult<u64> {
-        match self.circuit.route(Subject::Everything).await? {
-            Route::Primary(epoch) => self.watched(epoch, self.primary.archives().leave_archives(what)).await,
-            Route::Outage(outage) => Err(outage.refusal(REFUSED)),
-        }
+        self.of_primary(REFUSED, self.primary.archives().leave_archives(what)).await
     }
 
     async fn restore(
@@ -179,12 +110,7 @@ impl ArchiveRepository for Fallback {
         keep: Duration,
         conversations: Vec<IncomingConversation>,
     ) -> RepositoryResult<Vec<Restored>> {
-        match self.circuit.route(Subject::Everything).await? {
-            Route::Primary(epoch) => {
-                self.watched(epoch, self.primary.archives().restore(archive_id, keep, conversations)).await
-            }
-            Route::Outage(outage) => Err(outage.refusal(REFUSED)),
-        }
+        self.of_primary(REFUSED, self.primary.archives().restore(archive_id, keep, conversations)).await
     }
 
     async fn restore_long(
@@ -194,11 +120,6 @@ impl ArchiveRepository for Fallback {
         head: IncomingHead,
         turns: BoxStream<'static, RepositoryResult<NewTurn>>,
     ) -> RepositoryResult<Restored> {
-        match self.circuit.route(Subject::Everything).await? {
-            Route::Primary(epoch) => {
-                self.watched(epoch, self.primary.archives().restore_long(archive_id, keep, head, turns)).await
-            }
-            Route::Outage(outage) => Err(outage.refusal(REFUSED)),
-        }
+        self.of_primary(REFUSED, self.primary.archives().restore_long(archive_id, keep, head, turns)).await
     }
 }

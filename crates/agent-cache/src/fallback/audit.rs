@@ -8,7 +8,6 @@ use lcs_domain::repository::RepositoryResult;
 use lcs_domain::{AuditQuery, AuditRecord, AuditRepository, NewAuditEvent};
 
 use super::Fallback;
-use super::route::{Route, Subject};
 
 /// What a refused operator is told.
 const REFUSED: &str = "the audit log can be neither written nor read before, try again then";
@@ -16,23 +15,14 @@ const REFUSED: &str = "the audit log can be neither written nor read before, try
 #[async_trait]
 impl AuditRepository for Fallback {
     async fn record(&self, event: NewAuditEvent) -> RepositoryResult<()> {
-        match self.circuit.route(Subject::Everything).await? {
-            Route::Primary(epoch) => self.watched(epoch, self.primary.audit().record(event)).await,
-            Route::Outage(outage) => Err(outage.refusal(REFUSED)),
-        }
+        self.of_primary(REFUSED, self.primary.audit().record(event)).await
     }
 
     async fn records(&self, query: AuditQuery) -> RepositoryResult<Vec<AuditRecord>> {
-        match self.circuit.route(Subject::Everything).await? {
-            Route::Primary(epoch) => self.watched(epoch, self.primary.audit().records(query)).await,
-            Route::Outage(outage) => Err(outage.refusal(REFUSED)),
-        }
+        self.of_primary(REFUSED, self.primary.audit().records(query)).await
     }
 
     async fn chain_head(&self) -> RepositoryResult<AuditHead> {
-        match self.circuit.route(Subject::Everything).await? {
-            Route::Primary(epoch) => self.watched(epoch, self.primary.audit().chain_head()).await,
-            Route::Outage(outage) => Err(outage.refusal(REFUSED)),
-        }
+        self.of_primary(REFUSED, self.primary.audit().chain_head()).await
     }
 }

@@ -10,7 +10,6 @@ use lcs_domain::{
 };
 
 use super::Fallback;
-use super::route::{Route, Subject};
 
 /// What a refused operator is told.
 const REFUSED: &str = "nothing can be looked at before, try again then";
@@ -18,19 +17,11 @@ const REFUSED: &str = "nothing can be looked at before, try again then";
 #[async_trait]
 impl BrowseRepository for Fallback {
     async fn find_conversations(&self, find: FindConversations) -> RepositoryResult<FoundConversations> {
-        match self.circuit.route(Subject::Everything).await? {
-            Route::Primary(epoch) => {
-                self.watched(epoch, self.primary.browse().find_conversations(find)).await
-            }
-            Route::Outage(outage) => Err(outage.refusal(REFUSED)),
-        }
+        self.of_primary(REFUSED, self.primary.browse().find_conversations(find)).await
     }
 
     async fn open_conversation(&self, id: ConversationId) -> RepositoryResult<Option<OpenedConversation>> {
-        match self.circuit.route(Subject::Everything).await? {
-            Route::Primary(epoch) => self.watched(epoch, self.primary.browse().open_conversation(id)).await,
-            Route::Outage(outage) => Err(outage.refusal(REFUSED)),
-        }
+        self.of_primary(REFUSED, self.primary.browse().open_conversation(id)).await
     }
 
     async fn read_turns(
@@ -39,27 +30,18 @@ impl BrowseRepository for Fallback {
         range: TurnRange,
         limit: PageLimit,
     ) -> RepositoryResult<Option<TurnPage>> {
-        match self.circuit.route(Subject::Everything).await? {
-            Route::Primary(epoch) => {
-                self.watched(epoch, self.primary.browse().read_turns(id, range, limit)).await
-            }
-            Route::Outage(outage) => Err(outage.refusal(REFUSED)),
-        }
+        self.of_primary(REFUSED, self.primary.browse().read_turns(id, range, limit)).await
     }
 
     async fn find_remains(&self, id: ConversationId) -> RepositoryResult<Option<Remains>> {
-        match self.circuit.route(Subject::Everything).await? {
-            Route::Primary(epoch) => self.watched(epoch, self.primary.browse().find_remains(id)).await,
-            Route::Outage(outage) => Err(outage.refusal(REFUSED)),
-        }
+        self.of_primary(REFUSED, self.primary.browse().find_remains(id)).await
     }
 
     async fn delete_conversation(&self, id: ConversationId, by: Actor) -> RepositoryResult<bool> {
-        match self.circuit.route(Subject::Everything).await? {
-            Route::Primary(epoch) => {
-                self.watched(epoch, self.primary.browse().delete_conversation(id, by)).await
-            }
-            Route::Outage(outage) => Err(outage.refusal("nothing can be deleted before, try again then")),
-        }
+        self.of_primary(
+            "nothing can be deleted before, try again then",
+            self.primary.browse().delete_conversation(id, by),
+        )
+        .await
     }
 }

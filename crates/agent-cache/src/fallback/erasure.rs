@@ -34,19 +34,11 @@ impl Fallback {
 #[async_trait]
 impl ErasureRepository for Fallback {
     async fn begin_erasure(&self, new: NewErasure) -> RepositoryResult<Erasure> {
-        match self.circuit.route(Subject::Everything).await? {
-            Route::Primary(epoch) => self.watched(epoch, self.primary.erasures().begin_erasure(new)).await,
-            Route::Outage(outage) => Err(outage.refusal(REFUSED)),
-        }
+        self.of_primary(REFUSED, self.primary.erasures().begin_erasure(new)).await
     }
 
     async fn erase_some(&self, erasure: NewErasure, limit: PageLimit) -> RepositoryResult<ErasureStep> {
-        match self.circuit.route(Subject::Everything).await? {
-            Route::Primary(epoch) => {
-                self.watched(epoch, self.primary.erasures().erase_some(erasure, limit)).await
-            }
-            Route::Outage(outage) => Err(outage.refusal(REFUSED)),
-        }
+        self.of_primary(REFUSED, self.primary.erasures().erase_some(erasure, limit)).await
     }
 
     async fn end_erasure(
@@ -55,12 +47,7 @@ impl ErasureRepository for Fallback {
         certificate: String,
         detail: AuditDetail,
     ) -> RepositoryResult<Erasure> {
-        match self.circuit.route(Subject::Everything).await? {
-            Route::Primary(epoch) => {
-                self.watched(epoch, self.primary.erasures().end_erasure(erasure, certificate, detail)).await
-            }
-            Route::Outage(outage) => Err(outage.refusal(REFUSED)),
-        }
+        self.of_primary(REFUSED, self.primary.erasures().end_erasure(erasure, certificate, detail)).await
     }
 
     async fn ended_erasures(
@@ -77,10 +64,7 @@ impl ErasureRepository for Fallback {
     }
 
     async fn remaining(&self, target: ErasureTarget) -> RepositoryResult<Vec<RemainingRows>> {
-        match self.circuit.route(Subject::Everything).await? {
-            Route::Primary(epoch) => self.watched(epoch, self.primary.erasures().remaining(target)).await,
-            Route::Outage(outage) => Err(outage.refusal(REFUSED)),
-        }
+        self.of_primary(REFUSED, self.primary.erasures().remaining(target)).await
     }
 
     async fn erased(&self, conversations: Vec<OwnedConversation>) -> RepositoryResult<Erased> {

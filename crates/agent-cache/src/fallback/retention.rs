@@ -9,7 +9,6 @@ use lcs_domain::{
 };
 
 use super::Fallback;
-use super::route::{Route, Subject};
 
 /// What a refused operator is told.
 const REFUSED: &str = "nothing can be cleaned up before, try again then";
@@ -17,34 +16,18 @@ const REFUSED: &str = "nothing can be cleaned up before, try again then";
 #[async_trait]
 impl RetentionRepository for Fallback {
     async fn count_due(&self, policy: RetentionPolicy) -> RepositoryResult<u64> {
-        match self.circuit.route(Subject::Everything).await? {
-            Route::Primary(epoch) => self.watched(epoch, self.primary.retention().count_due(policy)).await,
-            Route::Outage(outage) => Err(outage.refusal(REFUSED)),
-        }
+        self.of_primary(REFUSED, self.primary.retention().count_due(policy)).await
     }
 
     async fn count_held(&self, policy: RetentionPolicy) -> RepositoryResult<u64> {
-        match self.circuit.route(Subject::Everything).await? {
-            Route::Primary(epoch) => self.watched(epoch, self.primary.retention().count_held(policy)).await,
-            Route::Outage(outage) => Err(outage.refusal(REFUSED)),
-        }
+        self.of_primary(REFUSED, self.primary.retention().count_held(policy)).await
     }
 
     async fn purge_batch(&self, policy: RetentionPolicy, limit: PageLimit) -> RepositoryResult<PurgeReport> {
-        match self.circuit.route(Subject::Everything).await? {
-            Route::Primary(epoch) => {
-                self.watched(epoch, self.primary.retention().purge_batch(policy, limit)).await
-            }
-            Route::Outage(outage) => Err(outage.refusal(REFUSED)),
-        }
+        self.of_primary(REFUSED, self.primary.retention().purge_batch(policy, limit)).await
     }
     async fn purge_requests(&self, limit: PageLimit) -> RepositoryResult<u64> {
-        match self.circuit.route(Subject::Everything).await? {
-            Route::Primary(epoch) => {
-                self.watched(epoch, self.primary.retention().purge_requests(limit)).await
-            }
-            Route::Outage(outage) => Err(outage.refusal(REFUSED)),
-        }
+        self.of_primary(REFUSED, self.primary.retention().purge_requests(limit)).await
     }
 
     async fn keeping(
@@ -52,11 +35,10 @@ impl RetentionRepository for Fallback {
         user_id: UserId,
         conversations: Vec<ConversationId>,
     ) -> RepositoryResult<Keeping> {
-        match self.circuit.route(Subject::Everything).await? {
-            Route::Primary(epoch) => {
-                self.watched(epoch, self.primary.retention().keeping(user_id, conversations)).await
-            }
-            Route::Outage(outage) => Err(outage.refusal("what is kept how long cannot be known before")),
-        }
+        self.of_primary(
+            "what is kept how long cannot be known before",
+            self.primary.retention().keeping(user_id, conversations),
+        )
+        .await
     }
 }

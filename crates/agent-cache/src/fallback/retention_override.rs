@@ -9,7 +9,6 @@ use lcs_domain::{
 };
 
 use super::Fallback;
-use super::route::{Route, Subject};
 
 /// What a refused operator is told.
 const REFUSED: &str = "nothing can be set before, try again then";
@@ -17,12 +16,7 @@ const REFUSED: &str = "nothing can be set before, try again then";
 #[async_trait]
 impl RetentionOverrideRepository for Fallback {
     async fn set_override(&self, new: NewRetentionOverride) -> RepositoryResult<RetentionOverride> {
-        match self.circuit.route(Subject::Everything).await? {
-            Route::Primary(epoch) => {
-                self.watched(epoch, self.primary.retention_overrides().set_override(new)).await
-            }
-            Route::Outage(outage) => Err(outage.refusal(REFUSED)),
-        }
+        self.of_primary(REFUSED, self.primary.retention_overrides().set_override(new)).await
     }
 
     async fn remove_override(
@@ -30,12 +24,7 @@ impl RetentionOverrideRepository for Fallback {
         user_id: UserId,
         by: Actor,
     ) -> RepositoryResult<Option<RetentionOverride>> {
-        match self.circuit.route(Subject::Everything).await? {
-            Route::Primary(epoch) => {
-                self.watched(epoch, self.primary.retention_overrides().remove_override(user_id, by)).await
-            }
-            Route::Outage(outage) => Err(outage.refusal(REFUSED)),
-        }
+        self.of_primary(REFUSED, self.primary.retention_overrides().remove_override(user_id, by)).await
     }
 
     async fn overrides(
@@ -43,11 +32,6 @@ impl RetentionOverrideRepository for Fallback {
         after: Option<UserId>,
         limit: PageLimit,
     ) -> RepositoryResult<Vec<RetentionOverride>> {
-        match self.circuit.route(Subject::Everything).await? {
-            Route::Primary(epoch) => {
-                self.watched(epoch, self.primary.retention_overrides().overrides(after, limit)).await
-            }
-            Route::Outage(outage) => Err(outage.refusal(REFUSED)),
-        }
+        self.of_primary(REFUSED, self.primary.retention_overrides().overrides(after, limit)).await
     }
 }

@@ -20,12 +20,7 @@ const REFUSED: &str = "nothing can be exported or imported before, try again the
 #[async_trait]
 impl TransferRepository for Fallback {
     async fn count_exported(&self, filter: ExportFilter) -> RepositoryResult<u64> {
-        match self.circuit.route(Subject::Everything).await? {
-            Route::Primary(epoch) => {
-                self.watched(epoch, self.primary.transfers().count_exported(filter)).await
-            }
-            Route::Outage(outage) => Err(outage.refusal(REFUSED)),
-        }
+        self.of_primary(REFUSED, self.primary.transfers().count_exported(filter)).await
     }
 
     /// An export that was begun goes on, whatever becomes of the circuit.
@@ -51,12 +46,7 @@ impl TransferRepository for Fallback {
     }
 
     async fn import(&self, conversations: Vec<IncomingConversation>) -> RepositoryResult<Vec<Imported>> {
-        match self.circuit.route(Subject::Everything).await? {
-            Route::Primary(epoch) => {
-                self.watched(epoch, self.primary.transfers().import(conversations)).await
-            }
-            Route::Outage(outage) => Err(outage.refusal(REFUSED)),
-        }
+        self.of_primary(REFUSED, self.primary.transfers().import(conversations)).await
     }
 
     async fn import_long(
@@ -64,11 +54,6 @@ impl TransferRepository for Fallback {
         head: IncomingHead,
         turns: BoxStream<'static, RepositoryResult<NewTurn>>,
     ) -> RepositoryResult<Imported> {
-        match self.circuit.route(Subject::Everything).await? {
-            Route::Primary(epoch) => {
-                self.watched(epoch, self.primary.transfers().import_long(head, turns)).await
-            }
-            Route::Outage(outage) => Err(outage.refusal(REFUSED)),
-        }
+        self.of_primary(REFUSED, self.primary.transfers().import_long(head, turns)).await
     }
 }
