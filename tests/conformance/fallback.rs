@@ -92,6 +92,10 @@ impl JournalRepository for Unused {
         Ok(false)
     }
 
+    fn now(&self) -> chrono::DateTime<chrono::Utc> {
+        chrono::DateTime::UNIX_EPOCH
+    }
+
     async fn erase(&self, _: &lcs_domain::erasure::Erased) -> RepositoryResult<Vec<u64>> {
         Ok(Vec::new())
     }

@@ -51,8 +51,10 @@ async fn every_table_that_names_a_user_or_a_conversation_is_looked_at_and_emptie
     let config = SqliteConfig::file(folder.path().join("conversations.db"));
     let sqlite = Sqlite::open(config, Arc::new(SystemClock)).await.unwrap();
     sqlite.run_pending().await.unwrap();
-    let mut expected: Vec<_> = OF_USERS.into_iter().chain(["journal_conflicts", "journal_entries"]).collect();
+    let mut expected: Vec<_> =
+        OF_USERS.into_iter().chain(["journal_conflicts", "journal_entries", "turn_words"]).collect();
     expected.sort_unstable();
     assert_eq!(looked_at(&sqlite, user).await, expected);
+    let by_conversation: Vec<_> = by_conversation.into_iter().chain(["turn_words"]).collect();
     assert_eq!(looked_at(&sqlite, conversation).await, by_conversation);
 }

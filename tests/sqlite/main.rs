@@ -3,6 +3,7 @@
 
 mod audit;
 mod disk;
+mod erasure;
 mod journal;
 mod journal_slot;
 mod migration;

@@ -56,13 +56,26 @@ pub struct Remaining {
     pub tables: Vec<RemainingRows>,
     /// Operations in the journals of this machine.
     pub journals: JournalRows,
+    /// Operations there that cannot be read: nobody knows whether they are of the target.
+    pub unread: Vec<UnreadOperation>,
+}
+
+/// An operation in a journal that cannot be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct UnreadOperation {
+    /// The journal's place in its folder.
+    pub slot: u32,
+    /// The operation's number in it.
+    pub number: u64,
 }
 
 impl Remaining {
     /// Whether there is nothing.
     #[must_use]
     pub fn is_nothing(&self) -> bool {
-        self.tables.iter().all(|table| table.rows == 0) && self.journals == JournalRows::default()
+        self.tables.iter().all(|table| table.rows == 0)
+            && self.journals == JournalRows::default()
+            && self.unread.is_empty()
     }
 }
 
@@ -73,6 +86,10 @@ impl fmt::Display for Remaining {
             self.tables.iter().filter(|table| table.rows > 0).map(ToString::to_string).collect();
         let journaled = self.journals.entries + self.journals.conflicts;
         parts.extend((journaled > 0).then(|| format!("{journaled} in the journals of this machine")));
+        let unread = self.unread.iter();
+        parts.extend(unread.map(|UnreadOperation { slot, number }| {
+            format!("operation {number} of journal {slot}, which cannot be read and may be of it")
+        }));
         f.write_str(if parts.is_empty() { "nothing".to_owned() } else { parts.join(", ") }.as_str())
     }
 }
@@ -83,7 +100,7 @@ pub enum Outcome {
     /// Nothing is left, and this says so.
     Certified(Box<CertifiedErasure>),
     /// This is left, and there is no certificate: somebody writes meanwhile, or there is a table that this program does
-    /// not know.
+    /// not know, or an operation that nobody can read.
     Left(Remaining),
 }
 
@@ -109,12 +126,15 @@ impl ErasureService {
     /// What there is of `target`: in every table, and in the journals of this machine.
     pub async fn remaining(&self, target: ErasureTarget) -> RepositoryResult<Remaining> {
         let tables = self.repositories.erasures().remaining(target).await?;
-        let mut journals = JournalRows::default();
+        let (mut journals, mut unread) = (JournalRows::default(), Vec::new());
         for slot in JournalSlot::all(&self.journals).await? {
             let found = slot.look(Arc::clone(&self.clock)).await?.find_all(target).await?;
             journals.add(&found);
+            unread.extend(
+                found.unread.iter().map(|number| UnreadOperation { slot: slot.number, number: *number }),
+            );
         }
-        Ok(Remaining { tables, journals })
+        Ok(Remaining { tables, journals, unread })
     }
 
     /// Erases `target`, or goes on where an earlier run was stopped. `progress` is told after each batch what is removed

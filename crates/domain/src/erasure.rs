@@ -6,7 +6,7 @@
 use std::fmt;
 use std::ops::AddAssign;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
@@ -289,7 +289,13 @@ impl Erased {
     /// two clocks need not agree.
     #[must_use]
     pub fn includes(&self, owned: OwnedConversation, recorded_at: DateTime<Utc>, now: DateTime<Utc>) -> bool {
-        let recorded_at = recorded_at.checked_add_signed(self.now - now).unwrap_or(recorded_at);
+        self.includes_of_age(owned, now - recorded_at)
+    }
+
+    /// Whether what was taken for `owned` so long ago is erased.
+    #[must_use]
+    pub fn includes_of_age(&self, owned: OwnedConversation, age: TimeDelta) -> bool {
+        let recorded_at = self.now.checked_sub_signed(age).unwrap_or(self.now);
         self.conversations.iter().any(|erased| erased.owned == owned && erased.includes(recorded_at))
     }
 }

@@ -138,7 +138,7 @@ pub struct JournalConflict {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ConflictResolution {
     /// It becomes an entry again, behind all others, and is replayed once more: an update then follows
-    /// whatever is there.
+    /// whatever is there. It was taken when it was: what its user had erased since does not come back.
     Retry,
     /// It is forgotten for good.
     Discard,

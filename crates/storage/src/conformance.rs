@@ -255,6 +255,8 @@ macro_rules! conformance_suite {
                 an_erasure_is_recorded_without_its_user
                 a_hold_racing_an_erasure_is_kept_or_refused
                 an_append_racing_an_erasure_is_counted_or_refused
+                p6_what_comes_late_is_not_begun_where_it_was_erased_since
+                what_comes_late_while_its_user_is_erased_is_not_there_afterwards
             }
             browse {
                 all_conversations_are_found_newest_first

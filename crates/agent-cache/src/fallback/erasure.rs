@@ -3,11 +3,12 @@
 #![deny(clippy::missing_trait_methods)]
 
 use async_trait::async_trait;
+use chrono::TimeDelta;
 use lcs_domain::erasure::{
     Erased, Erasure, ErasureStep, ErasureTarget, NewErasure, OwnedConversation, RemainingRows,
 };
 use lcs_domain::repository::RepositoryResult;
-use lcs_domain::{AuditDetail, ErasureRepository, PageLimit};
+use lcs_domain::{AuditDetail, Conversation, ErasureRepository, NewConversation, PageLimit, UserId};
 
 use super::Fallback;
 use super::replay::drop_erased;
@@ -27,7 +28,7 @@ impl Fallback {
     pub async fn forget_erased(&self) -> RepositoryResult<()> {
         let Some(journal) = self.circuit.journal() else { return Ok(()) };
         let lines = journal.all_lines().await?;
-        drop_erased(&*self.primary, journal, &lines).await.map(drop)
+        drop_erased(&*self.primary, journal, &lines).await
     }
 }
 
@@ -72,6 +73,15 @@ impl ErasureRepository for Fallback {
             Route::Primary(epoch) => self.watched(epoch, self.primary.erasures().erased(conversations)).await,
             Route::Outage(outage) => Err(outage.refusal(REFUSED)),
         }
+    }
+
+    async fn create_unless_erased(
+        &self,
+        user_id: UserId,
+        new: NewConversation,
+        age: TimeDelta,
+    ) -> RepositoryResult<Option<Conversation>> {
+        self.of_primary(REFUSED, self.primary.erasures().create_unless_erased(user_id, new, age)).await
     }
 
     async fn latest_erasure(&self) -> RepositoryResult<u64> {

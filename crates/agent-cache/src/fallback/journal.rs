@@ -9,7 +9,7 @@ mod queue;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use lcs_domain::erasure::{Erased, OwnedConversation};
 use lcs_domain::journal::{ConflictResolution, JournalEntry, JournalOperation};
 use lcs_domain::repository::RepositoryResult;
@@ -165,6 +165,11 @@ impl Journal {
         let one = PageLimit::new(1)?;
         let page = self.repository.pending(sequence.saturating_sub(1), one).await?;
         Ok(page.into_iter().next().filter(|entry| entry.sequence == sequence))
+    }
+
+    /// How long ago it was taken.
+    pub(super) fn age_of(&self, entry: &JournalEntry) -> TimeDelta {
+        self.repository.now() - entry.recorded_at
     }
 
     /// The entry is in the primary now.

@@ -81,15 +81,12 @@ pub(super) async fn attempt(primary: &dyn Repositories, journal: &Journal) -> Re
         && let Some(line) = journal.oldest_line(|line| !tried.contains(line))
     {
         tried.insert(line);
-        let erased_before = drop_erased(primary, journal, &[line]).await?;
+        drop_erased(primary, journal, &[line]).await?;
         let Some(sequence) = journal.first(line) else { continue };
         let Some(entry) = journal.entry(sequence).await? else { continue };
         match entry::replay(primary, journal, &entry, journal.is_broken(line)).await {
-            Fate::Stored { .. } => {
-                is_taken = true;
-                erased::take_back(primary, line, erased_before).await?;
-            }
-            Fate::Refused(_) | Fate::Unknown(_) => {}
+            Fate::Stored { .. } => is_taken = true,
+            Fate::Erased | Fate::Refused(_) | Fate::Unknown(_) => {}
             Fate::Gone(
                 error @ (RepositoryError::Unavailable { .. } | RepositoryError::OutcomeUnknown { .. }),
             ) => {
@@ -165,13 +162,12 @@ impl Replayer {
     /// Replays one line, from its first entry to its last.
     async fn line(&self, line: Line, mut tried: Tried) -> Ending {
         let Some(circuit) = self.circuit() else { return Ending::Drained };
-        let erased_before = match drop_erased(circuit.primary(), &self.journal, &[line]).await {
-            Ok(erased_before) => erased_before,
-            Err(error) => return Ending::Stopped(error),
-        };
+        if let Err(error) = drop_erased(circuit.primary(), &self.journal, &[line]).await {
+            return Ending::Stopped(error);
+        }
         drop(circuit);
-        // Whether the primary has said for good that there is no such conversation; whether it was begun now.
-        let (mut is_absent, mut is_begun) = (false, false);
+        // Whether the primary has said for good that there is no such conversation.
+        let mut is_absent = false;
         while let Some(sequence) = self.journal.first(line)
             && let Some(circuit) = self.circuit()
         {
@@ -188,9 +184,9 @@ impl Replayer {
             let noted = match fate {
                 Fate::Stored { refused_state, deviates } => {
                     circuit.note_taken();
-                    is_begun |= entry.operation.kind() == JournalKind::Create;
                     self.stored(line, sequence, refused_state.as_deref(), deviates).await
                 }
+                Fate::Erased => self.erased(circuit.primary(), line, sequence).await,
                 Fate::Refused(reason) => {
                     is_absent |= entry.operation.kind() == JournalKind::Create;
                     self.refused(line, sequence, &reason).await
@@ -226,12 +222,6 @@ impl Replayer {
         if self.journal.first(line).is_none() {
             self.forget(line);
         }
-        if is_begun
-            && let Some(circuit) = self.circuit()
-            && let Err(error) = erased::take_back(circuit.primary(), line, erased_before).await
-        {
-            tracing::warn!(%error, "it is not known whether what was replayed had been erased meanwhile");
-        }
         Ending::Drained
     }
 
@@ -254,6 +244,17 @@ impl Replayer {
             self.journal.refuse_agent_state(sequence, reason).await?;
         }
         self.journal.settle(line, sequence).await
+    }
+
+    /// The primary says that this is erased: it was, since it was asked about the line. What is erased of that goes.
+    async fn erased(&self, primary: &dyn Repositories, line: Line, sequence: u64) -> RepositoryResult<()> {
+        self.forget(line);
+        drop_erased(primary, &self.journal, &[line]).await?;
+        if self.journal.first(line) == Some(sequence) {
+            // A clock was set in between.
+            self.journal.settle(line, sequence).await?;
+        }
+        Ok(())
     }
 
     async fn refused(&self, line: Line, sequence: u64, reason: &str) -> RepositoryResult<()> {

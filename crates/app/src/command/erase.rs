@@ -95,10 +95,15 @@ impl Erase {
                 print(&mut output, &certified, &path)?;
                 Ok(ExitCode::SUCCESS)
             }
-            Outcome::Left(left) => bail!(
-                "there is no certificate, because something is left: {left}; see that nobody writes for it meanwhile, \
-                 and run it again"
-            ),
+            Outcome::Left(left) => {
+                let cure = if left.unread.is_empty() {
+                    "see that nobody writes for it meanwhile, and run it again"
+                } else {
+                    "make what cannot be read a conflict (`lcs-persistence journal set-aside NUMBER`), discard that \
+                     (`journal discard NUMBER --yes`), and run it again"
+                };
+                bail!("there is no certificate, because something is left: {left}; {cure}")
+            }
         }
     }
 }

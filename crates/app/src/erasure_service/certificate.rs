@@ -11,7 +11,7 @@ use lcs_storage::sqlite::JournalMatches;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::{Remaining, sha256, unwritable};
+use super::{Remaining, UnreadOperation, sha256, unwritable};
 
 /// What every certificate of this form says of itself.
 pub(super) const FORMAT: &str = "lcs-erasure-1";
@@ -96,12 +96,14 @@ pub struct Verification {
     pub tables: BTreeMap<String, u64>,
     /// Operations in the journals of the machine.
     pub journals: JournalRows,
+    /// Operations there that cannot be read.
+    pub unread: Vec<UnreadOperation>,
 }
 
 impl Verification {
     pub(super) fn of(at: DateTime<Utc>, found: Remaining) -> Self {
         let tables = found.tables.into_iter().map(|table| (table.table, table.rows)).collect();
-        Self { at, tables, journals: found.journals }
+        Self { at, tables, journals: found.journals, unread: found.unread }
     }
 }
 

@@ -217,6 +217,39 @@ fn a_hold_refuses_an_erasure_and_the_refusal_says_why() {
     assert_eq!(document["certificate"]["erased"]["holds"], 1, "the released hold goes along");
 }
 
+#[test]
+fn what_cannot_be_read_in_a_journal_is_named_and_there_is_no_certificate() {
+    let home = Home::new();
+    said(&home, &[], "carol");
+    let numbers = journal_of(&home, "dave");
+    let journal = home.0.path().join("lcs-persistence/journal/journal-0.sqlite3");
+    let damage = "UPDATE journal_entries SET operation = x'00' WHERE sequence = 3; \
+                  UPDATE journal_conflicts SET user_id = randomblob(16) WHERE sequence = 1";
+    SqliteConnection::establish(journal.to_str().unwrap()).unwrap().batch_execute(damage).unwrap();
+    assert_eq!(numbers, [1, 2, 3, 4]);
+    let looked = home.run(&["erase", "--user", "carol", "--verify", "--json"]);
+    assert_eq!(looked.status.code(), Some(1));
+    let looked: Value = serde_json::from_slice(&looked.stdout).unwrap();
+    let unread = json!([{ "slot": 0, "number": 3 }, { "slot": 0, "number": 1 }]);
+    assert_eq!((&looked["erased"], &looked["found"]["unread"]), (&json!(false), &unread));
+    let file = home.0.path().join("c.json");
+    let (code, refused) =
+        home.failure(&["erase", "--user", "carol", "--yes", "--certificate", file.to_str().unwrap()]);
+    for part in ["operation 3 of journal 0, which cannot be read", "operation 1 of", "journal set-aside"] {
+        assert!(code == 1 && refused.contains(part), "{part}: {refused}");
+    }
+    assert!(!file.exists());
+    home.answer(&["journal", "set-aside", "3"]);
+    home.answer(&["journal", "discard", "1", "3", "--yes"]);
+    let document = erased(&home, &["--user", "carol"], &file);
+    let certificate = &document["certificate"];
+    assert_eq!(
+        (&certificate["erased"]["turns"], &certificate["verification"]["unread"]),
+        (&json!(1), &json!([]))
+    );
+    assert_eq!(home.json(&["journal", "list"])["entries"].as_array().unwrap().len(), 1, "dave's");
+}
+
 /// Plants a row, and asserts that it is found where it is, and that there is no certificate as long as it is there.
 fn assert_planted_is_found(home: &Home, url: &[&str], plant: impl Fn(&str)) {
     let file = home.0.path().join("c.json");

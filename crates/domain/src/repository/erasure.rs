@@ -1,12 +1,13 @@
 //! The operator's port for erasure, and what replicas and journals ask of it.
 
 use async_trait::async_trait;
+use chrono::TimeDelta;
 
 use super::RepositoryResult;
 use crate::erasure::{
     Erased, Erasure, ErasureStep, ErasureTarget, NewErasure, OwnedConversation, RemainingRows,
 };
-use crate::{AuditDetail, PageLimit};
+use crate::{AuditDetail, Conversation, NewConversation, PageLimit, UserId};
 
 /// Removes all that is of a user or a conversation, and knows ever after that it did.
 ///
@@ -53,6 +54,19 @@ pub trait ErasureRepository: Send + Sync {
 
     /// Which of these are erased, or of users who are.
     async fn erased(&self, conversations: Vec<OwnedConversation>) -> RepositoryResult<Erased>;
+
+    /// Begins a conversation that was taken `age` ago and could not be stored before: `None` where it was erased since,
+    /// or its user was. It is looked under the lock under which is erased: what this begins is there when the next step
+    /// of an erasure looks.
+    ///
+    /// # Errors
+    /// As of any other [create](super::ConversationRepository::create).
+    async fn create_unless_erased(
+        &self,
+        user_id: UserId,
+        new: NewConversation,
+        age: TimeDelta,
+    ) -> RepositoryResult<Option<Conversation>>;
 
     /// A number that is another one, and higher, when something was erased since; 0 where nothing ever was.
     async fn latest_erasure(&self) -> RepositoryResult<u64>;

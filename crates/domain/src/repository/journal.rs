@@ -44,6 +44,9 @@ pub trait JournalRepository: Send + Sync {
     /// Does with a conflict what an operator decided. `false` where there is none of this number.
     async fn resolve(&self, sequence: u64, resolution: ConflictResolution) -> RepositoryResult<bool>;
 
+    /// What time it is for the journal.
+    fn now(&self) -> DateTime<Utc>;
+
     /// Forgets entries and conflicts that are erased, for good and unread, and gives the entries' numbers.
     async fn erase(&self, erased: &Erased) -> RepositoryResult<Vec<u64>>;
 

@@ -30,6 +30,24 @@ impl Tables {
                 })
     }
 
+    /// Makes a conversation, or finds the one that this very command made.
+    pub(super) fn create(
+        &mut self,
+        user_id: UserId,
+        new: NewConversation,
+        now: DateTime<Utc>,
+    ) -> RepositoryResult<Conversation> {
+        if let Some(row) = self.conversations.get(&new.conversation_id)
+            && new.made(user_id, &row.conversation)
+        {
+            return Ok(row.conversation.clone());
+        }
+        if self.has_used(user_id, &new) {
+            return Err(RepositoryError::AlreadyExists { entity: Entity::Conversation });
+        }
+        Ok(self.insert(user_id, new, now).conversation.clone())
+    }
+
     /// Makes a conversation without turns.
     fn insert(&mut self, user_id: UserId, new: NewConversation, now: DateTime<Utc>) -> &mut Row {
         self.agents.insert(new.agent_id, new.conversation_id);
@@ -124,16 +142,7 @@ impl ConversationRepository for Memory {
     async fn create(&self, user_id: UserId, new: NewConversation) -> RepositoryResult<Conversation> {
         new.validate()?;
         let now = self.clock.now();
-        let mut tables = self.tables();
-        if let Some(row) = tables.conversations.get(&new.conversation_id)
-            && new.made(user_id, &row.conversation)
-        {
-            return Ok(row.conversation.clone());
-        }
-        if tables.has_used(user_id, &new) {
-            return Err(RepositoryError::AlreadyExists { entity: Entity::Conversation });
-        }
-        Ok(tables.insert(user_id, new, now).conversation.clone())
+        self.tables().create(user_id, new, now)
     }
 
     #[tracing::instrument(

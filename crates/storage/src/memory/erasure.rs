@@ -1,14 +1,16 @@
 //! Erasure in memory.
 
 use async_trait::async_trait;
+use chrono::{DateTime, TimeDelta, Utc};
 use lcs_domain::audit::AuditHash;
 use lcs_domain::erasure::{
     ContentDigest, Erased, ErasedConversation, ErasedRows, ErasureStep, OwnedConversation, RemainingRows,
 };
 use lcs_domain::repository::RepositoryResult;
 use lcs_domain::{
-    AuditDetail, AuditOutcome, ConversationId, Entity, Erasure, ErasureRepository, ErasureTarget, HoldTarget,
-    NewErasure, PageLimit, PurgeReason, PurgedConversation, RepositoryError, UserId,
+    AuditDetail, AuditOutcome, Conversation, ConversationId, Entity, Erasure, ErasureRepository,
+    ErasureTarget, HoldTarget, NewConversation, NewErasure, PageLimit, PurgeReason, PurgedConversation,
+    RepositoryError, UserId,
 };
 
 use super::{Memory, Row, Tables};
@@ -60,6 +62,31 @@ impl Tables {
         let is_of =
             |_: &Self, request: &super::Request| is_of(request.user_id, request.target.conversation_id);
         self.forget_all(usize::MAX, is_of) as u64
+    }
+
+    fn erased_of(&self, asked: Vec<OwnedConversation>, now: DateTime<Utc>) -> Erased {
+        let erased = |owned: OwnedConversation| {
+            let OwnedConversation { user_id, conversation_id } = owned;
+            let of_user = NewErasure::of(ErasureTarget::User(user_id), lcs_domain::Actor::unknown());
+            // An erasure that a hold has stopped before its end erases nothing of what is held.
+            let is_held = self.holds.values().any(|hold| hold.holds(user_id, conversation_id));
+            let counts = |erasure: &&Erasure| erasure.certificate.is_some() || !is_held;
+            let of_user = self.erasures.iter().filter(|erasure| of_user.is_of(erasure)).filter(counts);
+            let user_erased_at = of_user.map(|erasure| erasure.erased_at).max();
+            let tombstone = self.tombstones.get(&conversation_id);
+            let is_erased = tombstone.is_some_and(|tombstone| tombstone.reason == PurgeReason::Erased)
+                || self
+                    .erasures
+                    .iter()
+                    .filter(counts)
+                    .any(|erasure| erasure.conversation_id == Some(conversation_id));
+            (is_erased || user_erased_at.is_some()).then_some(ErasedConversation {
+                owned,
+                user_erased_at,
+                is_erased,
+            })
+        };
+        Erased { now, conversations: asked.into_iter().filter_map(erased).collect() }
     }
 
     /// What is left of the target when its conversations are gone.
@@ -227,32 +254,28 @@ impl ErasureRepository for Memory {
 
     #[tracing::instrument(name = "db.erasure.erased", skip_all, fields(conversations = conversations.len()))]
     async fn erased(&self, conversations: Vec<OwnedConversation>) -> RepositoryResult<Erased> {
-        let tables = self.tables();
-        let erased = |owned: OwnedConversation| {
-            let OwnedConversation { user_id, conversation_id } = owned;
-            let of_user = NewErasure::of(ErasureTarget::User(user_id), lcs_domain::Actor::unknown());
-            // An erasure that a hold has stopped before its end erases nothing of what is held.
-            let is_held = tables.holds.values().any(|hold| hold.holds(user_id, conversation_id));
-            let counts = |erasure: &&Erasure| erasure.certificate.is_some() || !is_held;
-            let of_user = tables.erasures.iter().filter(|erasure| of_user.is_of(erasure)).filter(counts);
-            let user_erased_at = of_user.map(|erasure| erasure.erased_at).max();
-            let tombstone = tables.tombstones.get(&conversation_id);
-            let is_erased = tombstone.is_some_and(|tombstone| tombstone.reason == PurgeReason::Erased)
-                || tables
-                    .erasures
-                    .iter()
-                    .filter(counts)
-                    .any(|erasure| erasure.conversation_id == Some(conversation_id));
-            (is_erased || user_erased_at.is_some()).then_some(ErasedConversation {
-                owned,
-                user_erased_at,
-                is_erased,
-            })
-        };
-        Ok(Erased {
-            now: self.clock.now(),
-            conversations: conversations.into_iter().filter_map(erased).collect(),
-        })
+        Ok(self.tables().erased_of(conversations, self.clock.now()))
+    }
+
+    #[tracing::instrument(
+        name = "db.erasure.create_unless_erased",
+        skip_all,
+        fields(%user_id, conversation_id = %new.conversation_id)
+    )]
+    async fn create_unless_erased(
+        &self,
+        user_id: UserId,
+        new: NewConversation,
+        age: TimeDelta,
+    ) -> RepositoryResult<Option<Conversation>> {
+        new.validate()?;
+        let now = self.clock.now();
+        let mut tables = self.tables();
+        let owned = OwnedConversation { user_id, conversation_id: new.conversation_id };
+        if tables.erased_of(vec![owned], now).includes_of_age(owned, age) {
+            return Ok(None);
+        }
+        tables.create(user_id, new, now).map(Some)
     }
 
     #[tracing::instrument(name = "db.erasure.latest_erasure", skip_all)]

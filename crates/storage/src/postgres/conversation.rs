@@ -2,6 +2,7 @@
 
 mod adopt;
 mod create;
+mod late;
 mod summary;
 
 pub(super) use self::create::Creation;

@@ -7,6 +7,7 @@ mod looking;
 mod row;
 
 use async_trait::async_trait;
+use chrono::TimeDelta;
 use diesel::sql_types::{Array, BigInt, Bytea, Nullable, Text as SqlText, Uuid as SqlUuid};
 use lcs_domain::audit::AuditHash;
 use lcs_domain::erasure::{
@@ -14,8 +15,8 @@ use lcs_domain::erasure::{
 };
 use lcs_domain::repository::RepositoryResult;
 use lcs_domain::{
-    AuditDetail, AuditOutcome, ConversationId, Entity, Erasure, ErasureRepository, ErasureTarget, Hold,
-    NewAuditEvent, NewErasure, PageLimit, RepositoryError,
+    AuditDetail, AuditOutcome, Conversation, ConversationId, Entity, Erasure, ErasureRepository,
+    ErasureTarget, Hold, NewAuditEvent, NewConversation, NewErasure, PageLimit, RepositoryError, UserId,
 };
 use uuid::Uuid;
 
@@ -200,6 +201,21 @@ impl ErasureRepository for Postgres {
     #[tracing::instrument(name = "db.erasure.erased", skip_all, fields(conversations = conversations.len()))]
     async fn erased(&self, conversations: Vec<OwnedConversation>) -> RepositoryResult<Erased> {
         self.which_are_erased(conversations).await
+    }
+
+    #[tracing::instrument(
+        name = "db.erasure.create_unless_erased",
+        skip_all,
+        fields(%user_id, conversation_id = %new.conversation_id)
+    )]
+    async fn create_unless_erased(
+        &self,
+        user_id: UserId,
+        new: NewConversation,
+        age: TimeDelta,
+    ) -> RepositoryResult<Option<Conversation>> {
+        new.validate()?;
+        self.create_late(user_id, new, age).await
     }
 
     #[tracing::instrument(name = "db.erasure.latest_erasure", skip_all)]

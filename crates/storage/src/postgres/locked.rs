@@ -6,15 +6,19 @@
 //! default is. The messages are sent together and cost one round trip.
 //!
 //! Two locks: one for whoever purges, which is tried and not waited for; one for who changes what may be purged (holds,
-//! users' own retention), which a purge has too. They are taken in this order, before any row's.
+//! users' own retention), which a purge and an erasure have too. They are taken in this order, before any row's. Who begins
+//! what may be erased shares the second one with others who do.
+
+use std::borrow::Cow;
 
 use diesel::prelude::QueryResult;
 use diesel::sql_types::Text as SqlText;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
+use lcs_domain::UserId;
 
-use super::on_behalf::transaction;
+use super::on_behalf::{begin_on_behalf_of, transaction};
 use super::statement::{Connection, Single, Statement, statement};
 
 /// For a purge: `lcs.purges` says whether nobody else is at it. A block, so that nothing is answered but the
@@ -37,6 +41,10 @@ const PURGED: &str = "INSERT INTO audit_events (actor, action, outcome, detail) 
 const HOLDS: &str = "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout = '30s'; DO $$ BEGIN \
     PERFORM pg_advisory_xact_lock(hashtext('lcs-persistence hold'), hashtext(current_schema())); END $$";
 
+/// For who begins what may be erased.
+const BESIDE_ERASURES: &str = "DO $$ BEGIN \
+    PERFORM pg_advisory_xact_lock_shared(hashtext('lcs-persistence hold'), hashtext(current_schema())); END $$";
+
 statement! {
     /// The same lock, inside a transaction that is begun already.
     TakeHolds(
@@ -47,7 +55,7 @@ statement! {
 
 /// A statement behind what takes its locks, and before what has to be done after it.
 pub(super) struct Locked<'q, Q> {
-    opening: &'static str,
+    opening: Cow<'static, str>,
     query: &'q Q,
     closing: Option<&'static str>,
 }
@@ -55,17 +63,24 @@ pub(super) struct Locked<'q, Q> {
 impl<'q, Q> Locked<'q, Q> {
     /// A purge.
     pub(super) fn purge(query: &'q Q) -> Self {
-        Self { opening: PURGE, query, closing: Some(PURGED) }
+        Self { opening: PURGE.into(), query, closing: Some(PURGED) }
     }
 
     /// What removes what an archive holds. It waits for a purge.
     pub(super) fn archival(query: &'q Q) -> Self {
-        Self { opening: HOLDS, query, closing: Some(PURGED) }
+        Self { opening: HOLDS.into(), query, closing: Some(PURGED) }
     }
 
     /// What changes what a purge may remove.
     pub(super) fn holds(query: &'q Q) -> Self {
-        Self { opening: HOLDS, query, closing: None }
+        Self { opening: HOLDS.into(), query, closing: None }
+    }
+
+    /// What begins what may be erased: an erasure's step comes before it or behind it. On behalf of this user, where
+    /// row-level security asks for one.
+    pub(super) fn beside_erasures(user_id: Option<UserId>, query: &'q Q) -> Self {
+        let opening = format!("{}; {BESIDE_ERASURES}", begin_on_behalf_of(user_id));
+        Self { opening: opening.into(), query, closing: None }
     }
 }
 
@@ -74,6 +89,6 @@ impl<Q: Single<U>, U: Send + 'static> Statement<U> for Locked<'_, Q> {
         &'a self,
         connection: &'a mut Connection,
     ) -> BoxFuture<'a, QueryResult<BoxStream<'a, QueryResult<U>>>> {
-        transaction(self.opening.to_owned(), self.query, self.closing, connection).boxed()
+        transaction(self.opening.clone().into_owned(), self.query, self.closing, connection).boxed()
     }
 }

@@ -30,9 +30,21 @@ pub(super) struct OnBehalf<'q, Q> {
 
 impl Postgres {
     pub(super) fn on_behalf_of<'q, Q>(&self, user_id: UserId, query: &'q Q) -> OnBehalf<'q, Q> {
-        let configured = self.pool().connector().config().row_level_security;
-        OnBehalf { user_id: configured.then_some(user_id), query }
+        OnBehalf { user_id: self.named(user_id), query }
     }
+
+    /// The user, where statements have to name one.
+    pub(super) fn named(&self, user_id: UserId) -> Option<UserId> {
+        self.pool().connector().config().row_level_security.then_some(user_id)
+    }
+}
+
+/// How a transaction begins that is this user's.
+pub(super) fn begin_on_behalf_of(user_id: Option<UserId>) -> String {
+    let begin = "BEGIN ISOLATION LEVEL READ COMMITTED";
+    user_id.map_or(begin.to_owned(), |user_id| {
+        format!("{begin}; SET LOCAL lcs.user_id = '{}'", user_id.as_uuid())
+    })
 }
 
 impl<Q: Single<U>, U: Send + 'static> Statement<U> for OnBehalf<'_, Q> {
@@ -42,10 +54,7 @@ impl<Q: Single<U>, U: Send + 'static> Statement<U> for OnBehalf<'_, Q> {
     ) -> BoxFuture<'a, QueryResult<BoxStream<'a, QueryResult<U>>>> {
         match self.user_id {
             Some(user_id) => {
-                let begin = format!(
-                    "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL lcs.user_id = '{}'",
-                    user_id.as_uuid()
-                );
+                let begin = begin_on_behalf_of(Some(user_id));
                 transaction(begin, self.query, None, connection).boxed()
             }
             None => async move {

@@ -1,6 +1,6 @@
 //! Conversations in SQLite.
 
-mod search;
+pub(super) mod search;
 mod summary;
 
 use async_trait::async_trait;
@@ -74,6 +74,23 @@ fn find_visible(
         .first(connection)
         .optional()?;
     Ok(row.map(ConversationRecord::try_from).transpose()?.map(Conversation::try_from).transpose()?)
+}
+
+/// Makes a conversation, or finds the one that this very command made.
+pub(super) fn create(
+    connection: &mut SqliteConnection,
+    user_id: UserId,
+    new: NewConversation,
+    now: DateTime<Utc>,
+) -> Result<Conversation, Failure> {
+    if let Some(existing) = find(connection, new.conversation_id)? {
+        return if new.made(user_id, &existing) {
+            Ok(existing)
+        } else {
+            Err(RepositoryError::AlreadyExists { entity: Entity::Conversation }.into())
+        };
+    }
+    insert(connection, user_id, new, now)
 }
 
 /// Makes a conversation without turns.
@@ -182,16 +199,7 @@ impl ConversationRepository for Sqlite {
     async fn create(&self, user_id: UserId, new: NewConversation) -> RepositoryResult<Conversation> {
         new.validate()?;
         self.database
-            .write(new.conversation_id, move |connection, now| {
-                if let Some(existing) = find(connection, new.conversation_id)? {
-                    return if new.made(user_id, &existing) {
-                        Ok(existing)
-                    } else {
-                        Err(RepositoryError::AlreadyExists { entity: Entity::Conversation }.into())
-                    };
-                }
-                insert(connection, user_id, new, now)
-            })
+            .write(new.conversation_id, move |connection, now| create(connection, user_id, new, now))
             .await
     }
 

@@ -11,6 +11,7 @@ use std::time::Duration;
 use bb8::{Pool, QueueStrategy, RunError};
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
+use diesel::sql_types::Integer;
 use diesel::sqlite::SqliteConnection;
 use lcs_domain::diagnostic::Finding;
 use lcs_domain::repository::RepositoryResult;
@@ -25,6 +26,17 @@ use super::{SqliteConfig, SqliteFile, file};
 
 /// How long to wait before a look whether another process has done with the file.
 const POLL: Duration = Duration::from_millis(20);
+
+/// How often it is tried to empty the log. Each try waits as long as for a lock.
+const CHECKPOINTS: u32 = 2;
+
+/// What SQLite says of a checkpoint.
+#[derive(QueryableByName)]
+struct Checkpoint {
+    /// Whether somebody was in the way.
+    #[diesel(sql_type = Integer)]
+    busy: i32,
+}
 
 /// The file and its connections.
 #[derive(Debug, Clone)]
@@ -145,24 +157,31 @@ impl Database {
         .await
     }
 
-    /// Brings the write-ahead log into the file and empties it, where nobody reads from it just now: what was
-    /// overwritten does not stay in it. Else the next checkpoint does.
-    pub(super) async fn checkpoint(&self) {
-        use diesel::connection::SimpleConnection as _;
-        let emptied = match self.checkout(&self.writer).await {
-            Ok(mut connection) => {
-                let file = Arc::clone(&self.file);
-                blocking(move || {
-                    let emptied = connection.batch_execute("PRAGMA wal_checkpoint(TRUNCATE)");
-                    emptied.map_err(|error| error::Failure::from(error).into_repository(&file))
-                })
-                .await
+    /// Brings the write-ahead log into the file and empties it: what was overwritten does not stay in it. Whoever reads
+    /// from it is waited for, as long as for a lock, and once more.
+    ///
+    /// # Errors
+    /// `Overloaded` where somebody reads from it all that time: what was to be overwritten may be in it still.
+    pub(super) async fn empty_log(&self) -> RepositoryResult<()> {
+        let mut connection = self.checkout(&self.writer).await?;
+        let file = Arc::clone(&self.file);
+        blocking(move || {
+            for _ in 0..CHECKPOINTS {
+                let done: Checkpoint = diesel::sql_query("PRAGMA wal_checkpoint(TRUNCATE)")
+                    .get_result(&mut *connection)
+                    .map_err(|error| Failure::from(error).into_repository(&file))?;
+                if done.busy == 0 {
+                    return Ok(());
+                }
             }
-            Err(error) => Err(error),
-        };
-        if let Err(error) = emptied {
-            tracing::debug!(%error, "the write-ahead log is not emptied yet");
-        }
+            Err(RepositoryError::Overloaded {
+                reason: format!(
+                    "the write-ahead log of {file} still has what was removed, because somebody reads from it: end \
+                     what reads (an export, a backup, another program), and try again"
+                ),
+            })
+        })
+        .await
     }
 
     /// The time by which this store stamps and compares.

@@ -2,9 +2,10 @@
 
 mod looking;
 mod row;
+mod words;
 
 use async_trait::async_trait;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use diesel::prelude::*;
 use diesel::sqlite::SqliteConnection;
 use lcs_domain::audit::AuditHash;
@@ -13,8 +14,8 @@ use lcs_domain::erasure::{
 };
 use lcs_domain::repository::RepositoryResult;
 use lcs_domain::{
-    AuditDetail, AuditOutcome, ConversationId, Entity, Erasure, ErasureRepository, ErasureTarget, HoldTarget,
-    NewErasure, PageLimit, PurgeReason, RepositoryError,
+    AuditDetail, AuditOutcome, Conversation, ConversationId, Entity, Erasure, ErasureRepository,
+    ErasureTarget, HoldTarget, NewConversation, NewErasure, PageLimit, PurgeReason, RepositoryError, UserId,
 };
 
 use self::row::ErasureRow;
@@ -24,7 +25,7 @@ use super::schema::{
     agent_states, conversation_tombstones, conversation_turns, conversations, erasures, holds, requests,
     retention_overrides,
 };
-use super::{Sqlite, audit, hold};
+use super::{Sqlite, audit, conversation, hold};
 use crate::erasure;
 
 /// The erasure of this id, if it is of this target.
@@ -191,6 +192,7 @@ fn erase_some(
     }
     if !has_more {
         removed += remove_the_rest(connection, asked.target)?;
+        words::forget(connection, asked.target)?;
     }
     let mut erasure = Erasure { erased_at: now, content: digest.hash(), ..before };
     erasure.removed += removed;
@@ -223,8 +225,9 @@ impl ErasureRepository for Sqlite {
             .write(erasure.erasure_id, move |connection, now| erase_some(connection, &erasure, limit, now));
         let step = step.await?;
         if !step.has_more {
+            self.merge_words().await?;
             // What the log of changes still has of it is overwritten as well.
-            self.database.checkpoint().await;
+            self.database.empty_log().await?;
         }
         Ok(step)
     }
@@ -279,6 +282,30 @@ impl ErasureRepository for Sqlite {
         let now = self.database.now();
         let erased = move |connection: &mut SqliteConnection| looking::erased(connection, conversations);
         Ok(Erased { now, conversations: self.database.read_snapshot(erased).await? })
+    }
+
+    #[tracing::instrument(
+        name = "db.erasure.create_unless_erased",
+        skip_all,
+        fields(%user_id, conversation_id = %new.conversation_id)
+    )]
+    async fn create_unless_erased(
+        &self,
+        user_id: UserId,
+        new: NewConversation,
+        age: TimeDelta,
+    ) -> RepositoryResult<Option<Conversation>> {
+        new.validate()?;
+        let owned = OwnedConversation { user_id, conversation_id: new.conversation_id };
+        self.database
+            .write(new.conversation_id, move |connection, now| {
+                let conversations = looking::erased(connection, vec![owned])?;
+                if (Erased { now, conversations }).includes_of_age(owned, age) {
+                    return Ok(None);
+                }
+                conversation::create(connection, user_id, new, now).map(Some)
+            })
+            .await
     }
 
     #[tracing::instrument(name = "db.erasure.latest_erasure", skip_all)]

@@ -263,10 +263,14 @@ impl JournalRepository for SqliteJournal {
 
     #[tracing::instrument(name = "db.journal.resolve", skip(self))]
     async fn resolve(&self, sequence: u64, resolution: ConflictResolution) -> RepositoryResult<bool> {
-        let resolved = self.0.write(AGAIN, move |connection, tally, now| {
-            table::resolve(connection, tally, sequence, resolution, now)
+        let resolved = self.0.write(AGAIN, move |connection, tally, _| {
+            table::resolve(connection, tally, sequence, resolution)
         });
         resolved.await
+    }
+
+    fn now(&self) -> DateTime<Utc> {
+        self.0.clock.now()
     }
 
     #[tracing::instrument(name = "db.journal.erase", skip_all)]

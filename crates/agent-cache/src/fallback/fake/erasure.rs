@@ -1,14 +1,17 @@
 //! What the fake answers about erasures: what a test says is erased is. That needs no database that answers.
 
 use async_trait::async_trait;
+use chrono::{DateTime, TimeDelta};
 use lcs_domain::erasure::{
     Erased, ErasedConversation, Erasure, ErasureStep, ErasureTarget, NewErasure, OwnedConversation,
     RemainingRows,
 };
 use lcs_domain::repository::RepositoryResult;
-use lcs_domain::{AuditDetail, Entity, ErasureRepository, PageLimit, RepositoryError};
+use lcs_domain::{
+    AuditDetail, Conversation, Entity, ErasureRepository, NewConversation, PageLimit, RepositoryError, UserId,
+};
 
-use super::Fake;
+use super::{Fake, held};
 
 const NONE: RepositoryError = RepositoryError::not_found(Entity::Erasure);
 
@@ -17,12 +20,18 @@ impl Fake {
     pub(in super::super) fn erase(&self, erased: ErasedConversation) {
         self.erased.lock().unwrap().push(erased);
     }
+
+    fn known_of(&self, asked: &[OwnedConversation]) -> Erased {
+        let known = self.erased.lock().unwrap();
+        let conversations = known.iter().filter(|erased| asked.contains(&erased.owned)).copied().collect();
+        Erased { now: DateTime::UNIX_EPOCH, conversations }
+    }
 }
 
 #[async_trait]
 impl ErasureRepository for Fake {
     async fn begin_erasure(&self, new: NewErasure) -> RepositoryResult<Erasure> {
-        self.enter().await.map(|_| new.begun(None, chrono::DateTime::UNIX_EPOCH))
+        self.enter().await.map(|_| new.begun(None, DateTime::UNIX_EPOCH))
     }
 
     async fn erase_some(&self, _: NewErasure, _: PageLimit) -> RepositoryResult<ErasureStep> {
@@ -44,9 +53,23 @@ impl ErasureRepository for Fake {
     }
 
     async fn erased(&self, asked: Vec<OwnedConversation>) -> RepositoryResult<Erased> {
-        let known = self.erased.lock().unwrap();
-        let conversations = known.iter().filter(|erased| asked.contains(&erased.owned)).copied().collect();
-        Ok(Erased { now: chrono::DateTime::UNIX_EPOCH, conversations })
+        Ok(self.known_of(&asked))
+    }
+
+    async fn create_unless_erased(
+        &self,
+        user_id: UserId,
+        new: NewConversation,
+        age: TimeDelta,
+    ) -> RepositoryResult<Option<Conversation>> {
+        self.write(|tables| {
+            let owned = OwnedConversation { user_id, conversation_id: new.conversation_id };
+            if self.known_of(&[owned]).includes_of_age(owned, age) {
+                return Ok(None);
+            }
+            held::create(tables, user_id, new).map(Some)
+        })
+        .await
     }
 
     async fn latest_erasure(&self) -> RepositoryResult<u64> {

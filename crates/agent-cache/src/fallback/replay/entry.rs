@@ -26,6 +26,8 @@ pub(super) enum Fate {
         /// Whether it is stored otherwise than it was taken: the conversation had moved on.
         deviates: bool,
     },
+    /// It is erased, or its user was since it was taken: it is to be forgotten.
+    Erased,
     /// It can never be stored as it is, for this reason.
     Refused(String),
     /// The primary does not know what it is about, or finds it damaged there: perhaps it will be otherwise.
@@ -67,8 +69,11 @@ pub(super) async fn replay(
 ) -> Fate {
     let user_id = entry.user_id;
     let fate = match &entry.operation {
+        // The one operation by which something comes back: to what was erased in the primary, nothing is appended.
         JournalOperation::Create(new) => {
-            primary.conversations().create(user_id, new.clone()).await.map(|_| Fate::AS_TAKEN)
+            let created =
+                primary.erasures().create_unless_erased(user_id, new.clone(), journal.age_of(entry));
+            created.await.map(|created| if created.is_some() { Fate::AS_TAKEN } else { Fate::Erased })
         }
         JournalOperation::Update { conversation_id, update, base } => {
             let noted = |time| journal.note_tried(entry.sequence, time);

@@ -1,11 +1,12 @@
 //! Erasure, timed.
 
 use async_trait::async_trait;
+use chrono::TimeDelta;
 use lcs_domain::erasure::{
     Erased, Erasure, ErasureStep, ErasureTarget, NewErasure, OwnedConversation, RemainingRows,
 };
 use lcs_domain::repository::RepositoryResult;
-use lcs_domain::{AuditDetail, ErasureRepository, PageLimit};
+use lcs_domain::{AuditDetail, Conversation, ErasureRepository, NewConversation, PageLimit, UserId};
 
 use super::{Timed, timed};
 
@@ -42,6 +43,16 @@ impl ErasureRepository for Timed {
 
     async fn erased(&self, conversations: Vec<OwnedConversation>) -> RepositoryResult<Erased> {
         timed("erasure.erased", self.0.erasures().erased(conversations)).await
+    }
+
+    async fn create_unless_erased(
+        &self,
+        user_id: UserId,
+        new: NewConversation,
+        age: TimeDelta,
+    ) -> RepositoryResult<Option<Conversation>> {
+        let created = self.0.erasures().create_unless_erased(user_id, new, age);
+        timed("erasure.create_unless_erased", created).await
     }
 
     async fn latest_erasure(&self) -> RepositoryResult<u64> {

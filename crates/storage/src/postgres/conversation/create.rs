@@ -90,6 +90,19 @@ pub(in crate::postgres) struct Creation {
 }
 
 impl Creation {
+    pub(super) const fn new(user_id: UserId, new: NewConversation) -> Self {
+        Self { user_id, new }
+    }
+
+    /// The conversation that this very command made before.
+    ///
+    /// # Errors
+    /// `AlreadyExists` where something else is in the way, or nothing that can be seen.
+    pub(super) async fn found(&self, store: &Postgres) -> RepositoryResult<Conversation> {
+        let existing = self.existing(store).await?;
+        existing.map_or(Err(IN_USE), |existing| self.made(existing))
+    }
+
     fn binds(&self) -> Binds {
         let Self { user_id, new } = self;
         Binds {
@@ -144,8 +157,7 @@ impl Write for Creation {
         if let Some(made) = self.try_alone(store).await? {
             return Ok(made);
         }
-        let existing = self.existing(store).await?;
-        existing.map_or(Err(IN_USE), |existing| self.made(existing))
+        self.found(store).await
     }
 
     async fn together(batch: Vec<Waiting<Self>>) -> Vec<Waiting<Self>> {

@@ -74,7 +74,10 @@ impl Postgres {
         answer.map_err(Fault::into_error)?.rows.into_iter().map(Erasure::try_from).collect()
     }
 
-    pub(super) async fn which_are_erased(&self, asked: Vec<OwnedConversation>) -> RepositoryResult<Erased> {
+    pub(in crate::postgres) async fn which_are_erased(
+        &self,
+        asked: Vec<OwnedConversation>,
+    ) -> RepositoryResult<Erased> {
         let query = AreErased {
             user_ids: asked.iter().map(|owned| owned.user_id.into()).collect(),
             conversation_ids: asked.iter().map(|owned| owned.conversation_id.into()).collect(),

@@ -4,7 +4,7 @@
 //! whoever appends meanwhile waits for a few and not for all; then it reads. Where the file cannot be written, the turns that
 //! are missing are read one by one.
 
-mod index;
+pub(in crate::sqlite) mod index;
 
 use std::collections::HashSet;
 
@@ -44,7 +44,7 @@ fn text_of(row: TurnRow) -> Result<(ConversationId, String), Failure> {
 
 /// The word that says whose a turn is, of the user's id in hexadecimal digits: no text has it, since its first
 /// character is no letter.
-fn owner_word(digits: &str) -> String {
+pub(in crate::sqlite) fn owner_word(digits: &str) -> String {
     format!("\u{e000}{digits}")
 }
 

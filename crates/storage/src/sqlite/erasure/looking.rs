@@ -13,6 +13,7 @@ use super::super::hold;
 use super::super::row::BlobUuid;
 use super::super::schema::{conversation_tombstones, erasures};
 use super::row::ErasureRow;
+use super::words;
 
 /// The tables that have a column for a user's id or a conversation's, but for those whose rows stay: they are known to
 /// the database, and not only to this program.
@@ -92,6 +93,8 @@ pub(super) fn remaining(
             diesel::sql_query(count).bind::<Binary, _>(named_by).get_result(connection)?;
         remaining.push(RemainingRows { table: name, rows: number.unsigned_abs() });
     }
+    // It has no such column, and is no table that the list above names.
+    remaining.push(RemainingRows { table: "turn_words".to_owned(), rows: words::count(connection, target)? });
     Ok(remaining)
 }
 

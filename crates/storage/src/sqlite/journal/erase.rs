@@ -27,6 +27,20 @@ pub struct JournalMatches {
     pub entries: Vec<u64>,
     /// The numbers of conflicts.
     pub conflicts: Vec<u64>,
+    /// The numbers of entries and conflicts that cannot be read and do not say that they are meant: nobody knows what
+    /// they are about.
+    pub unread: Vec<u64>,
+}
+
+impl JournalMatches {
+    /// Notes of a row what it is: whether it is `meant`.
+    fn note(&mut self, sequence: u64, named: Named, is_meant: bool, of_kind: fn(&mut Self) -> &mut Vec<u64>) {
+        if is_meant {
+            of_kind(self).push(sequence);
+        } else if named.conversation.is_none() {
+            self.unread.push(sequence);
+        }
+    }
 }
 
 fn named(stored: Stored) -> (u64, Named) {
@@ -56,7 +70,7 @@ fn find(connection: &mut SqliteConnection, is_meant: impl Fn(Named) -> bool) -> 
         }
         for (sequence, named) in page.into_iter().map(named) {
             after = sequence;
-            matches.entries.extend(is_meant(named).then_some(sequence));
+            matches.note(sequence, named, is_meant(named), |matches| &mut matches.entries);
         }
     }
     after = 0;
@@ -67,7 +81,7 @@ fn find(connection: &mut SqliteConnection, is_meant: impl Fn(Named) -> bool) -> 
         }
         for (sequence, named) in page.into_iter().map(|(stored, ..)| named(stored)) {
             after = sequence;
-            matches.conflicts.extend(is_meant(named).then_some(sequence));
+            matches.note(sequence, named, is_meant(named), |matches| &mut matches.conflicts);
         }
     }
 }
@@ -108,7 +122,10 @@ impl Inner {
         if !removed.entries.is_empty() || !removed.conflicts.is_empty() {
             let (entries, conflicts) = (removed.entries.len(), removed.conflicts.len());
             tracing::info!(entries, conflicts, "what is erased was taken out of the journal");
-            self.database.checkpoint().await;
+            if let Err(error) = self.database.empty_log().await {
+                // Whoever erases on this machine sees to it as well, and does not get past it.
+                tracing::warn!(%error, "what was taken out of the journal is overwritten later");
+            }
         }
         Ok(removed.entries)
     }
@@ -121,15 +138,17 @@ impl JournalLook {
     }
 
     /// Removes what it holds of `target`. The process that has the journal finds that it is gone.
+    ///
+    /// # Errors
+    /// `Overloaded` where it is removed, but the file's log cannot be emptied, and may have it still.
     pub async fn erase_all(&self, target: ErasureTarget) -> RepositoryResult<JournalMatches> {
         let removed = self.database.write(AGAIN, move |connection: &mut SqliteConnection, _| {
             // The process that has the journal counts anew when it sees that the file has changed.
             remove(connection, &mut Tally::default(), is_of(target))
         });
         let removed = removed.await?;
-        if removed != JournalMatches::default() {
-            self.database.checkpoint().await;
-        }
+        // Also where there was nothing: an earlier run may have been stopped just here.
+        self.database.empty_log().await?;
         Ok(removed)
     }
 }

@@ -145,9 +145,9 @@ impl JournalLook {
     /// # Errors
     /// `Inconsistent` where it is to be tried again and cannot be read.
     pub async fn resolve(&self, sequence: u64, resolution: ConflictResolution) -> RepositoryResult<bool> {
-        let resolved = self.database.write(AGAIN, move |connection: &mut SqliteConnection, now| {
+        let resolved = self.database.write(AGAIN, move |connection: &mut SqliteConnection, _| {
             // The process that has the journal counts anew when it sees that the file has changed.
-            table::resolve(connection, &mut Tally::default(), sequence, resolution, now)
+            table::resolve(connection, &mut Tally::default(), sequence, resolution)
         });
         resolved.await
     }

@@ -302,7 +302,6 @@ pub(super) fn resolve(
     tally: &mut Tally,
     sequence: u64,
     resolution: ConflictResolution,
-    now: DateTime<Utc>,
 ) -> Result<bool, Failure> {
     use journal_conflicts::dsl;
     let of_number = dsl::journal_conflicts.find(column(sequence));
@@ -316,7 +315,8 @@ pub(super) fn resolve(
         };
         let entry = stored.read().entry?;
         let operation = record::encode(&entry.operation.for_whatever_is_there())?;
-        insert(connection, tally, entry.user_id, &operation, now)?;
+        // Not a moment younger: what was erased since is not to come back by it.
+        insert(connection, tally, entry.user_id, &operation, entry.recorded_at)?;
     }
     let gone = diesel::delete(of_number).execute(connection)? > 0;
     if gone {

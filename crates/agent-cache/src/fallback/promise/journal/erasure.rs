@@ -78,10 +78,11 @@ async fn p6_conflicts_of_what_is_erased_are_forgotten_when_it_is_looked_for() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn p6_a_conversation_that_is_replayed_while_its_user_is_erased_is_deleted_again() {
+async fn p6_a_conversation_whose_user_is_erased_while_it_is_replayed_is_never_begun() {
     let stage = Stage::new().await;
     stage.outage().await;
     let made = stage.begin().await;
+    stage.append(append(made.conversation_id)).await.unwrap();
     let called = stage.primary.called();
     stage.primary.fail_with(None);
     let gate = stage.primary.shut();
@@ -94,8 +95,27 @@ async fn p6_a_conversation_that_is_replayed_while_its_user_is_erased_is_deleted_
     stage.primary.unshut();
     gate.add_permits(100);
     stage.closed().await;
-    let left = stage.primary.conversations().get(stage.user_id, made.conversation_id).await.unwrap();
-    assert!(left.is_none(), "{left:?}");
+    assert_eq!(stage.primary.counted(), (0, 0));
+    assert!(stage.pending().is_empty() && stage.conflicts().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn p6_a_conflict_that_is_tried_again_was_taken_when_it_was() {
+    let stage = Stage::new().await;
+    let made = stage.begin().await;
+    stage.outage().await;
+    stage.append(with_state(&made, 5, 5)).await.unwrap();
+    let taken = stage.journal.entries().last().unwrap().recorded_at;
+    stage.recovery().await;
+    let conflict = stage.journal.all_conflicts().remove(0);
+    assert_eq!(conflict.entry.recorded_at, taken);
+    // Its user is erased, and before this replica has seen that, an operator tries it again.
+    stage.primary.erase(of_user(&made, Some(taken)));
+    let turns = stage.turns(made.conversation_id).len();
+    let retry = lcs_domain::journal::ConflictResolution::Retry;
+    assert!(stage.fallback.resolve(conflict.entry.sequence, retry).await.unwrap());
+    stage.closed().await;
+    assert_eq!((stage.turns(made.conversation_id).len(), stage.status().replayed), (turns, 1));
     assert!(stage.pending().is_empty() && stage.conflicts().is_empty());
 }
 

@@ -28,9 +28,9 @@ const MOVE_ON: &str = "UPDATE turn_words_progress SET (place, turn_id) = (SELECT
      FROM conversation_turns t WHERE t.rowid = ?)";
 
 #[derive(QueryableByName)]
-pub(super) struct State {
+pub(in crate::sqlite) struct State {
     #[diesel(sql_type = Bool)]
-    pub(super) is_sound: bool,
+    pub(in crate::sqlite) is_sound: bool,
     #[diesel(sql_type = Bool)]
     pub(super) is_behind: bool,
 }
@@ -49,7 +49,7 @@ pub(super) struct Behind {
     pub(super) row: TurnRow,
 }
 
-pub(super) fn state(connection: &mut SqliteConnection) -> Result<State, Failure> {
+pub(in crate::sqlite) fn state(connection: &mut SqliteConnection) -> Result<State, Failure> {
     Ok(diesel::sql_query(STATE).get_result(connection)?)
 }
 
@@ -84,11 +84,17 @@ pub(super) fn turns_behind(
     Ok(())
 }
 
+/// Empties the index: whoever searches makes it again.
+pub(in crate::sqlite) fn empty(connection: &mut SqliteConnection) -> Result<(), Failure> {
+    diesel::sql_query("INSERT INTO turn_words (turn_words) VALUES ('delete-all')").execute(connection)?;
+    diesel::sql_query("UPDATE turn_words_progress SET place = 0, turn_id = x''").execute(connection)?;
+    Ok(())
+}
+
 /// Adds some turns to the index: whether there are more.
 pub(super) fn add(connection: &mut SqliteConnection) -> Result<bool, Failure> {
     if !state(connection)?.is_sound {
-        diesel::sql_query("INSERT INTO turn_words (turn_words) VALUES ('delete-all')").execute(connection)?;
-        diesel::sql_query("UPDATE turn_words_progress SET place = 0, turn_id = x''").execute(connection)?;
+        empty(connection)?;
     }
     let (mut some, mut bytes) = (Vec::new(), 0);
     turns_behind(connection, None, None, |Behind { place, owner, row }| {
