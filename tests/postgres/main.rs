@@ -2,6 +2,7 @@
 #![cfg(test)]
 
 mod analytics;
+mod archive;
 mod audit;
 mod coalescing;
 mod connection;

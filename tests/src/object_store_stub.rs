@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::Router;
@@ -24,8 +24,11 @@ pub struct ObjectStoreStub {
 #[derive(Debug, Default)]
 struct Buckets {
     objects: Mutex<BTreeMap<String, Bytes>>,
-    parts: Mutex<BTreeMap<(String, u32), Bytes>>,
+    /// What is sent in parts and not ended yet, by the number of the upload.
+    uploads: Mutex<BTreeMap<u32, BTreeMap<u32, Bytes>>>,
+    begun: AtomicU32,
     refuses: AtomicBool,
+    refused_part: AtomicU32,
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -59,6 +62,17 @@ impl ObjectStoreStub {
         locked(&self.buckets.objects).keys().cloned().collect()
     }
 
+    /// How many uploads in parts were begun, and neither ended nor aborted.
+    #[must_use]
+    pub fn uploads(&self) -> usize {
+        locked(&self.buckets.uploads).len()
+    }
+
+    /// From now on the part of this number is refused; with 0, none.
+    pub fn refuse_part(&self, number: u32) {
+        self.buckets.refused_part.store(number, Ordering::SeqCst);
+    }
+
     /// From now on every request is refused.
     pub fn refuse(&self) {
         self.buckets.refuses.store(true, Ordering::SeqCst);
@@ -72,23 +86,33 @@ async fn answer(State(buckets): State<Arc<Buckets>>, request: Request) -> Respon
     };
     let authorization = parts.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
     let is_signed = authorization.is_some_and(|text| text.starts_with("AWS4-HMAC-SHA256 Credential=a-key/"));
-    if !is_signed || buckets.refuses.load(Ordering::SeqCst) {
+    let key = parts.uri.path().trim_start_matches('/').to_owned();
+    let query = Query(parts.uri.query().unwrap_or_default());
+    let part = query.number("partNumber");
+    let is_refused = part.is_some_and(|number| number == buckets.refused_part.load(Ordering::SeqCst));
+    if !is_signed || is_refused || buckets.refuses.load(Ordering::SeqCst) {
         let refusal = "<Error><Code>AccessDenied</Code><Message>no</Message></Error>";
         return (StatusCode::FORBIDDEN, refusal).into_response();
     }
-    let key = parts.uri.path().trim_start_matches('/').to_owned();
-    let query = Query(parts.uri.query().unwrap_or_default());
+    let upload = query.number("uploadId");
     match parts.method {
         Method::GET if query.get("list-type").is_some() => list(&buckets, &key, &query),
         Method::GET | Method::HEAD => read(&buckets, &key),
         Method::PUT => write(&buckets, key, &query, &parts.headers, body),
         Method::POST if query.get("delete").is_some() => delete_all(&buckets, &key, &body),
         Method::POST if query.get("uploads").is_some() => {
-            xml("<InitiateMultipartUploadResult><UploadId>1</UploadId></InitiateMultipartUploadResult>")
+            let id = buckets.begun.fetch_add(1, Ordering::SeqCst);
+            locked(&buckets.uploads).insert(id, BTreeMap::new());
+            xml(format!(
+                "<InitiateMultipartUploadResult><UploadId>{id}</UploadId></InitiateMultipartUploadResult>"
+            ))
         }
-        Method::POST => complete(&buckets, key),
+        Method::POST => complete(&buckets, key, upload),
         Method::DELETE => {
-            locked(&buckets.objects).remove(&key);
+            match upload {
+                Some(upload) => drop(locked(&buckets.uploads).remove(&upload)),
+                None => drop(locked(&buckets.objects).remove(&key)),
+            }
             StatusCode::NO_CONTENT.into_response()
         }
         _ => StatusCode::METHOD_NOT_ALLOWED.into_response(),
@@ -102,6 +126,10 @@ impl Query<'_> {
     fn get(&self, name: &str) -> Option<String> {
         let pairs = self.0.split('&').map(|pair| pair.split_once('=').unwrap_or((pair, "")));
         pairs.into_iter().find(|(key, _)| *key == name).map(|(_, value)| value.replace("%2F", "/"))
+    }
+
+    fn number(&self, name: &str) -> Option<u32> {
+        self.get(name).and_then(|number| number.parse().ok())
     }
 }
 
@@ -118,8 +146,10 @@ fn read(buckets: &Buckets, key: &str) -> Response {
 }
 
 fn write(buckets: &Buckets, key: String, query: &Query<'_>, headers: &HeaderMap, body: Bytes) -> Response {
-    if let Some(part) = query.get("partNumber").and_then(|number| number.parse().ok()) {
-        locked(&buckets.parts).insert((key, part), body);
+    if let (Some(upload), Some(part)) = (query.number("uploadId"), query.number("partNumber")) {
+        let mut uploads = locked(&buckets.uploads);
+        let Some(parts) = uploads.get_mut(&upload) else { return no_upload() };
+        parts.insert(part, body);
     } else {
         let mut objects = locked(&buckets.objects);
         if headers.contains_key(header::IF_NONE_MATCH) && objects.contains_key(&key) {
@@ -130,15 +160,14 @@ fn write(buckets: &Buckets, key: String, query: &Query<'_>, headers: &HeaderMap,
     [(header::ETAG, "\"1\"")].into_response()
 }
 
-fn complete(buckets: &Buckets, key: String) -> Response {
-    let mut parts = locked(&buckets.parts);
-    let mut whole = Vec::new();
-    for ((of, _), bytes) in &*parts {
-        if *of == key {
-            whole.extend_from_slice(bytes);
-        }
-    }
-    parts.retain(|(of, _), _| *of != key);
+fn no_upload() -> Response {
+    (StatusCode::NOT_FOUND, "<Error><Code>NoSuchUpload</Code></Error>").into_response()
+}
+
+fn complete(buckets: &Buckets, key: String, upload: Option<u32>) -> Response {
+    let parts = upload.and_then(|upload| locked(&buckets.uploads).remove(&upload));
+    let Some(parts) = parts else { return no_upload() };
+    let whole = parts.into_values().collect::<Vec<_>>().concat();
     locked(&buckets.objects).insert(key, whole.into());
     xml("<CompleteMultipartUploadResult><ETag>\"1\"</ETag></CompleteMultipartUploadResult>")
 }

@@ -6,6 +6,7 @@
 //! | [`files`] | writing them there, reading them, deleting them |
 //! | [`manifest`] | what an archive says of itself |
 //! | [`volume`] | an archive's file: written, read, copied in part |
+//! | `leftover` | what is left there of a write that was interrupted |
 //! | [`step`] | the steps between which everything may end |
 //! | [`error`] | why something could not be done |
 //!
@@ -15,6 +16,7 @@
 
 pub mod error;
 pub mod files;
+mod leftover;
 pub mod location;
 pub mod manifest;
 pub mod step;

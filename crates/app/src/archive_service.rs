@@ -4,6 +4,7 @@
 //! | module | what it holds |
 //! | --- | --- |
 //! | `archival` | conversations into archives |
+//! | `unreadable` | what cannot be archived |
 //! | `settlement` | what was interrupted, replaced or is to be deleted |
 //! | `restoration` | conversations back into the database |
 //! | `verification` | whether archives are what they should be |
@@ -15,6 +16,7 @@
 mod archival;
 mod restoration;
 mod settlement;
+mod unreadable;
 mod verification;
 
 use std::num::NonZeroU32;
@@ -27,7 +29,8 @@ use lcs_domain::{
 };
 
 pub use self::restoration::{RestoreReport, RestoreTarget, Unrestored};
-pub use self::verification::{Finding, VerifyReport};
+pub use self::unreadable::Unarchived;
+pub use self::verification::{Finding, Leftover, VerifyReport};
 use crate::archive::step::Observer;
 use crate::archive::{ArchiveError, ArchiveFiles, ArchiveUrl, Manifest, Step};
 

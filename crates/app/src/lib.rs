@@ -42,8 +42,8 @@ pub use agent_manager::PersistentAgentManager;
 pub use agent_state_service::AgentStatePersistenceService;
 pub use analytics_service::AnalyticsService;
 pub use archive_service::{
-    ArchiveService, Finding as ArchiveFinding, Patience, RestoreReport, RestoreTarget, Unrestored,
-    VerifyReport,
+    ArchiveService, Finding as ArchiveFinding, Leftover, Patience, RestoreReport, RestoreTarget, Unarchived,
+    Unrestored, VerifyReport,
 };
 pub use conversation_service::ConversationPersistenceService;
 pub use database_service::DatabaseService;

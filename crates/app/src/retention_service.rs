@@ -11,7 +11,7 @@ use lcs_domain::{
 use serde::Serialize;
 
 use crate::archive::ArchiveError;
-use crate::archive_service::{ArchiveService, Patience};
+use crate::archive_service::{ArchiveService, Patience, Unarchived};
 use crate::pace::Pace;
 
 /// How often in a row a paced run that finds somebody else at it tries again with its next batch.
@@ -31,12 +31,14 @@ pub struct RetentionService {
 }
 
 /// What a cleaning run did.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct CleanupReport {
     /// Conversations removed because they had been idle too long.
     pub expired: u64,
     /// Conversations moved to archives because they had been idle too long.
     pub archived: u64,
+    /// Conversations that were to be archived and could not be: they are kept.
+    pub unarchived: Vec<Unarchived>,
     /// Conversations removed because their user had deleted them.
     pub deleted: u64,
     /// Conversations that would have been removed, and are kept because a legal hold is on them; `None` where they
@@ -151,7 +153,7 @@ impl RetentionService {
     /// allows goes in a second. With a rate, somebody else may only be at a batch of theirs: it is tried again.
     ///
     /// Where archival is on, what expires is archived, and removed only where its archive was read back; what its user
-    /// deleted is removed as ever.
+    /// deleted is removed as ever. A conversation that cannot be archived is kept and named, and keeps no other.
     ///
     /// `progress` is told after each batch how many conversations it removed. Dropping the future stops
     /// between two batches or lets the running one finish; what is removed stays removed, and the next run goes on.
@@ -197,6 +199,7 @@ impl RetentionService {
         if let Some(archived) = archived? {
             report.archived = archived.conversations;
             report.busy = archived.busy;
+            report.unarchived = archived.unarchived;
         }
         // What is removed is removed, and is said, also where this cannot be counted in time.
         match self.count_held().await {
@@ -206,6 +209,7 @@ impl RetentionService {
         tracing::info!(
             expired = report.expired,
             archived = report.archived,
+            unarchived = report.unarchived.len(),
             deleted = report.deleted,
             held = report.held,
             requests = report.requests,

@@ -41,7 +41,10 @@ fn jitter(most: Duration) -> Duration {
 async fn run_once(manager: &PersistenceManager) {
     let outcome = match manager.retention().cleanup(Patience::Leaves, |_| ()).await {
         Ok(report) if report.busy => "busy",
-        Ok(_) => "done",
+        Ok(report) => {
+            telemetry::set("lcs_retention_unarchived", report.unarchived.len() as u64);
+            "done"
+        }
         Err(error) => {
             tracing::warn!(error = %error, "retention run failed: the next one goes on");
             "failed"

@@ -59,7 +59,7 @@ pub(crate) fn seconds(moment: DateTime<Utc>) -> f64 {
     milliseconds / 1e3
 }
 
-fn set(name: &'static str, count: u64) {
+pub(crate) fn set(name: &'static str, count: u64) {
     #[expect(clippy::cast_precision_loss, reason = "nothing that is counted here comes to 2^53")]
     gauge!(name).set(count as f64);
 }

@@ -224,6 +224,7 @@ macro_rules! conformance_suite {
                 one_archiver_is_told_of_another
                 an_archive_takes_anothers_place
                 a_users_conversations_leave_the_archives
+                many_conversations_leave_the_archives_at_once
             }
             restoration {
                 what_is_archived_comes_back_as_it_was

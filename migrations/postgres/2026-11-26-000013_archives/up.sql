@@ -1,9 +1,8 @@
 -- Archives: which one holds what retention has removed, and how far each has come (docs/adr/0034-archive.md). Their
 -- files are elsewhere.
 
+-- Its index is migration 16: that reads the whole table, and nobody is to wait for the locks of this one meanwhile.
 ALTER TABLE conversation_tombstones ADD COLUMN archive_id uuid;
-CREATE INDEX conversation_tombstones_archive_id_idx ON conversation_tombstones (archive_id)
-    WHERE archive_id IS NOT NULL;
 
 CREATE TABLE archives (
     archive_id    uuid        NOT NULL CONSTRAINT archives_pkey PRIMARY KEY,

@@ -23,9 +23,10 @@ impl ArchiveRepository for Fallback {
     async fn due_for_archive(
         &self,
         policy: RetentionPolicy,
+        except: Vec<ConversationId>,
         limit: u32,
     ) -> RepositoryResult<Vec<ConversationId>> {
-        self.of_primary(REFUSED, self.primary.archives().due_for_archive(policy, limit)).await
+        self.of_primary(REFUSED, self.primary.archives().due_for_archive(policy, except, limit)).await
     }
 
     async fn begin_archive(&self, archive_id: ArchiveId, unless_within: Duration) -> RepositoryResult<bool> {
@@ -94,6 +95,10 @@ impl ArchiveRepository for Fallback {
 
     async fn tombstone(&self, conversation_id: ConversationId) -> RepositoryResult<Option<Tombstone>> {
         self.of_primary(REFUSED, self.primary.archives().tombstone(conversation_id)).await
+    }
+
+    async fn is_restored(&self, conversation_id: ConversationId) -> RepositoryResult<bool> {
+        self.of_primary(REFUSED, self.primary.archives().is_restored(conversation_id)).await
     }
 
     async fn archives_of_user(&self, user: UserHash) -> RepositoryResult<Vec<ArchiveId>> {

@@ -4,12 +4,16 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Read, Seek, Write};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use futures_util::TryStreamExt as _;
+use futures_util::stream::BoxStream;
 use lcs_domain::ArchiveId;
 use object_store::path::Path;
-use object_store::{Error, ObjectStore, ObjectStoreExt as _, PutMode, PutPayload, WriteMultipart};
+use object_store::{
+    Error, ObjectMeta, ObjectStore, ObjectStoreExt as _, PutMode, PutPayload, WriteMultipart,
+};
 use sha2::{Digest, Sha256};
 use tokio::task::spawn_blocking;
 
@@ -19,9 +23,9 @@ use super::manifest::Manifest;
 use lcs_domain::audit::AuditHash;
 
 /// The name of the file with the conversations.
-const DATA: &str = "conversations.jsonl.zst";
+pub(super) const DATA: &str = "conversations.jsonl.zst";
 /// The name of the manifest.
-const MANIFEST: &str = "manifest.json";
+pub(super) const MANIFEST: &str = "manifest.json";
 /// How much is sent at once; less is sent whole.
 const PIECE: usize = 8 * 1024 * 1024;
 /// How many pieces are on their way at once.
@@ -34,6 +38,8 @@ const MANIFEST_BYTES: u64 = 64 * 1024 * 1024;
 pub struct ArchiveFiles {
     store: Arc<dyn ObjectStore>,
     root: Path,
+    /// Where the store is a folder of this machine: that.
+    folder: Option<PathBuf>,
     shown: String,
 }
 
@@ -44,12 +50,14 @@ impl fmt::Debug for ArchiveFiles {
 }
 
 /// The files of one archive, as a list of the place has them.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Listed {
     /// The bytes of its file, where that is there.
     pub data: Option<u64>,
     /// Whether its manifest is.
     pub manifest: bool,
+    /// The names of files beside these two: what is left of a write that was interrupted, or is under way.
+    pub leftovers: Vec<String>,
 }
 
 impl ArchiveFiles {
@@ -60,7 +68,7 @@ impl ArchiveFiles {
     pub fn open(url: &ArchiveUrl) -> Result<Self, ArchiveError> {
         let shown = url.to_string();
         match url.open() {
-            Ok((store, root)) => Ok(Self { store, root, shown }),
+            Ok((store, root)) => Ok(Self { store, root, folder: url.folder().map(PathBuf::from), shown }),
             Err(error) => Err(ArchiveError::Place { place: shown, what: "opened", reason: reason(&error) }),
         }
     }
@@ -68,37 +76,78 @@ impl ArchiveFiles {
     /// Archives in a store of the host's own.
     #[must_use]
     pub fn over(store: Arc<dyn ObjectStore>) -> Self {
-        Self { shown: store.to_string(), root: Path::default(), store }
+        Self { shown: store.to_string(), root: Path::default(), folder: None, store }
     }
 
-    fn folder(&self) -> Path {
+    /// The folder of all archives, where that is one of this machine.
+    pub(super) fn folder_of_all(&self) -> Option<PathBuf> {
+        self.folder.as_ref().map(|folder| folder.join("archives"))
+    }
+
+    fn root(&self) -> Path {
         self.root.clone().join("archives")
     }
 
-    fn path(&self, archive_id: ArchiveId, name: &str) -> Path {
-        self.folder().join(archive_id.to_string()).join(name)
+    /// What the paths of this archive's files begin with.
+    pub(super) fn prefix(&self, archive_id: ArchiveId) -> Path {
+        self.root().join(archive_id.to_string())
     }
 
-    fn failed(&self, what: &'static str) -> impl Fn(Error) -> ArchiveError + use<'_> {
+    fn path(&self, archive_id: ArchiveId, name: &str) -> Path {
+        self.prefix(archive_id).join(name)
+    }
+
+    /// The folder of this archive's files, where that is one of this machine.
+    pub(super) fn folder_of(&self, archive_id: ArchiveId) -> Option<PathBuf> {
+        self.folder_of_all().map(|folder| folder.join(archive_id.to_string()))
+    }
+
+    pub(super) fn listed(&self, prefix: &Path) -> BoxStream<'static, Result<ObjectMeta, Error>> {
+        self.store.list(Some(prefix))
+    }
+
+    pub(super) fn failed(&self, what: &'static str) -> impl Fn(Error) -> ArchiveError + use<'_> {
         move |error| ArchiveError::Place { place: self.shown.clone(), what, reason: reason(&error) }
     }
 
-    /// Writes the file of an archive.
-    pub(crate) async fn put_data(&self, archive_id: ArchiveId, file: File) -> Result<(), ArchiveError> {
+    /// Writes the file of an archive. `sending` is told of each piece that goes.
+    pub(crate) async fn put_data(
+        &self,
+        archive_id: ArchiveId,
+        file: File,
+        sending: impl Fn() + Send + Sync,
+    ) -> Result<(), ArchiveError> {
         let path = self.path(archive_id, DATA);
-        let (mut file, first) = piece(rewound(file)?).await?;
+        let (file, first) = piece(rewound(file)?).await?;
         if first.len() < PIECE {
+            sending();
             return self.put_once(&path, first.into()).await;
         }
         let upload = self.store.put_multipart(&path).await.map_err(self.failed("written"))?;
         let mut upload = WriteMultipart::new_with_chunk_size(upload, PIECE);
-        let mut next = first;
+        match self.send(&mut upload, file, first, sending).await {
+            Ok(()) => upload.finish().await.map(drop).map_err(self.failed("written")),
+            Err(error) => {
+                // What is there of it is of no use. Where that fails too, the bucket's own rule deletes it.
+                let _ = upload.abort().await;
+                Err(error)
+            }
+        }
+    }
+
+    async fn send(
+        &self,
+        upload: &mut WriteMultipart,
+        mut file: File,
+        mut next: Vec<u8>,
+        sending: impl Fn() + Send + Sync,
+    ) -> Result<(), ArchiveError> {
         while !next.is_empty() {
             upload.wait_for_capacity(PIECES).await.map_err(self.failed("written"))?;
             upload.put(next.into());
+            sending();
             (file, next) = piece(file).await?;
         }
-        upload.finish().await.map_err(self.failed("written"))?;
         Ok(())
     }
 
@@ -173,7 +222,7 @@ impl ArchiveFiles {
         self.delete(&self.path(archive_id, MANIFEST)).await
     }
 
-    async fn delete(&self, path: &Path) -> Result<(), ArchiveError> {
+    pub(super) async fn delete(&self, path: &Path) -> Result<(), ArchiveError> {
         match self.store.delete(path).await {
             Ok(()) | Err(Error::NotFound { .. }) => Ok(()),
             Err(error) => Err(self.failed("deleted")(error)),
@@ -182,21 +231,31 @@ impl ArchiveFiles {
 
     /// The archives that are there, by what their files are called.
     pub async fn list(&self) -> Result<BTreeMap<ArchiveId, Listed>, ArchiveError> {
-        let folder = self.folder();
-        let mut archives: BTreeMap<ArchiveId, Listed> = BTreeMap::new();
-        let mut files = self.store.list(Some(&folder));
+        let root = self.root();
+        let mut archives = self.list_folders().await?;
+        let mut files = self.listed(&root);
         while let Some(file) = files.try_next().await.map_err(self.failed("listed"))? {
-            let Some(parts) = file.location.prefix_match(&folder) else { continue };
+            let Some(parts) = file.location.prefix_match(&root) else { continue };
             let parts: Vec<String> = parts.map(|part| part.as_ref().to_owned()).collect();
             let [id, name] = parts.as_slice() else { continue };
             let Ok(archive_id) = id.parse::<ArchiveId>() else { continue };
+            let listed = archives.entry(archive_id).or_default();
             match name.as_str() {
-                DATA => archives.entry(archive_id).or_default().data = Some(file.size),
-                MANIFEST => archives.entry(archive_id).or_default().manifest = true,
+                DATA => listed.data = Some(file.size),
+                MANIFEST => listed.manifest = true,
+                name if self.folder.is_none() => listed.leftovers.push(name.to_owned()),
+                // Among those of its folder.
                 _ => {}
             }
         }
         Ok(archives)
+    }
+
+    /// Whether anything of this archive is there.
+    pub(crate) async fn is_there(&self, archive_id: ArchiveId) -> Result<bool, ArchiveError> {
+        let mut files = self.listed(&self.prefix(archive_id));
+        let found = files.try_next().await.map_err(self.failed("listed"))?;
+        Ok(found.is_some() || !self.leftovers(archive_id).await?.is_empty())
     }
 
     /// Whether files can be written, read and deleted there.

@@ -92,6 +92,14 @@ impl ArchiveUrl {
         Ok(Self { place, prefix, text: url.as_str().trim_end_matches('/').to_owned() })
     }
 
+    /// The folder, where it is one of this machine.
+    pub(crate) fn folder(&self) -> Option<&std::path::Path> {
+        match &self.place {
+            Place::Folder(folder) => Some(folder),
+            Place::S3(_) | Place::Google(_) | Place::Azure(_) => None,
+        }
+    }
+
     /// The store there, and where in it archives are.
     pub(crate) fn open(&self) -> Result<(Arc<dyn ObjectStore>, Path), object_store::Error> {
         let store: Arc<dyn ObjectStore> = match &self.place {

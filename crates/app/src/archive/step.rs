@@ -9,6 +9,8 @@ use std::sync::Arc;
 pub enum Step {
     /// The database knows of an archive that is begun.
     Begun,
+    /// A piece of its file is on its way.
+    Sending,
     /// Its conversations are in its file.
     Written,
     /// The file was read back, and is right.
@@ -33,8 +35,9 @@ pub enum Step {
 
 impl Step {
     /// All of them, in their order.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Begun,
+        Self::Sending,
         Self::Written,
         Self::Checked,
         Self::Described,
@@ -52,6 +55,7 @@ impl Step {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Begun => "begun",
+            Self::Sending => "sending",
             Self::Written => "written",
             Self::Checked => "checked",
             Self::Described => "described",

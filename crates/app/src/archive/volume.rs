@@ -3,7 +3,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
-use std::io::{self, BufReader, BufWriter, Write};
+use std::io::{self, BufReader, BufWriter, Seek, Write};
 
 use chrono::{DateTime, Utc};
 use futures_util::TryStreamExt as _;
@@ -12,7 +12,7 @@ use lcs_domain::audit::AuditHash;
 use lcs_domain::repository::RepositoryResult;
 use lcs_domain::transfer::record::{Header, Record, Trailer};
 use lcs_domain::transfer::{ExportFilter, Exported, IncomingHead};
-use lcs_domain::{ConversationId, PayloadLimits};
+use lcs_domain::{ArchiveId, ConversationId, PayloadLimits, RepositoryError};
 use sha2::{Digest, Sha256};
 use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
@@ -38,6 +38,8 @@ pub(crate) struct Volume {
     pub(crate) sha256: String,
     pub(crate) turns: u64,
     pub(crate) conversations: Vec<Entry>,
+    /// Whether there was more, for which it has no room.
+    pub(crate) is_full: bool,
 }
 
 /// A file in the making.
@@ -46,6 +48,7 @@ struct Writing {
     written: u64,
     trailer: Trailer,
     conversations: Vec<Entry>,
+    is_full: bool,
 }
 
 /// Hashes and counts what is written.
@@ -72,7 +75,13 @@ impl Writing {
     fn begin() -> io::Result<Self> {
         let hashed = Hashed { file: tempfile::tempfile()?, digest: Sha256::new(), bytes: 0 };
         let writer = Compression::Zstandard.writer(BufWriter::new(hashed))?;
-        Ok(Self { writer, written: 0, trailer: Trailer::default(), conversations: Vec::new() })
+        Ok(Self {
+            writer,
+            written: 0,
+            trailer: Trailer::default(),
+            conversations: Vec::new(),
+            is_full: false,
+        })
     }
 
     fn put(&mut self, line: &str) -> io::Result<()> {
@@ -92,6 +101,7 @@ impl Writing {
             sha256: AuditHash(hashed.digest.finalize().into()).to_string(),
             turns: self.trailer.turns,
             conversations: self.conversations,
+            is_full: self.is_full,
         })
     }
 }
@@ -107,6 +117,7 @@ impl Volume {
         while let Some(part) = parts.try_next().await? {
             if let Exported::Conversation(conversation) = &part {
                 if writing.written > FULL {
+                    writing.is_full = true;
                     break;
                 }
                 writing.conversations.push(Entry::of(conversation));
@@ -131,6 +142,14 @@ impl Volume {
             }
             copied => copied,
         }
+    }
+
+    /// Reads it before it is anywhere, as if it were the file of this archive.
+    pub(crate) async fn check(self, archive_id: ArchiveId) -> Result<(), ArchiveError> {
+        let manifest = self.described(Manifest::new(archive_id, DateTime::UNIX_EPOCH, None));
+        let mut file = self.file;
+        file.rewind()?;
+        check(file, &manifest).await
     }
 
     /// The manifest of the archive that this is the file of.
@@ -202,13 +221,18 @@ pub(crate) async fn check(file: File, manifest: &Manifest) -> Result<(), Archive
     }
     let mut turns = 0;
     let (mut arrivals, reading) = arrivals(file);
-    let mut found = |head: &IncomingHead, came: u64| {
+    let mut found = |head: &IncomingHead, came: u64, valid: Result<(), RepositoryError>| {
         let entry = Entry::of(&head.conversation);
+        let id = entry.conversation_id;
         turns += came;
-        let is_whole = u64::from(entry.turn_count) == came && head.validate().is_ok();
-        is_whole && expected.remove(&entry.conversation_id) == Some(&entry)
+        valid
+            .map_err(|error| damaged(format!("conversation {id} in its file may not be stored: {error}")))?;
+        let is_whole = u64::from(entry.turn_count) == came;
+        if is_whole && expected.remove(&id) == Some(&entry) {
+            return Ok(());
+        }
+        Err(damaged(format!("conversation {id} in its file is not as its manifest says")))
     };
-    let strange = |id| damaged(format!("conversation {id} in its file is not as its manifest says"));
     while let Some(arrival) = arrivals.recv().await {
         match arrival {
             Arrival::Reject(reject) => {
@@ -217,9 +241,7 @@ pub(crate) async fn check(file: File, manifest: &Manifest) -> Result<(), Archive
             }
             Arrival::Batch(batch) => {
                 for (_, incoming) in &batch {
-                    if !found(&incoming.head, incoming.turns.len() as u64) || incoming.validate().is_err() {
-                        return Err(strange(incoming.head.conversation.conversation_id));
-                    }
+                    found(&incoming.head, incoming.turns.len() as u64, incoming.validate())?;
                 }
             }
             Arrival::Long(_, head, mut turns) => {
@@ -228,9 +250,7 @@ pub(crate) async fn check(file: File, manifest: &Manifest) -> Result<(), Archive
                     turn.map_err(|error| damaged(error.to_string()))?;
                     came += 1;
                 }
-                if !found(&head, came) {
-                    return Err(strange(head.conversation.conversation_id));
-                }
+                found(&head, came, head.validate())?;
             }
         }
     }

@@ -2,10 +2,13 @@
 
 use std::time::Duration;
 
-use lcs_domain::archive::{ArchiveState, ArchivedHead};
-use lcs_domain::transfer::ExportFilter;
+use futures_util::stream::BoxStream;
+use lcs_domain::archive::{Archive, ArchiveContent, ArchiveState, ArchivedHead};
+use lcs_domain::repository::RepositoryResult;
+use lcs_domain::transfer::{ExportFilter, Exported};
 use lcs_domain::{ArchiveId, ConversationId, ConversationStatus};
 
+use super::unreadable::{MOST, Unarchived};
 use super::{ArchiveService, Patience};
 use crate::archive::manifest::Entry;
 use crate::archive::volume::{Volume, check};
@@ -26,10 +29,13 @@ pub(crate) struct Archived {
     pub(crate) conversations: u64,
     /// Whether it was left to somebody else who is at it.
     pub(crate) busy: bool,
+    /// What could not be archived, and is kept.
+    pub(crate) unarchived: Vec<Unarchived>,
 }
 
 impl ArchiveService {
-    /// Archives what the policy lets expire, until nothing is left. What was interrupted before is finished first.
+    /// Archives what the policy lets expire, until nothing is left. What was interrupted before is finished first. A
+    /// conversation that cannot be read, or written so that it can be read back, is passed over.
     ///
     /// `progress` is told of each batch that is removed from the database.
     pub(crate) async fn archive_due(
@@ -48,7 +54,8 @@ impl ArchiveService {
         }
         let limit = pace.within(ONE_ARCHIVE).min(PER_ARCHIVE);
         loop {
-            let due = self.repositories.archives().due_for_archive(self.policy, limit).await?;
+            let except = archived.unarchived.iter().map(|one| one.conversation_id).collect();
+            let due = self.repositories.archives().due_for_archive(self.policy, except, limit).await?;
             if due.is_empty() {
                 return Ok(archived);
             }
@@ -59,20 +66,51 @@ impl ArchiveService {
                 return Ok(Archived { busy: true, ..archived });
             }
             self.done(Step::Begun);
-            let removed = match self.archive(archive_id, due, &mut pace, progress).await {
-                Ok(removed) => removed,
-                Err(error) => {
-                    // Nobody needs to wait for it. Where that fails too, the next run does it.
-                    let _ = self.repositories.archives().give_up_archive(archive_id).await;
-                    return Err(error);
-                }
-            };
-            if removed == 0 {
+            match self.archive(archive_id, due.clone(), &mut pace, progress).await {
                 // All of it has changed, or somebody else has it: it is not tried for ever.
-                return Ok(archived);
+                Ok(0) => return Ok(archived),
+                Ok(removed) => archived.conversations += removed,
+                Err(error) => {
+                    let was_taken = self.abandon(archive_id).await;
+                    let found = self.unreadable(&error, due, archived.conversations > 0).await?;
+                    if found.is_empty() && was_taken {
+                        return Ok(archived);
+                    }
+                    if found.is_empty() || archived.unarchived.len() + found.len() > MOST {
+                        return Err(error);
+                    }
+                    archived.unarchived.extend(found);
+                }
             }
-            archived.conversations += removed;
         }
+    }
+
+    /// Nobody but this process writes the files of this archive, and it has stopped: nobody needs to wait for it. What
+    /// cannot be done of that now, the next run does. Whether somebody else had given it up while it was written, and
+    /// may have deleted what was there of it.
+    async fn abandon(&self, archive_id: ArchiveId) -> bool {
+        let archives = self.repositories.archives();
+        let is_taken = |archive: &Archive| {
+            archive.state == ArchiveState::GivenUp && archive.content == ArchiveContent::default()
+        };
+        let found = archives.find_archive(archive_id).await;
+        let was_taken = found.is_ok_and(|found| found.as_ref().is_none_or(is_taken));
+        if matches!(archives.give_up_archive(archive_id).await, Ok(Some(ArchiveState::GivenUp) | None)) {
+            let _ = self.delete(archive_id).await;
+        }
+        was_taken
+    }
+
+    /// These as they are read to be archived.
+    pub(super) fn exported(
+        &self,
+        ids: Vec<ConversationId>,
+    ) -> BoxStream<'static, RepositoryResult<Exported>> {
+        self.repositories.transfers().export(ExportFilter {
+            statuses: vec![ConversationStatus::Active, ConversationStatus::Archived],
+            conversation_ids: Some(ids),
+            ..ExportFilter::default()
+        })
     }
 
     /// Moves these to an archive that is begun.
@@ -83,12 +121,7 @@ impl ArchiveService {
         pace: &mut Pace,
         progress: &mut (dyn FnMut(u64) + Send),
     ) -> Result<u64, ArchiveError> {
-        let filter = ExportFilter {
-            statuses: vec![ConversationStatus::Active, ConversationStatus::Archived],
-            conversation_ids: Some(due),
-            ..ExportFilter::default()
-        };
-        let volume = Volume::write(self.repositories.transfers().export(filter), self.clock.now()).await?;
+        let volume = Volume::write(self.exported(due), self.clock.now()).await?;
         let manifest = Manifest::new(archive_id, self.clock.now(), None);
         let manifest = self.put(self.files()?, volume, manifest).await?;
         self.finish(&manifest, pace, progress).await
@@ -102,7 +135,7 @@ impl ArchiveService {
         manifest: Manifest,
     ) -> Result<Manifest, ArchiveError> {
         let manifest = volume.described(manifest);
-        files.put_data(manifest.archive_id, volume.file).await?;
+        files.put_data(manifest.archive_id, volume.file, || self.done(Step::Sending)).await?;
         self.done(Step::Written);
         check(files.data(&manifest).await?, &manifest).await?;
         self.done(Step::Checked);
@@ -124,6 +157,8 @@ impl ArchiveService {
     ) -> Result<u64, ArchiveError> {
         let archive_id = manifest.archive_id;
         let archives = self.repositories.archives();
+        // Nobody looks at one that is complete again: what a killed process left beside its files goes before.
+        self.files()?.delete_leftovers(archive_id).await?;
         let heads: Vec<ArchivedHead> = manifest.conversations.iter().map(Entry::head).collect();
         let mut total = 0;
         for batch in heads.chunks(pace.batch().get() as usize) {

@@ -135,14 +135,19 @@ impl ArchiveService {
         }
     }
 
-    /// The archive that holds this conversation, or why none does.
+    /// The archive that holds this conversation, or why none does, where it has not come back already.
     async fn archive_of(
         &self,
         conversation_id: ConversationId,
         report: &mut RestoreReport,
     ) -> Result<Option<ArchiveId>, ArchiveError> {
-        let left = self.repositories.archives().tombstone(conversation_id).await?;
+        let archives = self.repositories.archives();
+        let left = archives.tombstone(conversation_id).await?;
         let reason = match left {
+            None if archives.is_restored(conversation_id).await? => {
+                report.present += 1;
+                return Ok(None);
+            }
             None => "it is not archived: it is stored, or never was here",
             Some(left) => match (left.reason, left.archive_id) {
                 (PurgeReason::Expired, Some(archive_id)) => return Ok(Some(archive_id)),

@@ -192,10 +192,11 @@ impl ArchiveService {
         Ok(archive.is_none_or(|archive| archive.state == ArchiveState::GivenUp))
     }
 
-    /// Deletes the files of an archive that is given up.
+    /// Deletes the files of an archive that is given up, and what is left there of a write that was interrupted.
     async fn empty(&self, archive_id: ArchiveId) -> Result<(), ArchiveError> {
         let files = self.files()?;
         files.delete_data(archive_id).await?;
+        files.delete_leftovers(archive_id).await?;
         self.done(Step::Emptied);
         files.delete_manifest(archive_id).await?;
         self.done(Step::Deleted);

@@ -2,12 +2,14 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use futures_util::{FutureExt as _, TryStreamExt as _};
 use lcs_domain::{
     AppendTurn, Conversation, ManualClock, Metadata, NewConversation, NewTurn, Payload, SystemClock, Text,
     TurnId, TurnRange, UserId,
 };
 use lcs_storage::memory::Memory;
 use object_store::memory::InMemory;
+use object_store::{ObjectStore as _, ObjectStoreExt as _};
 use tokio::time::Instant;
 
 use super::*;
@@ -182,6 +184,44 @@ async fn an_erasure_says_where_an_archive_that_may_hold_something_cannot_be_repl
     // Where it holds nothing else, there is nothing to be kept of it.
     assert_eq!(service.forget(&[idle[1].conversation_id]).await.unwrap(), 1);
     assert_eq!(states(&service).await, []);
+}
+
+#[tokio::test]
+async fn a_place_that_changes_what_is_written_stops_the_run_and_is_no_conversations_fault() {
+    let store = Arc::new(InMemory::new());
+    let place = Place { files: ArchiveFiles::over(store.clone()), ..Place::new() };
+    let idle = place.idle(UserId::generate(), 5).await;
+    let service = place.service(0).with_observer(Observer::new(move |done| {
+        if done == Step::Written {
+            let written = store.list(None).try_next().now_or_never().unwrap().unwrap().unwrap();
+            store.put(&written.location, "something else".into()).now_or_never().unwrap().unwrap();
+        }
+    }));
+    let error = service.archive_due(Patience::Insists, &mut |_| ()).await.unwrap_err();
+    assert!(error.to_string().contains("its file is not as long as its manifest says"), "{error}");
+    assert!(place.is_stored(&idle[0]).await);
+    assert_eq!((states(&service).await, place.files.list().await.unwrap().len()), (vec![], 0));
+    let archived = place.service(0).archive_due(Patience::Insists, &mut |_| ()).await.unwrap();
+    assert_eq!((archived.conversations, archived.unarchived), (5, vec![]));
+}
+
+#[tokio::test]
+async fn whose_archive_is_closed_while_it_is_written_stops_without_an_error() {
+    let place = Place::new();
+    let idle = place.idle(UserId::generate(), 3).await;
+    let (store, files) = (place.store.clone(), place.files.clone());
+    let service = place.service(0).with_observer(Observer::new(move |done| {
+        if done == Step::Written {
+            // As an erasure does it.
+            let archive_id = *files.list().now_or_never().unwrap().unwrap().keys().next().unwrap();
+            store.archives().give_up_archive(archive_id).now_or_never().unwrap().unwrap();
+            files.delete_data(archive_id).now_or_never().unwrap().unwrap();
+        }
+    }));
+    let archived = service.archive_due(Patience::Insists, &mut |_| ()).await.unwrap();
+    assert_eq!((archived.conversations, archived.unarchived), (0, vec![]));
+    assert!(place.is_stored(&idle[0]).await);
+    assert_eq!((states(&service).await, place.files.list().await.unwrap().len()), (vec![], 0));
 }
 
 #[tokio::test]

@@ -21,8 +21,31 @@ pub struct VerifyReport {
     pub unfinished: u64,
     /// What is wrong.
     pub damaged: Vec<Finding>,
-    /// Files of archives that the database does not know: of another database, or of one that was set back.
+    /// Archives in the place that the database does not know: of another database, or of one that was set back.
     pub unknown: Vec<ArchiveId>,
+    /// What stands beside the files of archives: left of writes that were interrupted, or of one that is under way.
+    pub leftovers: Vec<Leftover>,
+}
+
+impl VerifyReport {
+    fn leave(&mut self, archive_id: ArchiveId, files: Vec<String>) {
+        self.leftovers.extend(files.into_iter().map(|file| Leftover { archive_id, file }));
+    }
+
+    /// Whether all archives are as they should be, and no others are there.
+    #[must_use]
+    pub const fn is_right(&self) -> bool {
+        self.damaged.is_empty() && self.unknown.is_empty()
+    }
+}
+
+/// A file that is none of its archive's own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Leftover {
+    /// In whose folder it is.
+    pub archive_id: ArchiveId,
+    /// Its name there.
+    pub file: String,
 }
 
 /// What is wrong with an archive.
@@ -45,10 +68,15 @@ impl ArchiveService {
     ) -> Result<VerifyReport, ArchiveError> {
         let (mut report, mut after, mut known) = (VerifyReport::default(), None, HashSet::new());
         // Before the database is asked: what is begun meanwhile is in its answer.
-        let listed = match only {
-            None => self.files()?.list().await?,
-            Some(_) => std::collections::BTreeMap::new(),
-        };
+        let mut listed = Vec::new();
+        if let Some(archive_id) = only {
+            report.leave(archive_id, self.files()?.leftovers(archive_id).await?);
+        } else {
+            for (archive_id, files) in self.files()?.list().await? {
+                listed.push(archive_id);
+                report.leave(archive_id, files.leftovers);
+            }
+        }
         loop {
             let page = match only {
                 None => self.list(after, PageLimit::MAX).await?,
@@ -77,8 +105,18 @@ impl ArchiveService {
                 progress();
             }
         }
-        report.unknown = listed.into_keys().filter(|id| !known.contains(id)).collect();
+        for archive_id in listed.into_iter().filter(|id| !known.contains(id)) {
+            if self.is_unknown(archive_id).await? {
+                report.unknown.push(archive_id);
+            }
+        }
         Ok(report)
+    }
+
+    /// Whether the database does not know this archive, and it is there: one that was deleted meanwhile is neither.
+    async fn is_unknown(&self, archive_id: ArchiveId) -> Result<bool, ArchiveError> {
+        let is_known = self.repositories.archives().find_archive(archive_id).await?.is_some();
+        Ok(!is_known && self.files()?.is_there(archive_id).await?)
     }
 
     async fn verify_one(&self, archive: &Archive) -> Result<(), ArchiveError> {

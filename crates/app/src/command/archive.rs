@@ -32,7 +32,7 @@ pub(super) enum ArchiveCommand {
         #[arg(value_name = "ARCHIVE")]
         archive: ArchiveId,
     },
-    /// Read archives, and find what is damaged or missing. The exit code is 1 where something is.
+    /// Read archives, and find what is damaged or missing, or nobody knows of. The exit code is 1 where something is.
     Verify {
         /// Only this one.
         #[arg(value_name = "ARCHIVE")]
@@ -103,7 +103,7 @@ impl ArchiveCommand {
                 } else {
                     say(&mut output, &report)?;
                 }
-                return Ok(if report.damaged.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+                return Ok(if report.is_right() { ExitCode::SUCCESS } else { ExitCode::FAILURE });
             }
         }
         Ok(ExitCode::SUCCESS)
@@ -150,6 +150,12 @@ fn say(output: &mut crate::output::Output, report: &VerifyReport) -> Result<()> 
     }
     for archive_id in &report.unknown {
         output.line(&format!("Unknown: archive {archive_id}: the database does not know it"))?;
+    }
+    for left in &report.leftovers {
+        let (id, file) = (left.archive_id, &left.file);
+        output.line(&format!(
+            "Left over: archive {id}: {file} is of a write that was interrupted, or is under way"
+        ))?;
     }
     let (whole, held) = (count(report.whole, "archive"), count(report.conversations, "conversation"));
     output.line(&format!("{whole} of {held} read, and right."))?;

@@ -8,8 +8,8 @@ use lcs_app::{CleanupReport, PersistenceManager};
 use serde_json::{Value, json};
 
 use super::Context;
-use crate::output::progress;
 use crate::output::text::count;
+use crate::output::{note, progress};
 
 #[derive(Args)]
 pub(super) struct Cleanup {
@@ -82,9 +82,12 @@ impl Cleanup {
         let bar = progress::bar(due);
         let report = retention.cleanup_old_conversations(|removed| bar.inc(removed)).await;
         bar.finish_and_clear();
-        let CleanupReport { expired, archived, deleted, held, busy, .. } = report?;
+        let CleanupReport { expired, archived, unarchived, deleted, held, busy, .. } = report?;
         if output.is_json() {
-            let answer = json!({ "dry_run": false, "expired": expired, "archived": archived, "deleted": deleted, "held": held, "busy": busy });
+            let answer = json!({
+                "dry_run": false, "expired": expired, "archived": archived, "unarchived": unarchived,
+                "deleted": deleted, "held": held, "busy": busy
+            });
             output.json(&days.json(answer))?;
         } else {
             output.line(&format!(
@@ -96,8 +99,14 @@ impl Cleanup {
                 kept(held),
                 if busy { " Another process is at the rest." } else { "" },
             ))?;
+            for one in &unarchived {
+                note(&format!(
+                    "Not archived, and kept: conversation {}: {}",
+                    one.conversation_id, one.reason
+                ));
+            }
         }
-        Ok(ExitCode::SUCCESS)
+        Ok(if unarchived.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 }
 

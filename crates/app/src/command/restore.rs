@@ -76,6 +76,12 @@ impl Restore {
 }
 
 fn said(report: &RestoreReport) -> String {
+    if report.restored == 0 && report.refused.is_empty() && report.damaged.is_empty() {
+        return match report.present {
+            0 => "Nothing to restore: nothing of that is archived.".to_owned(),
+            present => format!("Nothing to restore: {} came back before.", count(present, "conversation")),
+        };
+    }
     let restored = count(report.restored, "conversation");
     let mut said = format!("Restored {restored} with {}", count(report.turns, "turn"));
     if report.present > 0 {

@@ -13,6 +13,7 @@ use crate::PersistenceManager;
 pub(super) fn begin(now: DateTime<Utc>) {
     gauge!("process_start_time_seconds").set(super::seconds(now));
     gauge!("lcs_retention_last_run_timestamp_seconds").set(0.0);
+    gauge!("lcs_retention_unarchived").set(0.0);
     for outcome in ["appended", "replayed", "conflict", "failed"] {
         counter!("lcs_appends_total", "outcome" => outcome).absolute(0);
     }

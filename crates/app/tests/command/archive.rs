@@ -2,9 +2,14 @@
 
 #![expect(clippy::indexing_slicing, reason = "a test that looks for what is not there fails")]
 
+mod bucket;
+mod damage;
+mod kill;
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
+use std::process::{Command, Output};
 
 use diesel::Connection as _;
 use diesel::connection::SimpleConnection as _;
@@ -14,7 +19,6 @@ use diesel::sqlite::SqliteConnection;
 use lcs_app::archive::Step;
 use lcs_domain::{Clock as _, SystemClock};
 use lcs_storage::testing::TestPostgres;
-use lcs_tests::object_store_stub::ObjectStoreStub;
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
@@ -26,6 +30,7 @@ struct Archiving {
     home: Home,
     database: Database,
     config: String,
+    url: String,
 }
 
 enum Database {
@@ -82,6 +87,14 @@ impl Database {
         }
     }
 
+    /// This id as it stands in SQL.
+    fn literal(&self, id: &str) -> String {
+        match self {
+            Self::Sqlite(_) => format!("x'{}'", id.replace('-', "")),
+            Self::Postgres(_) => format!("'{id}'"),
+        }
+    }
+
     /// The ids of all that is stored, and of all that tombstones name an archive for.
     fn places(&self) -> (BTreeSet<String>, BTreeSet<String>) {
         let id = match self {
@@ -115,15 +128,24 @@ impl Archiving {
     }
 
     fn at(home: Home, url: &str, database: impl FnOnce(&Home) -> Database, conversations: u32) -> Self {
+        Self::of(home, url, database, &file(conversations, 2))
+    }
+
+    /// With what is in this export.
+    fn of(home: Home, url: &str, database: impl FnOnce(&Home) -> Database, export: &str) -> Self {
         let config = home.0.path().join("stack.yaml");
-        fs::write(&config, format!("persistence:\n  enable_archival: true\n  archive_url: {url}\n")).unwrap();
         let (database, config) = (database(&home), config.to_str().unwrap().to_owned());
-        let archiving = Self { home, database, config };
+        let archiving = Self { home, database, config, url: url.to_owned() };
+        archiving.configure("enable_archival: true");
         let input = archiving.home.0.path().join("in.jsonl");
-        fs::write(&input, file(conversations, 2)).unwrap();
+        fs::write(&input, export).unwrap();
         archiving.json(&["import", input.to_str().unwrap()]);
         archiving.database.age();
         archiving
+    }
+
+    fn configure(&self, line: &str) {
+        fs::write(&self.config, format!("persistence:\n  {line}\n  archive_url: {}\n", self.url)).unwrap();
     }
 
     fn arguments<'a>(&'a self, arguments: &[&'a str]) -> Vec<String> {
@@ -137,9 +159,15 @@ impl Archiving {
         self.home.json(&all.iter().map(String::as_str).collect::<Vec<_>>())
     }
 
-    fn run(&self, arguments: &[&str]) -> std::process::Output {
-        let all = self.arguments(arguments);
-        self.home.run(&all.iter().map(String::as_str).collect::<Vec<_>>())
+    fn run(&self, arguments: &[&str]) -> Output {
+        self.command(arguments).output().unwrap()
+    }
+
+    /// What it answers, with its exit code.
+    fn coded(&self, arguments: &[&str]) -> (Option<i32>, Value) {
+        let output = self.run(&[arguments, &["--json"]].concat());
+        let answer = serde_json::from_slice(&output.stdout);
+        (output.status.code(), answer.unwrap_or_else(|_| panic!("{arguments:?}: {}", text(&output.stderr))))
     }
 
     fn failure(&self, arguments: &[&str]) -> (i32, String) {
@@ -147,11 +175,14 @@ impl Archiving {
         self.home.failure(&all.iter().map(String::as_str).collect::<Vec<_>>())
     }
 
+    fn command(&self, arguments: &[&str]) -> Command {
+        let all = self.arguments(arguments);
+        self.home.command(&all.iter().map(String::as_str).collect::<Vec<_>>())
+    }
+
     /// Runs it until it has done this step; whether it came to that.
     fn killed_behind(&self, step: Step, arguments: &[&str]) -> bool {
-        let all = self.arguments(arguments);
-        let mut command = self.home.command(&all.iter().map(String::as_str).collect::<Vec<_>>());
-        let output = command.env("LCS_TEST_KILL_BEHIND", step.as_str()).output().unwrap();
+        let output = self.command(arguments).env("LCS_TEST_KILL_BEHIND", step.as_str()).output().unwrap();
         let was_killed = output.status.code().is_none();
         assert!(was_killed || output.status.success(), "{step}: {}", text(&output.stderr));
         was_killed
@@ -173,6 +204,34 @@ impl Archiving {
         assert_eq!((&verified["damaged"], &verified["unknown"]), (&json!([]), &json!([])), "{when}");
     }
 
+    /// Whatever was begun was begun so long ago that nobody can be at it any more.
+    fn forget_the_time(&self) {
+        let long_ago = match self.database {
+            Database::Sqlite(_) => "0",
+            Database::Postgres(_) => "now() - interval '1 day'",
+        };
+        self.database.run(&format!("UPDATE archives SET begun_at = {long_ago}"));
+    }
+
+    /// Everything comes back as it was, and nothing is left of any archive.
+    fn assert_all_comes_back(&self, before: &[String]) {
+        self.forget_the_time();
+        self.json(&["restore", "--all"]);
+        self.json(&["cleanup", "--per-second", "0"]);
+        self.json(&["restore", "--all"]);
+        self.forget_the_time();
+        self.json(&["cleanup", "--per-second", "0"]);
+        assert_eq!((self.archives(), self.files()), (vec![], vec![]), "no file is left of any of it");
+        assert!(self.exported() == before, "all is as it was");
+        assert_eq!(self.json(&["audit", "verify"])["intact"], true);
+        assert_eq!(self.json(&["doctor"])["healthy"], true);
+    }
+
+    fn states(&self) -> BTreeSet<String> {
+        let archives = self.archives();
+        archives.iter().map(|archive| archive["state"].as_str().unwrap().to_owned()).collect()
+    }
+
     fn archives(&self) -> Vec<Value> {
         self.json(&["archive", "list"])["archives"].as_array().unwrap().clone()
     }
@@ -190,64 +249,28 @@ impl Archiving {
     }
 }
 
+fn conversation(n: u32) -> String {
+    format!("018f0000-0000-7000-8000-{n:08x}0000")
+}
+
+/// A conversation whose archive is more than is sent at once: nothing in it can be compressed to less than half.
+fn large() -> String {
+    let (mut export, mut state) = (file(1, 12), 1_u64);
+    for turn in 1..=12 {
+        let mut noise = String::new();
+        while noise.len() < 1_600_000 {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            noise.extend([format!("{state:016x}")]);
+        }
+        export = export.replace(&format!("\"canary 0 {turn}\""), &format!("\"{noise}\""));
+    }
+    export
+}
+
 fn user(n: u32) -> String {
     format!("018f0000-0000-7000-8001-{n:08x}0000")
-}
-
-/// All kill points, in the archiving of everything, in the restoring of one user's, which replaces an archive, and in
-/// the restoring of the rest, which empties it.
-fn killed_at_every_step(archiving: &Archiving) {
-    let before = archiving.exported();
-    let (all, _) = archiving.database.places();
-    let one_user = user(1);
-    let commands: [&[&str]; 3] =
-        [&["cleanup", "--per-second", "25"], &["restore", "--user", &one_user], &["restore", "--all"]];
-    let mut reached = BTreeSet::new();
-    for step in Step::ALL {
-        for command in commands {
-            let when = format!("{command:?} killed behind {step}");
-            if archiving.killed_behind(step, command) {
-                reached.insert(step.as_str());
-            }
-            archiving.assert_in_one_place(&all, &when);
-            archiving.json(command);
-            archiving.assert_in_one_place(&all, &format!("{when}, and run again"));
-            let (stored, archived) = archiving.database.places();
-            match command[0] {
-                "cleanup" => assert_eq!((stored.len(), &archived), (0, &all), "{when}"),
-                _ if command[1] == "--all" => assert_eq!((&stored, archived.len()), (&all, 0), "{when}"),
-                _ => assert_eq!(stored.len(), all.len() / 3, "{when}"),
-            }
-        }
-        assert!(archiving.exported() == before, "killed behind {step}: all is as it was");
-        archiving.database.age();
-    }
-    assert_eq!(reached, Step::ALL.iter().map(|step| step.as_str()).collect(), "each step was come to");
-    // What was never finished is not there for ever: by its age it is nobody's any more.
-    let long_ago = match archiving.database {
-        Database::Sqlite(_) => "0",
-        Database::Postgres(_) => "now() - interval '1 day'",
-    };
-    archiving.database.run(&format!("UPDATE archives SET begun_at = {long_ago}"));
-    archiving.json(&["restore", "--all"]);
-    archiving.json(&["cleanup", "--per-second", "0"]);
-    archiving.json(&["restore", "--all"]);
-    archiving.database.run(&format!("UPDATE archives SET begun_at = {long_ago}"));
-    archiving.json(&["cleanup", "--per-second", "0"]);
-    assert_eq!((archiving.archives(), archiving.files()), (vec![], vec![]), "no file is left of any of it");
-    assert!(archiving.exported() == before, "all is as it was");
-    assert_eq!(archiving.json(&["audit", "verify"])["intact"], true);
-    assert_eq!(archiving.json(&["doctor"])["healthy"], true);
-}
-
-#[test]
-fn killed_at_every_step_on_sqlite_nothing_is_lost_and_nothing_is_there_twice() {
-    killed_at_every_step(&Archiving::new(Database::sqlite, 30));
-}
-
-#[test]
-fn killed_at_every_step_on_postgresql_nothing_is_lost_and_nothing_is_there_twice() {
-    killed_at_every_step(&Archiving::new(|_| Database::postgres(), 30));
 }
 
 #[test]
@@ -290,10 +313,18 @@ fn what_is_archived_is_shown_verified_and_comes_back() {
 
     let restored = archiving.json(&["restore", "--conversation", one]);
     assert_eq!(json!([restored["restored"], restored["turns"]]), json!([1, 2]));
-    let again = archiving.run(&["restore", "--conversation", one, "--json"]);
-    assert_eq!(again.status.code(), Some(1));
-    let again: Value = serde_json::from_slice(&again.stdout).unwrap();
-    assert_eq!(again["refused"][0]["reason"], "it is not archived: it is stored, or never was here");
+    // Done again, it is the same; what never was archived is told from that.
+    let (code, again) = archiving.coded(&["restore", "--conversation", one]);
+    assert_eq!((code, &again["present"], &again["refused"]), (Some(0), &json!(1), &json!([])));
+    let said = text(&archiving.run(&["restore", "--conversation", one]).stdout);
+    assert_eq!(said, "Nothing to restore: 1 conversation came back before.\n");
+    let new = archiving.json(&["chat", "--once", "hello", "--user", &user(0)]);
+    for never in [new["conversation_id"].as_str().unwrap(), &conversation(77)] {
+        let (code, never) = archiving.coded(&["restore", "--conversation", never]);
+        assert_eq!((code, &never["present"]), (Some(1), &json!(0)));
+        assert_eq!(never["refused"][0]["reason"], "it is not archived: it is stored, or never was here");
+    }
+    archiving.json(&["erase", "--conversation", new["conversation_id"].as_str().unwrap(), "--yes"]);
     let archives = archiving.archives();
     let complete: Vec<&Value> = archives.iter().filter(|archive| archive["state"] == "complete").collect();
     assert_eq!((complete.len(), &complete[0]["conversations"]), (1, &json!(6)), "{archives:?}");
@@ -301,6 +332,13 @@ fn what_is_archived_is_shown_verified_and_comes_back() {
     assert_eq!(archiving.json(&["cleanup"])["archived"], 0, "what has come back is left alone");
     let said = text(&archiving.run(&["restore", "--all", "--keep-days", "1"]).stdout);
     assert!(said.starts_with("Restored ") && said.ends_with(" turns.\n"), "{said}");
+    for again in
+        [["restore", "--all"].as_slice(), &["restore", "--user", &user(2)], &["restore", "--user", "nobody"]]
+    {
+        let output = archiving.run(again);
+        assert_eq!(output.status.code(), Some(0), "{again:?}: nothing is left to be done");
+        assert_eq!(text(&output.stdout), "Nothing to restore: nothing of that is archived.\n");
+    }
     assert!(archiving.exported() == before, "all is as it was");
     assert_eq!(archiving.files(), Vec::<PathBuf>::new());
     assert!(text(&archiving.run(&["archive", "list"]).stdout).contains("Nothing is archived."));
@@ -326,46 +364,6 @@ fn what_is_archived_is_shown_verified_and_comes_back() {
     assert!(code == 1 && said.contains("there is no archive"), "{said}");
 }
 
-/// A damaged file is found, and nothing of it comes back.
-#[test]
-fn flipped_bits_and_cut_off_files_are_found_and_not_restored() {
-    let archiving = Archiving::new(Database::sqlite, 5);
-    archiving.json(&["cleanup"]);
-    for path in archiving.files() {
-        let whole = fs::read(&path).unwrap();
-        let mut flipped = whole.clone();
-        let middle = flipped.len() / 2;
-        flipped[middle] ^= 1;
-        for (how, bytes) in [
-            ("flipped", Some(flipped)),
-            ("cut off", Some(whole[..whole.len() - 3].to_vec())),
-            ("emptied", Some(Vec::new())),
-            ("gone", None),
-        ] {
-            match bytes {
-                Some(bytes) => fs::write(&path, bytes).unwrap(),
-                None => fs::remove_file(&path).unwrap(),
-            }
-            let name = path.file_name().unwrap().to_string_lossy().into_owned();
-            let verified = archiving.run(&["archive", "verify", "--json"]);
-            assert_eq!(verified.status.code(), Some(1), "{name} {how}: {}", text(&verified.stderr));
-            let verified: Value = serde_json::from_slice(&verified.stdout).unwrap();
-            assert_eq!(verified["damaged"].as_array().unwrap().len(), 1, "{name} {how}");
-            let restored = archiving.run(&["restore", "--all", "--json"]);
-            assert_eq!(restored.status.code(), Some(1), "{name} {how}");
-            let restored: Value = serde_json::from_slice(&restored.stdout).unwrap();
-            assert_eq!(
-                (&restored["restored"], restored["damaged"].as_array().unwrap().len()),
-                (&json!(0), 1)
-            );
-            let (stored, archived) = archiving.database.places();
-            assert_eq!((stored.len(), archived.len()), (0, 5), "{name} {how}: nothing is changed");
-        }
-        fs::write(&path, whole).unwrap();
-    }
-    assert_eq!(archiving.json(&["restore", "--all"])["restored"], 5);
-}
-
 /// What wakes up or is held between two steps stays in the database, and is in no archive afterwards.
 #[test]
 fn what_wakes_up_or_is_held_meanwhile_is_kept_and_in_no_archive() {
@@ -373,7 +371,6 @@ fn what_wakes_up_or_is_held_meanwhile_is_kept_and_in_no_archive() {
     // The states are no echo agents': without them, those can speak.
     archiving.database.run("DELETE FROM agent_states");
     assert!(archiving.killed_behind(Step::Described, &["cleanup"]));
-    let conversation = |n: u32| format!("018f0000-0000-7000-8000-{n:08x}0000");
     let (woken, held, deleted) = (conversation(1), conversation(2), conversation(4));
     archiving.json(&["chat", "--once", "hello", "--conversation", &woken, "--user", &user(1)]);
     archiving.json(&["hold", "place", "--conversation", &held, "--reason", "matter 7"]);
@@ -423,50 +420,4 @@ fn without_its_place_nothing_is_removed() {
     let of_archive = |finding: &&Value| finding["check"] == "archive";
     let finding = findings["findings"].as_array().unwrap().iter().find(of_archive).unwrap().clone();
     assert_eq!(finding["severity"], "error", "{finding}");
-}
-
-/// Over S3's protocol, with the credentials from the environment.
-#[test]
-fn an_archive_in_a_bucket_is_written_read_replaced_and_deleted() {
-    let runtime = Runtime::new().unwrap();
-    let stub = runtime.block_on(ObjectStoreStub::start());
-    let archiving = Archiving::at(Home::new(), "s3://bucket/some/prefix", Database::sqlite, 6);
-    let before = archiving.exported();
-    let run = |arguments: &[&str]| {
-        let all = archiving.arguments(arguments);
-        let mut command = archiving.home.command(&all.iter().map(String::as_str).collect::<Vec<_>>());
-        command
-            .env("AWS_ENDPOINT", stub.url())
-            .env("AWS_ALLOW_HTTP", "true")
-            .env("AWS_ACCESS_KEY_ID", "a-key")
-            .env("AWS_SECRET_ACCESS_KEY", "a-canary-of-a-secret");
-        command.output().unwrap()
-    };
-    let json = |arguments: &[&str]| -> Value {
-        let output = run(&[arguments, &["--json"]].concat());
-        assert!(output.status.success(), "{arguments:?}: {}", text(&output.stderr));
-        serde_json::from_slice(&output.stdout).unwrap()
-    };
-    assert_eq!(json(&["doctor"])["healthy"], true);
-    assert_eq!(json(&["cleanup"])["archived"], 6);
-    let keys = stub.keys();
-    assert!(
-        keys.len() == 2 && keys.iter().all(|key| key.starts_with("bucket/some/prefix/archives/")),
-        "{keys:?}"
-    );
-    assert_eq!(json(&["archive", "verify"])["whole"], 1);
-    assert_eq!(json(&["restore", "--user", &user(0)])["restored"], 2);
-    assert_eq!(stub.keys().len(), 2, "the old archive is replaced");
-    assert_ne!(stub.keys(), keys);
-    assert_eq!(json(&["restore", "--all"])["restored"], 4);
-    assert_eq!(stub.keys(), Vec::<String>::new());
-    assert!(archiving.exported() == before, "all is as it was");
-
-    archiving.database.age();
-    stub.refuse();
-    let refused = run(&["cleanup"]);
-    assert_eq!(refused.status.code(), Some(1));
-    let said = text(&refused.stderr);
-    assert!(said.contains("access is denied") && !said.contains("canary"), "{said}");
-    assert_eq!(archiving.database.places().0.len(), 6, "nothing is removed");
 }

@@ -20,11 +20,12 @@ use crate::{ArchiveId, ConversationId, NewTurn, PageLimit, RetentionPolicy};
 /// with it.
 #[async_trait]
 pub trait ArchiveRepository: Send + Sync {
-    /// Up to `limit` conversations that the policy lets expire now: not what a user deleted, and not what a hold is
-    /// on.
+    /// Up to `limit` conversations that the policy lets expire now: not what a user deleted, not what a hold is on,
+    /// and none of those in `except`, which are a thousand at most.
     async fn due_for_archive(
         &self,
         policy: RetentionPolicy,
+        except: Vec<ConversationId>,
         limit: u32,
     ) -> RepositoryResult<Vec<ConversationId>>;
 
@@ -92,6 +93,9 @@ pub trait ArchiveRepository: Send + Sync {
 
     /// What is left of a removed conversation.
     async fn tombstone(&self, conversation_id: ConversationId) -> RepositoryResult<Option<Tombstone>>;
+
+    /// Whether this conversation is stored, and came back from an archive.
+    async fn is_restored(&self, conversation_id: ConversationId) -> RepositoryResult<bool>;
 
     /// The archives that hold conversations of this user, in the order of their ids.
     async fn archives_of_user(&self, user: UserHash) -> RepositoryResult<Vec<ArchiveId>>;

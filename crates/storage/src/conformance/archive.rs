@@ -107,8 +107,12 @@ pub(super) async fn found(client: &Client, archive_id: ArchiveId) -> Option<Arch
 }
 
 pub(super) async fn due(client: &Client) -> Vec<ConversationId> {
-    let mut due =
-        client.store.archives().due_for_archive(policy(), 100).await.expect("what is due is listed");
+    let mut due = client
+        .store
+        .archives()
+        .due_for_archive(policy(), Vec::new(), 100)
+        .await
+        .expect("what is due is listed");
     due.sort_unstable();
     due
 }
@@ -128,7 +132,8 @@ pub(super) fn is_refused(restored: &Restored, why: &str) -> bool {
     matches!(restored, Restored::Refused(refusal) if refusal.to_string().contains(why))
 }
 
-/// What may expire is due: not what its user deleted, not what is held, and no more than is asked for.
+/// What may expire is due: not what its user deleted, not what is held, not what is excepted, and no more than is asked
+/// for.
 pub async fn what_may_expire_is_due(harness: &dyn Harness) {
     let client = Client::of(harness).await;
     assert_eq!(due(&client).await, []);
@@ -144,12 +149,15 @@ pub async fn what_may_expire_is_due(harness: &dyn Harness) {
     let mut expected = vec![one.conversation_id, two.conversation_id];
     expected.sort_unstable();
     assert_eq!(due(&client).await, expected);
-    let some = client.store.archives().due_for_archive(policy(), 1).await.expect("what is due is listed");
-    assert_eq!(some.len(), 1);
-    assert_eq!(
-        client.store.archives().due_for_archive(policy().deleted_only(), 9).await.expect("a list"),
-        []
-    );
+    let some = async |policy, except, limit| {
+        client.store.archives().due_for_archive(policy, except, limit).await.expect("what is due is listed")
+    };
+    assert_eq!(some(policy(), Vec::new(), 1).await.len(), 1);
+    assert_eq!(some(policy().deleted_only(), Vec::new(), 9).await, []);
+    // What could not be archived does not come first again.
+    let many = (0..999).map(|_| ConversationId::generate()).chain([one.conversation_id]).collect();
+    assert_eq!(some(policy(), many, 9).await, [two.conversation_id]);
+    assert_eq!(some(policy(), expected, 9).await, []);
     // And a purge of what was deleted leaves the rest.
     let purged = client.purge(policy().deleted_only()).await;
     assert_eq!(
@@ -296,4 +304,18 @@ pub async fn a_users_conversations_leave_the_archives(harness: &dyn Harness) {
     assert_eq!(archives.archives_of_user(UserHash::of(client.user_id)).await.expect("a list"), []);
     assert_eq!(archives.archives_of_user(UserHash::of(somebody.user_id)).await.expect("a list"), [mixed]);
     assert_eq!(archives.archived_in(mixed).await.expect("a list"), [theirs.conversation_id]);
+}
+
+/// Conversations leave the archives however many are named at once, and each is counted once.
+pub async fn many_conversations_leave_the_archives_at_once(harness: &dyn Harness) {
+    let client = Client::of(harness).await;
+    let (one, two) = (idle(&client, harness).await, idle(&client, harness).await);
+    let (archive_id, _) = archived(&client, &[&one, &two]).await;
+    // SQLite binds no more than 32,766 values.
+    let others = (0..40_000).map(|_| ConversationId::generate());
+    let ids = std::iter::once(one.conversation_id).chain(others).chain([one.conversation_id]).collect();
+    let archives = client.store.archives();
+    assert_eq!(archives.leave_archives(Forgotten::Conversations(ids)).await.expect("an answer"), 1);
+    assert_eq!(archives.archived_in(archive_id).await.expect("a list"), [two.conversation_id]);
+    assert_eq!(left(&client, one.conversation_id).await.and_then(|left| left.archive_id), None);
 }

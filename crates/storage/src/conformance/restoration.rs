@@ -7,8 +7,8 @@ use lcs_domain::archive::{ArchiveState, Forgotten, Restored, Tombstone, UserHash
 use lcs_domain::conversation::OpenStatus;
 use lcs_domain::transfer::IncomingConversation;
 use lcs_domain::{
-    AgentId, AuditAction, AuditQuery, ConversationId, NewConversation, NewTurn, PageLimit, PurgeReason,
-    RepositoryError,
+    AgentId, AuditAction, AuditQuery, Conversation, ConversationId, NewConversation, NewTurn, PageLimit,
+    PurgeReason, RepositoryError,
 };
 
 use super::Harness;
@@ -37,7 +37,13 @@ pub async fn what_is_archived_comes_back_as_it_was(harness: &dyn Harness) {
     let theirs = client.store.archives().archives_of_user(UserHash::of(client.user_id)).await;
     assert_eq!(theirs.expect("a list"), [archive_id]);
 
+    let is_restored = async |conversation: &Conversation| {
+        let restored = client.store.archives().is_restored(conversation.conversation_id).await;
+        restored.expect("it is looked up")
+    };
+    assert!(!is_restored(&one).await);
     assert_eq!(restore(&client, archive_id, read_out.clone()).await, [Restored::Stored, Restored::Stored]);
+    assert!(is_restored(&one).await && !is_restored(&client.begin().await).await);
     for conversation in [&one, &two] {
         assert_eq!(client.get(conversation).await.as_ref(), Some(conversation), "with its times too");
         assert_eq!(left(&client, conversation.conversation_id).await, None);
@@ -48,6 +54,7 @@ pub async fn what_is_archived_comes_back_as_it_was(harness: &dyn Harness) {
     assert_eq!(restore(&client, archive_id, read_out).await, [Restored::Present, Restored::Present]);
     let said = with_state(saying(&one, "on"), &one, "9", one.state_revision);
     assert_eq!(client.append(said).await.expect("it goes on").turn_number, Some(3));
+    assert!(is_restored(&one).await, "also when it has gone on");
     client.assert_sound().await;
 
     let about = |action| AuditQuery {

@@ -103,12 +103,14 @@ impl ArchiveRepository for Memory {
     async fn due_for_archive(
         &self,
         policy: RetentionPolicy,
+        except: Vec<ConversationId>,
         limit: u32,
     ) -> RepositoryResult<Vec<ConversationId>> {
         let tables = self.tables();
         let due = tables.due(policy, self.clock.now());
         let expired = due.filter(|(due, is_held)| due.reason == PurgeReason::Expired && !is_held);
-        Ok(expired.map(|(due, _)| due.conversation_id).take(limit as usize).collect())
+        let ids = expired.map(|(due, _)| due.conversation_id).filter(|id| !except.contains(id));
+        Ok(ids.take(limit as usize).collect())
     }
 
     #[tracing::instrument(name = "db.archive.begin_archive", skip_all, fields(%archive_id))]
@@ -251,6 +253,13 @@ impl ArchiveRepository for Memory {
     async fn tombstone(&self, conversation_id: ConversationId) -> RepositoryResult<Option<Tombstone>> {
         let left = self.tables().tombstones.get(&conversation_id).copied();
         Ok(left.map(|left| Tombstone { reason: left.reason, archive_id: left.archive_id }))
+    }
+
+    #[tracing::instrument(name = "db.archive.is_restored", skip_all, fields(%conversation_id))]
+    async fn is_restored(&self, conversation_id: ConversationId) -> RepositoryResult<bool> {
+        let tables = self.tables();
+        let is_stored = tables.conversations.contains_key(&conversation_id);
+        Ok(is_stored && tables.restorations.contains_key(&conversation_id))
     }
 
     #[tracing::instrument(name = "db.archive.archives_of_user", skip_all)]

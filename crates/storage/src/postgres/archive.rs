@@ -34,15 +34,17 @@ use crate::row::Row;
 statement! {
     /// What may be archived.
     Due(concat!(
-        "-- $1 active_seconds  $2 archived_seconds  $3 deleted_seconds  $4 expires  $5 limit\n\
+        "-- $1 active_seconds  $2 archived_seconds  $3 deleted_seconds  $4 expires  $5 limit  $6 except\n\
          SELECT c.conversation_id FROM conversations c LEFT JOIN retention_overrides o ON o.user_id = c.user_id\n\
-         WHERE c.status <> 'deleted' AND ", due!(), " AND NOT ", held!(), " LIMIT $5"
+         WHERE c.status <> 'deleted' AND ", due!(), " AND NOT ", held!(),
+        " AND c.conversation_id <> ALL ($6) LIMIT $5"
     )) -> SqlUuid {
         active: f64 as Double,
         archived: f64 as Double,
         deleted: f64 as Double,
         expires: bool as Bool,
         limit: i64 as BigInt,
+        except: Vec<Uuid> as Array<SqlUuid>,
     }
 }
 
@@ -157,6 +159,15 @@ statement! {
 }
 
 statement! {
+    /// Whether it came back: this goes with the conversation.
+    IsRestored(
+        "-- $1 conversation_id\nSELECT EXISTS (SELECT FROM restorations WHERE conversation_id = $1)"
+    ) -> Bool {
+        conversation_id: Uuid as SqlUuid,
+    }
+}
+
+statement! {
     /// The archives that hold a user's.
     OfUser(
         "-- $1 user_hash\nSELECT DISTINCT archive_id FROM conversation_tombstones WHERE archive_id IS NOT NULL \
@@ -253,6 +264,7 @@ impl ArchiveRepository for Postgres {
     async fn due_for_archive(
         &self,
         policy: RetentionPolicy,
+        except: Vec<ConversationId>,
         limit: u32,
     ) -> RepositoryResult<Vec<ConversationId>> {
         let query = Due {
@@ -261,6 +273,7 @@ impl ArchiveRepository for Postgres {
             deleted: seconds(policy, ConversationStatus::Deleted),
             expires: policy.expires(),
             limit: limit.into(),
+            except: except.into_iter().map(Uuid::from).collect(),
         };
         self.ask(&query).await.map(ids)
     }
@@ -379,6 +392,12 @@ impl ArchiveRepository for Postgres {
         let Some((reason, archive_id)) = rows.into_iter().next() else { return Ok(None) };
         let reason = purge_reason(key, &reason)?;
         Ok(Some(Tombstone { reason, archive_id: archive_id.map(ArchiveId::from_uuid) }))
+    }
+
+    #[tracing::instrument(name = "db.archive.is_restored", skip_all, fields(%conversation_id))]
+    async fn is_restored(&self, conversation_id: ConversationId) -> RepositoryResult<bool> {
+        let found: Vec<bool> = self.ask(&IsRestored { conversation_id: conversation_id.into() }).await?;
+        found.into_iter().next().ok_or_else(no_row)
     }
 
     #[tracing::instrument(name = "db.archive.archives_of_user", skip_all)]

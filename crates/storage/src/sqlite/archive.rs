@@ -2,6 +2,7 @@
 
 mod restore;
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -23,8 +24,11 @@ use lcs_domain::{
 use super::error::Failure;
 use super::retention::{due, is_held, purge};
 use super::row::{BlobUuid, Cell, Micros, Reader};
-use super::schema::{archives, conversation_tombstones as tombstones, conversations};
+use super::schema::{archives, conversation_tombstones as tombstones, conversations, restorations};
 use super::{Sqlite, audit};
+
+/// How many ids one statement names: SQLite binds no more than 32,766.
+const BINDS: usize = 10_000;
 
 #[derive(Queryable, Selectable)]
 #[diesel(table_name = archives, check_for_backend(Backend))]
@@ -214,15 +218,18 @@ impl ArchiveRepository for Sqlite {
     async fn due_for_archive(
         &self,
         policy: RetentionPolicy,
+        except: Vec<ConversationId>,
         limit: u32,
     ) -> RepositoryResult<Vec<ConversationId>> {
         let now = self.database.now();
+        let except: Vec<_> = except.into_iter().map(BlobUuid::from).collect();
         self.database
             .read(move |connection| {
                 let rows = conversations::table
                     .filter(conversations::status.ne(ConversationStatus::Deleted.as_str()))
                     .filter(due(policy, now))
                     .filter(not(is_held()))
+                    .filter(conversations::conversation_id.ne_all(except))
                     .order((conversations::updated_at, conversations::conversation_id))
                     .limit(limit.into())
                     .select(conversations::conversation_id)
@@ -384,6 +391,16 @@ impl ArchiveRepository for Sqlite {
         self.database.read(move |connection| tombstone(connection, conversation_id)).await
     }
 
+    #[tracing::instrument(name = "db.archive.is_restored", skip_all, fields(%conversation_id))]
+    async fn is_restored(&self, conversation_id: ConversationId) -> RepositoryResult<bool> {
+        self.database
+            .read(move |connection| {
+                let restored = restorations::table.find(BlobUuid::from(conversation_id));
+                Ok(diesel::select(exists(restored)).get_result(connection)?)
+            })
+            .await
+    }
+
     #[tracing::instrument(name = "db.archive.archives_of_user", skip_all)]
     async fn archives_of_user(&self, user: UserHash) -> RepositoryResult<Vec<ArchiveId>> {
         self.database
@@ -406,18 +423,25 @@ impl ArchiveRepository for Sqlite {
     async fn leave_archives(&self, what: Forgotten) -> RepositoryResult<u64> {
         self.database
             .write("the erasure", move |connection, _| {
-                let mut query = tombstones::table
-                    .filter(tombstones::archive_id.is_not_null())
-                    .select((tombstones::conversation_id, tombstones::archive_id))
-                    .into_boxed::<Backend>();
-                query = match what {
-                    Forgotten::Conversations(ids) => {
-                        let ids: Vec<_> = ids.into_iter().map(BlobUuid::from).collect();
-                        query.filter(tombstones::conversation_id.eq_any(ids))
-                    }
-                    Forgotten::User(user) => query.filter(tombstones::user_hash.eq(user.0.to_vec())),
+                let query = || {
+                    let archived = tombstones::table.filter(tombstones::archive_id.is_not_null());
+                    archived.select((tombstones::conversation_id, tombstones::archive_id))
                 };
-                let leaving: Vec<(Cell<Vec<u8>>, Option<Cell<Vec<u8>>>)> = query.load(connection)?;
+                let mut leaving: Vec<(Cell<Vec<u8>>, Option<Cell<Vec<u8>>>)> = Vec::new();
+                match what {
+                    Forgotten::Conversations(ids) => {
+                        let ids: BTreeSet<_> = ids.into_iter().collect();
+                        let ids: Vec<_> = ids.into_iter().map(BlobUuid::from).collect();
+                        for some in ids.chunks(BINDS) {
+                            let some = query().filter(tombstones::conversation_id.eq_any(some));
+                            leaving.extend(some.load::<(_, _)>(connection)?);
+                        }
+                    }
+                    Forgotten::User(user) => {
+                        leaving =
+                            query().filter(tombstones::user_hash.eq(user.0.to_vec())).load(connection)?;
+                    }
+                }
                 let (mut touched, count) = (Vec::new(), leaving.len() as u64);
                 for (key, archive_id) in leaving {
                     let reader = Reader::new("conversation_tombstones", "conversation_id", key)?;

@@ -15,7 +15,12 @@ use super::Fake;
 
 #[async_trait]
 impl ArchiveRepository for Fake {
-    async fn due_for_archive(&self, _: RetentionPolicy, _: u32) -> RepositoryResult<Vec<ConversationId>> {
+    async fn due_for_archive(
+        &self,
+        _: RetentionPolicy,
+        _: Vec<ConversationId>,
+        _: u32,
+    ) -> RepositoryResult<Vec<ConversationId>> {
         self.enter().await.map(|_| Vec::new())
     }
 
@@ -76,6 +81,10 @@ impl ArchiveRepository for Fake {
 
     async fn tombstone(&self, _: ConversationId) -> RepositoryResult<Option<Tombstone>> {
         self.enter().await.map(|_| None)
+    }
+
+    async fn is_restored(&self, _: ConversationId) -> RepositoryResult<bool> {
+        self.enter().await.map(|_| false)
     }
 
     async fn archives_of_user(&self, _: UserHash) -> RepositoryResult<Vec<ArchiveId>> {

@@ -19,9 +19,10 @@ impl ArchiveRepository for Timed {
     async fn due_for_archive(
         &self,
         policy: RetentionPolicy,
+        except: Vec<ConversationId>,
         limit: u32,
     ) -> RepositoryResult<Vec<ConversationId>> {
-        timed("archive.due_for_archive", self.0.archives().due_for_archive(policy, limit)).await
+        timed("archive.due_for_archive", self.0.archives().due_for_archive(policy, except, limit)).await
     }
 
     async fn begin_archive(&self, archive_id: ArchiveId, unless_within: Duration) -> RepositoryResult<bool> {
@@ -94,6 +95,10 @@ impl ArchiveRepository for Timed {
 
     async fn tombstone(&self, conversation_id: ConversationId) -> RepositoryResult<Option<Tombstone>> {
         timed("archive.tombstone", self.0.archives().tombstone(conversation_id)).await
+    }
+
+    async fn is_restored(&self, conversation_id: ConversationId) -> RepositoryResult<bool> {
+        timed("archive.is_restored", self.0.archives().is_restored(conversation_id)).await
     }
 
     async fn archives_of_user(&self, user: UserHash) -> RepositoryResult<Vec<ArchiveId>> {

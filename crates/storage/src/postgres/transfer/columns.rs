@@ -44,6 +44,8 @@ pub(super) struct Columns {
     pub(super) started_at: Vec<DateTime<Utc>>,
     pub(super) completed_at: Vec<DateTime<Utc>>,
     pub(super) turn_metadata: Vec<Json>,
+    /// The archive whose tombstones are not in the way of these, for they are lifted behind.
+    pub(super) archive_id: Option<Uuid>,
 }
 
 impl Columns {

@@ -67,6 +67,7 @@ statement! {
         started_at as Array<Timestamptz>,
         completed_at as Array<Timestamptz>,
         turn_metadata as Array<Jsonb>,
+        archive_id as Nullable<SqlUuid>,
     }
 }
 

@@ -1,13 +1,14 @@
 -- Stores conversations as they were elsewhere, with their states and such of their turns as come along; a row for
 -- each that was stored. One whose id, or its agent's or external one, is in use, is passed over, and so is one that
--- has a tombstone; a turn whose id is in use refuses them all. The binds are columns.
+-- has a tombstone that does not name the archive it comes from; a turn whose id is in use refuses them all. The binds are
+-- columns, but for the last one.
 -- $1 conversation_id  $2 user_id  $3 agent_id  $4 model_id  $5 system_prompt  $6 created_at  $7 updated_at
 -- $8 status  $9 metadata  $10 turn_count  $11 state_revision  $12 topic_summary  $13 external_id
 -- $14 states' conversation_id  $15 agent_config  $16 agent_config_sealed  $17 current_state
 -- $18 current_state_sealed  $19 created_at  $20 updated_at  $21 through_turn
 -- $22 turns' conversation_id  $23 turn_number  $24 turn_id  $25 content_hash
 -- $26 input_messages  $27 input_messages_sealed  $28 output_message  $29 output_message_sealed
--- $30 started_at  $31 completed_at  $32 metadata
+-- $30 started_at  $31 completed_at  $32 metadata  $33 archive_id (null: from none)
 WITH stored AS (
     INSERT INTO conversations (
         conversation_id, user_id, agent_id, model_id, system_prompt, created_at, updated_at, status, metadata,
@@ -18,7 +19,9 @@ WITH stored AS (
       FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) AS i (
                conversation_id, user_id, agent_id, model_id, system_prompt, created_at, updated_at, status,
                metadata, turn_count, state_revision, topic_summary, external_id)
-     WHERE NOT EXISTS (SELECT FROM conversation_tombstones t WHERE t.conversation_id = i.conversation_id)
+     WHERE NOT EXISTS (SELECT FROM conversation_tombstones t
+                        WHERE t.conversation_id = i.conversation_id
+                          AND ($33 IS NULL OR t.archive_id IS DISTINCT FROM $33))
     ON CONFLICT DO NOTHING
     RETURNING conversation_id, user_id, agent_id, state_revision, status
 ), state AS (

@@ -4,7 +4,7 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use diesel::sql_types::{Array, BigInt, Bool, Double, Uuid as SqlUuid};
+use diesel::sql_types::{Array, BigInt, Bool, Double, Integer, Uuid as SqlUuid};
 use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
 use lcs_domain::archive::Restored;
@@ -36,6 +36,11 @@ statement! {
     Share(
         "SELECT true FROM pg_advisory_xact_lock_shared(hashtext('lcs-persistence hold'), hashtext(current_schema()))"
     ) -> Bool {}
+}
+
+statement! {
+    /// Lets this transaction store what has a tombstone yet, which it lifts before it commits. The trigger looks then.
+    Defer("SET CONSTRAINTS conversations_refuse_tombstoned DEFERRED") -> Integer {}
 }
 
 statement! {
@@ -118,15 +123,21 @@ impl Postgres {
         }
         // Whoever leaves before the commit closes the connection, and the server forgets it all.
         let mut session = self.begin_restoring().await?;
-        let stored = lift_and_store(&mut session, from.archive_id, &columns).await?;
-        if matches!(stored, Attempt::Stored) {
-            let turns = columns.turn_id.len() as u64;
-            self.end_restoring(&mut session, from, columns.conversation_id, turns).await?;
+        session.load::<bool>(&Share {}).await?;
+        if !lift(&mut session, from.archive_id, &columns.conversation_id).await? {
+            return Ok(Attempt::NotArchived);
         }
-        Ok(stored)
+        let stored = session.load::<Uuid>(&Import(&columns)).await?;
+        if stored.len() < columns.conversation_id.len() {
+            return Ok(Attempt::InUse);
+        }
+        let turns = columns.turn_id.len() as u64;
+        self.end_restoring(&mut session, from, columns.conversation_id, turns).await?;
+        Ok(Attempt::Stored)
     }
 
-    /// Restores a conversation whose turns come one after the other.
+    /// Restores a conversation whose turns come one after the other. The lock is taken behind the last of them, and
+    /// only then is its tombstone lifted: for as long as turns come, nobody waits for it.
     pub(in crate::postgres) async fn restore_piece_by_piece(
         &self,
         from: Origin,
@@ -138,14 +149,21 @@ impl Postgres {
         }
         let id = head.conversation.conversation_id;
         let mut turns = turns.ready_chunks(TURNS);
-        let mut columns = Columns::default();
+        let mut columns = Columns { archive_id: Some(from.archive_id.into()), ..Columns::default() };
         columns.push(&head)?;
+        if !self.is_held_by(from.archive_id, id).await? {
+            return self.why_not(&head).await;
+        }
         let mut session = self.begin_restoring().await.map_err(Fault::into_error)?;
         wait_for_reader(&mut session).await.map_err(Fault::into_error)?;
-        match lift_and_store(&mut session, from.archive_id, &columns).await {
-            Ok(Attempt::Stored) => {}
-            Ok(Attempt::NotArchived) => return self.why_not(&head).await,
-            Ok(Attempt::InUse) => return Ok(Restored::Refused(Refusal::in_use(Entity::Conversation))),
+        session.load::<i32>(&Defer {}).await.map_err(Fault::into_error)?;
+        match session.load::<Uuid>(&Import(&columns)).await {
+            Ok(stored) if !stored.is_empty() => {}
+            // Something has its id; or it has come back, or was moved, just now.
+            Ok(_) if self.is_held_by(from.archive_id, id).await? => {
+                return Ok(Restored::Refused(Refusal::in_use(Entity::Conversation)));
+            }
+            Ok(_) => return self.why_not(&head).await,
             Err(fault) => return refused(fault).map(Restored::from),
         }
         let mut stored = 0;
@@ -166,6 +184,16 @@ impl Postgres {
         if stored != head.conversation.turn_count {
             return Ok(Restored::Refused(miscounted(&head, stored)));
         }
+        session.load::<bool>(&Share {}).await.map_err(Fault::into_error)?;
+        match lift(&mut session, from.archive_id, &[id.into()]).await {
+            Ok(true) => {}
+            // What was stored is forgotten with the connection, before it is asked what has become of it.
+            Ok(false) => {
+                drop(session);
+                return self.why_not(&head).await;
+            }
+            Err(fault) => return refused(fault).map(Restored::from),
+        }
         let ended = self.end_restoring(&mut session, from, vec![id.into()], stored.into()).await;
         ended.map(|()| Restored::Stored).map_err(Fault::into_error)
     }
@@ -174,7 +202,6 @@ impl Postgres {
         let mut session = self.pool().own_session(&mut self.tries(Purpose::Maintenance)).await?;
         session.load::<i32>(&BeginWriting {}).await?;
         session.load::<bool>(&Patience {}).await?;
-        session.load::<bool>(&Share {}).await?;
         Ok(session)
     }
 
@@ -201,6 +228,13 @@ impl Postgres {
         }
     }
 
+    /// Whether its tombstone names this archive.
+    async fn is_held_by(&self, archive_id: ArchiveId, id: ConversationId) -> RepositoryResult<bool> {
+        let left = self.tombstone(id).await?;
+        Ok(left
+            .is_some_and(|left| left.reason == PurgeReason::Expired && left.archive_id == Some(archive_id)))
+    }
+
     /// What becomes of a conversation that has no tombstone of this archive, or is not to be lifted yet.
     async fn why_not(&self, head: &IncomingHead) -> RepositoryResult<Restored> {
         let id = head.conversation.conversation_id;
@@ -220,17 +254,8 @@ impl Postgres {
     }
 }
 
-/// Lifts the tombstones of what is in `columns`, and stores it.
-async fn lift_and_store(
-    session: &mut Session,
-    archive_id: ArchiveId,
-    columns: &Columns,
-) -> Result<Attempt, Fault> {
-    let lift = Lift { archive_id: archive_id.into(), conversation_ids: columns.conversation_id.clone() };
-    let lifted = session.load::<Uuid>(&lift).await?;
-    if lifted.len() != columns.conversation_id.len() {
-        return Ok(Attempt::NotArchived);
-    }
-    let stored = session.load::<Uuid>(&Import(columns)).await?;
-    Ok(if stored.len() == lifted.len() { Attempt::Stored } else { Attempt::InUse })
+/// Lifts the tombstones of these; whether all of them were there, and the archive is closed.
+async fn lift(session: &mut Session, archive_id: ArchiveId, ids: &[Uuid]) -> Result<bool, Fault> {
+    let lift = Lift { archive_id: archive_id.into(), conversation_ids: ids.to_vec() };
+    Ok(session.load::<Uuid>(&lift).await?.len() == ids.len())
 }
