@@ -166,8 +166,8 @@ impl Archiving {
     /// What it answers, with its exit code.
     fn coded(&self, arguments: &[&str]) -> (Option<i32>, Value) {
         let output = self.run(&[arguments, &["--json"]].concat());
-        let answer = serde_json::from_slice(&output.stdout);
-        (output.status.code(), answer.unwrap_or_else(|_| panic!("{arguments:?}: {}", text(&output.stderr))))
+        assert!(!output.stdout.is_empty(), "{arguments:?}: {}", text(&output.stderr));
+        (output.status.code(), serde_json::from_slice(&output.stdout).unwrap())
     }
 
     fn failure(&self, arguments: &[&str]) -> (i32, String) {
