@@ -120,6 +120,7 @@ pub(crate) const TABLES: &[(&str, Columns)] = &[
             ("certificate", "text", "TEXT", true, None),
             ("audit_sequence", "int8", "INTEGER", true, None),
             ("audit_hash", "bytea", "BLOB", true, None),
+            ("archives", "text", "TEXT", true, None),
         ],
     ),
     (

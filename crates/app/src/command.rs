@@ -12,6 +12,7 @@ mod hint;
 mod hold;
 mod import;
 mod journal;
+mod kill_point;
 mod log;
 mod message;
 mod migrate;

@@ -5,16 +5,17 @@
 //! archives.
 //! The certificate comes last, when a look finds nothing. Stopped at any point and begun again, it goes on.
 
+mod archives;
 mod certificate;
+pub mod step;
 
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use lcs_agent_cache::Fallback;
-use lcs_domain::archive::UserHash;
 use lcs_domain::audit::AuditHash;
-use lcs_domain::erasure::{ErasedRows, RemainingRows};
+use lcs_domain::erasure::{ErasedArchive, ErasedRows, RemainingRows};
 use lcs_domain::repository::RepositoryResult;
 use lcs_domain::{
     Actor, AuditDetail, AuditOutcome, Clock, Erasure, ErasureTarget, NewErasure, PageLimit, Repositories,
@@ -24,10 +25,12 @@ use lcs_storage::sqlite::{JournalMatches, JournalSlot};
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
+pub use self::archives::{Replacement, RewrittenArchive};
 pub use self::certificate::{Certificate, CertifiedErasure, JournalRows, Target};
 
+use self::archives::Reading;
 use self::certificate::Verification;
-use crate::archive::ArchiveError;
+use self::step::{Observer, Step};
 use crate::{ArchiveService, DatabaseService, PersistentAgentManager};
 
 /// How many conversations one transaction removes at most.
@@ -47,6 +50,7 @@ pub struct ErasureService {
     fallback: Arc<Fallback>,
     journals: PathBuf,
     clock: Arc<dyn Clock>,
+    observer: Observer,
 }
 
 /// What there is of a target.
@@ -58,6 +62,8 @@ pub struct Remaining {
     pub journals: JournalRows,
     /// Operations there that cannot be read: nobody knows whether they are of the target.
     pub unread: Vec<UnreadOperation>,
+    /// Archives that hold something of it.
+    pub archives: Vec<ErasedArchive>,
 }
 
 /// An operation in a journal that cannot be read.
@@ -76,6 +82,7 @@ impl Remaining {
         self.tables.iter().all(|table| table.rows == 0)
             && self.journals == JournalRows::default()
             && self.unread.is_empty()
+            && self.archives.is_empty()
     }
 }
 
@@ -89,6 +96,10 @@ impl fmt::Display for Remaining {
         let unread = self.unread.iter();
         parts.extend(unread.map(|UnreadOperation { slot, number }| {
             format!("operation {number} of journal {slot}, which cannot be read and may be of it")
+        }));
+        let archives = self.archives.iter();
+        parts.extend(archives.map(|ErasedArchive { archive_id, archived, held, .. }| {
+            format!("{} in archive {archive_id}", archived.max(held))
         }));
         f.write_str(if parts.is_empty() { "nothing".to_owned() } else { parts.join(", ") }.as_str())
     }
@@ -120,11 +131,32 @@ impl ErasureService {
         clock: Arc<dyn Clock>,
     ) -> Self {
         let repositories: Arc<dyn Repositories> = fallback.clone();
-        Self { repositories, database, agents, archives, fallback, journals, clock }
+        let observer = Observer::default();
+        Self { repositories, database, agents, archives, fallback, journals, clock, observer }
     }
 
-    /// What there is of `target`: in every table, and in the journals of this machine.
+    /// The same, but `observer` is told of each step.
+    #[must_use]
+    pub(crate) fn with_observer(self, observer: Observer) -> Self {
+        Self { observer, ..self }
+    }
+
+    fn done(&self, step: Step) {
+        self.observer.done(step);
+    }
+
+    /// What there is of `target`: in every table, in the journals of this machine, and in the archives that the store
+    /// names or that are not settled.
     pub async fn remaining(&self, target: ErasureTarget) -> RepositoryResult<Remaining> {
+        self.look(target, Reading::Named).await
+    }
+
+    /// The same, and what there is in any archive whose manifest is there, whoever knows of it: each is read.
+    pub async fn remaining_anywhere(&self, target: ErasureTarget) -> RepositoryResult<Remaining> {
+        self.look(target, Reading::Everything).await
+    }
+
+    async fn look(&self, target: ErasureTarget, reading: Reading) -> RepositoryResult<Remaining> {
         let tables = self.repositories.erasures().remaining(target).await?;
         let (mut journals, mut unread) = (JournalRows::default(), Vec::new());
         for slot in JournalSlot::all(&self.journals).await? {
@@ -134,7 +166,8 @@ impl ErasureService {
                 found.unread.iter().map(|number| UnreadOperation { slot: slot.number, number: *number }),
             );
         }
-        Ok(Remaining { tables, journals, unread })
+        let archives = self.archives_with(target, reading).await?;
+        Ok(Remaining { tables, journals, unread, archives })
     }
 
     /// Erases `target`, or goes on where an earlier run was stopped. `progress` is told after each batch what is removed
@@ -158,8 +191,9 @@ impl ErasureService {
             Ok(begun) => begun,
             Err(error) => return Err(self.refused(&asked, error).await),
         };
+        self.done(Step::Begun);
         let asked = NewErasure { erasure_id: begun.erasure_id, ..asked };
-        let (mut journals, mut archived) = (JournalRows::default(), 0);
+        let mut journals = JournalRows::default();
         let mut left = Remaining::default();
         for _ in 0..ROUNDS {
             let erased = loop {
@@ -168,6 +202,7 @@ impl ErasureService {
                     Err(error) => return Err(self.refused(&asked, error).await),
                 };
                 progress(&step.erasure.removed);
+                self.done(Step::Removed);
                 if !step.has_more {
                     break step.erasure;
                 }
@@ -175,10 +210,13 @@ impl ErasureService {
             // Before this process looks at its own journal: it would not get past what it cannot read there.
             self.erase_in_journals(target, &mut journals).await?;
             self.forget_erased().await?;
-            archived += self.erase_in_archives(target).await?;
+            self.done(Step::Forgotten);
+            let erased = self.erase_in_archives(&asked, erased).await?;
             left = self.remaining(target).await?;
             if left.is_nothing() {
-                let certified = self.certify(asked, erased, &earlier, (journals, archived), left).await?;
+                self.done(Step::Looked);
+                let certified = self.certify(asked, erased, &earlier, journals, left).await?;
+                self.done(Step::Certified);
                 return Ok(Outcome::Certified(Box::new(certified)));
             }
         }
@@ -199,34 +237,18 @@ impl ErasureService {
         Ok(())
     }
 
-    /// Has no archive hold anything of it: files are written anew or deleted. Says how many conversations there were.
-    async fn erase_in_archives(&self, target: ErasureTarget) -> RepositoryResult<u64> {
-        if !self.archives.has_place() && self.archives.list(None, PageLimit::new(1)?).await?.is_empty() {
-            return Ok(0);
-        }
-        let left = match target {
-            ErasureTarget::User(user_id) => self.archives.forget_user(UserHash::of(user_id)).await,
-            ErasureTarget::Conversation(conversation_id) => self.archives.forget(&[conversation_id]).await,
-        };
-        left.map_err(|error| match error {
-            ArchiveError::Store(error) => error,
-            error => RepositoryError::Backend {
-                reason: format!("an archive may hold it still: {error}; run the erasure again then"),
-                source: None,
-            },
-        })
-    }
-
     async fn certify(
         &self,
         asked: NewErasure,
         erased: Erasure,
         earlier: &[Erasure],
-        (journals, archived_conversations): (JournalRows, u64),
+        journals: JournalRows,
         verified: Remaining,
     ) -> RepositoryResult<CertifiedErasure> {
         let migrations = self.database.migration_status().await?;
         let schema = migrations.into_iter().rfind(|migration| migration.applied);
+        let archives = self.rewritten(&erased).await?;
+        let archived_conversations = erased.archives.iter().map(|archive| archive.archived).sum();
         let certificate = Certificate {
             format: certificate::FORMAT,
             erasure_id: erased.erasure_id,
@@ -237,6 +259,7 @@ impl ErasureService {
             content_sha256: erased.content,
             journals,
             archived_conversations,
+            archives,
             key_ids: Vec::new(),
             verification: Verification::of(self.clock.now(), verified),
             earlier: earlier.iter().filter_map(certificate::Earlier::of).collect(),
@@ -250,6 +273,7 @@ impl ErasureService {
             .count("journal_entries", journals.entries)
             .count("journal_conflicts", journals.conflicts)
             .count("archived_conversations", archived_conversations)
+            .count("archives", certificate.archives.len() as u64)
             .count("key_ids", certificate.key_ids.len() as u64)
             .hash("content_sha256", erased.content)
             .hash("certificate_sha256", sha256(&text));

@@ -23,6 +23,7 @@ use crate::archive::ArchiveFiles;
 use crate::archive::step::Observer;
 use crate::configuration::{Configuration, ModelConfiguration};
 use crate::echo::EchoRuntime;
+use crate::erasure_service::step::Observer as ErasureObserver;
 use crate::responses::ResponsesRuntime;
 use crate::telemetry::Timed;
 use crate::{
@@ -86,6 +87,7 @@ impl PersistenceManager {
             is_operator: false,
             archive_files: None,
             archive_observer: Observer::default(),
+            erasure_observer: ErasureObserver::default(),
         }
     }
 
@@ -188,6 +190,7 @@ pub struct PersistenceManagerBuilder {
     is_operator: bool,
     archive_files: Option<ArchiveFiles>,
     archive_observer: Observer,
+    erasure_observer: ErasureObserver,
 }
 
 impl fmt::Debug for PersistenceManagerBuilder {
@@ -235,6 +238,13 @@ impl PersistenceManagerBuilder {
         self
     }
 
+    /// Tells `observer` of each step of erasures.
+    #[must_use]
+    pub fn erasure_observer(mut self, observer: ErasureObserver) -> Self {
+        self.erasure_observer = observer;
+        self
+    }
+
     /// For what an operator does over all users, retention: row-level security need not hold the role.
     #[must_use]
     pub const fn operator(mut self) -> Self {
@@ -278,6 +288,7 @@ impl PersistenceManagerBuilder {
 
     async fn open(self) -> RepositoryResult<PersistenceManager> {
         let Self { configuration, runtime, repositories, clock, archive_files, archive_observer, .. } = self;
+        let erasure_observer = self.erasure_observer;
         // Before anything else: who cannot keep the mode's promise does not start in that mode.
         let journal = match configuration.fallback.mode {
             FallbackMode::Journal => Some(journal::open(&configuration.journal, Arc::clone(&clock)).await?),
@@ -293,7 +304,9 @@ impl PersistenceManagerBuilder {
             None => DatabaseService::open(&configuration.store, Arc::clone(&clock)).await?,
         };
         let archival = (archive_files, archive_observer);
-        compose(&configuration, database, journal, runtime, clock, archival).await
+        let mut manager = compose(&configuration, database, journal, runtime, clock, archival).await?;
+        manager.erasure = manager.erasure.with_observer(erasure_observer);
+        Ok(manager)
     }
 }
 

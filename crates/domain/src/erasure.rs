@@ -3,6 +3,8 @@
 //! What is left names nobody: a tombstone for each conversation, with a hash in the user's place, and a row for each
 //! erasure, by which replicas and journals know what they may not bring back. The audit log stays as it is.
 
+mod archive;
+
 use std::fmt;
 use std::ops::AddAssign;
 
@@ -10,6 +12,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
+pub use self::archive::{ArchivedOfTarget, ErasedArchive, note};
 use crate::audit::{AuditHash, AuditHead};
 use crate::{Actor, AuditAction, AuditDetail, AuditOutcome, NewAuditEvent};
 use crate::{ConversationId, ErasureId, HoldTarget, UserId};
@@ -98,6 +101,7 @@ impl NewErasure {
             erased_at: now,
             removed: ErasedRows::default(),
             content: AuditHash::default(),
+            archives: Vec::new(),
             certificate: None,
             recorded: None,
         }
@@ -189,6 +193,8 @@ pub struct Erasure {
     pub removed: ErasedRows,
     /// The hash over what it has removed so far: see [`ContentDigest`].
     pub content: AuditHash,
+    /// The archives that held something of it, as they were.
+    pub archives: Vec<ErasedArchive>,
     /// The certificate; `None`: it has not ended.
     pub certificate: Option<String>,
     /// The audit log's row that says that it ended.

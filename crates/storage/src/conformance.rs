@@ -58,6 +58,7 @@ pub mod diagnostic;
 pub mod erasure;
 mod fixture;
 pub mod hold;
+pub mod late_beginning;
 pub mod model;
 pub mod p10_bad_input;
 pub mod p1_exactly_once;
@@ -256,6 +257,9 @@ macro_rules! conformance_suite {
                 an_erasure_is_recorded_without_its_user
                 a_hold_racing_an_erasure_is_kept_or_refused
                 an_append_racing_an_erasure_is_counted_or_refused
+                archives_that_held_something_are_noted
+            }
+            late_beginning {
                 p6_what_comes_late_is_not_begun_where_it_was_erased_since
                 what_comes_late_while_its_user_is_erased_is_not_there_afterwards
             }
@@ -394,6 +398,7 @@ mod tests {
             ("diagnostic", include_str!("conformance/diagnostic.rs")),
             ("erasure", include_str!("conformance/erasure.rs")),
             ("hold", include_str!("conformance/hold.rs")),
+            ("late_beginning", include_str!("conformance/late_beginning.rs")),
             ("model", include_str!("conformance/model.rs")),
             ("p10_bad_input", include_str!("conformance/p10_bad_input.rs")),
             ("p1_exactly_once", include_str!("conformance/p1_exactly_once.rs")),

@@ -5,7 +5,8 @@
 use async_trait::async_trait;
 use chrono::TimeDelta;
 use lcs_domain::erasure::{
-    Erased, Erasure, ErasureStep, ErasureTarget, NewErasure, OwnedConversation, RemainingRows,
+    ArchivedOfTarget, Erased, ErasedArchive, Erasure, ErasureStep, ErasureTarget, NewErasure,
+    OwnedConversation, RemainingRows,
 };
 use lcs_domain::repository::RepositoryResult;
 use lcs_domain::{AuditDetail, Conversation, ErasureRepository, NewConversation, PageLimit, UserId};
@@ -40,6 +41,18 @@ impl ErasureRepository for Fallback {
 
     async fn erase_some(&self, erasure: NewErasure, limit: PageLimit) -> RepositoryResult<ErasureStep> {
         self.of_primary(REFUSED, self.primary.erasures().erase_some(erasure, limit)).await
+    }
+
+    async fn archived_of(&self, target: ErasureTarget) -> RepositoryResult<Vec<ArchivedOfTarget>> {
+        self.of_primary(REFUSED, self.primary.erasures().archived_of(target)).await
+    }
+
+    async fn note_archives(
+        &self,
+        erasure: NewErasure,
+        archives: Vec<ErasedArchive>,
+    ) -> RepositoryResult<Erasure> {
+        self.of_primary(REFUSED, self.primary.erasures().note_archives(erasure, archives)).await
     }
 
     async fn end_erasure(

@@ -112,24 +112,7 @@ impl ArchiveCommand {
 
 /// The services as an operator has them.
 pub(super) async fn open(builder: PersistenceManagerBuilder) -> Result<PersistenceManager> {
-    Ok(killed_where_asked(builder).operator().initialize().await?)
-}
-
-/// For a test: ends the process behind the step that the environment names, as a kill would.
-#[cfg(feature = "kill-points")]
-fn killed_where_asked(builder: PersistenceManagerBuilder) -> PersistenceManagerBuilder {
-    let step = std::env::var("LCS_TEST_KILL_BEHIND").ok().and_then(|step| step.parse().ok());
-    let Some(step) = step else { return builder };
-    builder.archive_observer(lcs_app::archive::step::Observer::new(move |done| {
-        if done == step {
-            std::process::abort();
-        }
-    }))
-}
-
-#[cfg(not(feature = "kill-points"))]
-fn killed_where_asked(builder: PersistenceManagerBuilder) -> PersistenceManagerBuilder {
-    builder
+    Ok(super::kill_point::killed_where_asked(builder).operator().initialize().await?)
 }
 
 fn cells(archive: &Archive) -> Vec<String> {

@@ -52,12 +52,12 @@ impl Erase {
         if let Some(path) = &self.certificate {
             writable(path)?;
         }
-        let manager = PersistenceManager::builder(configuration).operator().initialize().await?;
+        let manager = super::archive::open(PersistenceManager::builder(configuration)).await?;
         let erasure = manager.erasure();
-        let found = erasure.remaining(target).await?;
         if self.verify {
-            return verified(&mut output, &found);
+            return verified(&mut output, &erasure.remaining_anywhere(target).await?);
         }
+        let found = erasure.remaining(target).await?;
         if self.dry_run {
             if output.is_json() {
                 output.json(&json!({ "dry_run": true, "found": found }))?;
@@ -143,8 +143,9 @@ fn verified(output: &mut Output, found: &Remaining) -> Result<ExitCode> {
         output.json(&json!({ "erased": is_nothing, "found": found }))?;
     } else if is_nothing {
         let tables = count(found.tables.len() as u64, "table");
-        output
-            .line(&format!("Nothing is left: {tables} and the journals of this machine were looked at."))?;
+        output.line(&format!(
+            "Nothing is left: {tables}, archives and the journals of this machine were looked at."
+        ))?;
     } else {
         output.line(&format!("Something is left: {found}."))?;
     }

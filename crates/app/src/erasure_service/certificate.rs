@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use lcs_domain::audit::{AuditHash, AuditHead};
-use lcs_domain::erasure::ErasedRows;
+use lcs_domain::erasure::{ErasedArchive, ErasedRows};
 use lcs_domain::repository::RepositoryResult;
 use lcs_domain::{ConversationId, Entity, Erasure, ErasureId, RepositoryError};
 use lcs_storage::sqlite::JournalMatches;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::{Remaining, UnreadOperation, sha256, unwritable};
+use super::{Remaining, RewrittenArchive, UnreadOperation, sha256, unwritable};
 
 /// What every certificate of this form says of itself.
 pub(super) const FORMAT: &str = "lcs-erasure-1";
@@ -35,8 +35,10 @@ pub struct Certificate {
     pub content_sha256: AuditHash,
     /// What was removed from the journals of the machine, by the run that ended the erasure.
     pub journals: JournalRows,
-    /// Conversations that were taken out of archives, by the run that ended the erasure.
+    /// Conversations that were taken out of archives.
     pub archived_conversations: u64,
+    /// The archives that held something of it, and what became of them.
+    pub archives: Vec<RewrittenArchive>,
     /// The keys that were destroyed. Nothing is encrypted by this version: none.
     pub key_ids: Vec<String>,
     /// What the look behind it found.
@@ -98,12 +100,14 @@ pub struct Verification {
     pub journals: JournalRows,
     /// Operations there that cannot be read.
     pub unread: Vec<UnreadOperation>,
+    /// Archives that hold something of it.
+    pub archives: Vec<ErasedArchive>,
 }
 
 impl Verification {
     pub(super) fn of(at: DateTime<Utc>, found: Remaining) -> Self {
         let tables = found.tables.into_iter().map(|table| (table.table, table.rows)).collect();
-        Self { at, tables, journals: found.journals, unread: found.unread }
+        Self { at, tables, journals: found.journals, unread: found.unread, archives: found.archives }
     }
 }
 

@@ -4,6 +4,7 @@
 
 mod bucket;
 mod damage;
+mod erase;
 mod kill;
 
 use std::collections::BTreeSet;

@@ -5,7 +5,8 @@ use chrono::TimeDelta;
 
 use super::RepositoryResult;
 use crate::erasure::{
-    Erased, Erasure, ErasureStep, ErasureTarget, NewErasure, OwnedConversation, RemainingRows,
+    ArchivedOfTarget, Erased, ErasedArchive, Erasure, ErasureStep, ErasureTarget, NewErasure,
+    OwnedConversation, RemainingRows,
 };
 use crate::{AuditDetail, Conversation, NewConversation, PageLimit, UserId};
 
@@ -31,6 +32,21 @@ pub trait ErasureRepository: Send + Sync {
     /// # Errors
     /// `Held`, as above; `NotFound` where no such erasure was begun, or it was one of another target.
     async fn erase_some(&self, erasure: NewErasure, limit: PageLimit) -> RepositoryResult<ErasureStep>;
+
+    /// How many conversations of the target are archived in which archive: where a step has said of them that they are
+    /// erased, too.
+    async fn archived_of(&self, target: ErasureTarget) -> RepositoryResult<Vec<ArchivedOfTarget>>;
+
+    /// Notes archives that hold something of the target, before they are touched. One that is noted already stays as it
+    /// is; an erasure that has ended is given as it is.
+    ///
+    /// # Errors
+    /// `NotFound` where no such erasure was begun, or it was one of another target.
+    async fn note_archives(
+        &self,
+        erasure: NewErasure,
+        archives: Vec<ErasedArchive>,
+    ) -> RepositoryResult<Erasure>;
 
     /// Ends an erasure with its certificate, and records it with `detail`. One that has ended is given as it is.
     ///

@@ -2,16 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use chrono::TimeDelta;
 use lcs_domain::audit::AuditHash;
 use lcs_domain::erasure::{
-    ContentDigest, ErasedConversation, ErasedRows, ErasureStep, OwnedConversation, user_hash,
+    ContentDigest, ErasedArchive, ErasedConversation, ErasedRows, ErasureStep, OwnedConversation, user_hash,
 };
 use lcs_domain::repository::RepositoryResult;
 use lcs_domain::{
-    Actor, AppendTurn, AuditAction, AuditDetail, AuditQuery, BeginRequest, Conversation, Entity, Erasure,
-    ErasureTarget, Hold, HoldTarget, Keep, NewConversation, NewErasure, NewHold, NewRetentionOverride,
-    PageLimit, RepositoryError,
+    Actor, AppendTurn, ArchiveId, AuditAction, AuditDetail, AuditQuery, BeginRequest, Conversation, Entity,
+    Erasure, ErasureTarget, Hold, HoldTarget, Keep, NewErasure, NewHold, NewRetentionOverride, PageLimit,
+    RepositoryError,
 };
 
 use super::Harness;
@@ -27,7 +26,7 @@ fn of(target: ErasureTarget) -> NewErasure {
     NewErasure::of(target, Actor::operator("ada"))
 }
 
-fn of_user(client: &Client) -> ErasureTarget {
+pub(super) fn of_user(client: &Client) -> ErasureTarget {
     ErasureTarget::User(client.user_id)
 }
 
@@ -51,7 +50,7 @@ impl Client {
     }
 
     /// Erases to the end, and gives what came of it.
-    async fn erase(&self, target: ErasureTarget) -> RepositoryResult<Erasure> {
+    pub(super) async fn erase(&self, target: ErasureTarget) -> RepositoryResult<Erasure> {
         let asked = self.begin_erasure(&of(target)).await?;
         while self.erase_some(&asked, 200).await?.has_more {}
         self.end(&asked).await
@@ -63,7 +62,7 @@ impl Client {
     }
 
     /// The tables in which there is something of it, each with how many rows.
-    async fn remaining(&self, target: ErasureTarget) -> BTreeMap<String, u64> {
+    pub(super) async fn remaining(&self, target: ErasureTarget) -> BTreeMap<String, u64> {
         let found = self.store.erasures().remaining(target).await.expect("rows are counted").into_iter();
         found.filter(|table| table.rows > 0).map(|table| (table.table, table.rows)).collect()
     }
@@ -87,7 +86,7 @@ impl Client {
     }
 
     /// A conversation with two turns and a state; and the append of the first.
-    async fn lived(&self) -> (Conversation, AppendTurn) {
+    pub(super) async fn lived(&self) -> (Conversation, AppendTurn) {
         let conversation = self.begin().await;
         let said = with_state(saying(&conversation, "said"), &conversation, "1", 0);
         self.append(said.clone()).await.expect("a turn is appended");
@@ -342,64 +341,40 @@ pub async fn erasing_again_finds_nothing_and_knows_of_the_first(harness: &dyn Ha
     assert_eq!(ended, []);
 }
 
-/// P6: what was taken before its user was erased, or its conversation, is not begun by whoever comes late with it; what
-/// was taken later is the user's new beginning.
-pub async fn p6_what_comes_late_is_not_begun_where_it_was_erased_since(harness: &dyn Harness) {
+/// The archives that held something are noted once, and are known when it ends; what tombstones name is told.
+pub async fn archives_that_held_something_are_noted(harness: &dyn Harness) {
     let client = Client::of(harness).await;
-    let other = client.at_another_handle(harness).await;
-    let late = async |client: &Client, new: NewConversation, age: TimeDelta| {
-        client.store.erasures().create_unless_erased(client.user_id, new, age).await
+    let expired = expired(&client, harness).await;
+    let target = of_user(&client);
+    assert_eq!(
+        client.store.erasures().archived_of(target).await.expect("archives"),
+        [],
+        "purged, not archived"
+    );
+    assert_eq!(client.are_erased(&[&expired]).await, [false]);
+    let asked = client.begin_erasure(&of(target)).await.expect("it is begun");
+    let archive = |archived| ErasedArchive {
+        archive_id: ArchiveId::generate(),
+        archived,
+        held: 3,
+        sha256: Some("00ff".to_owned()),
     };
-    let (ago, hour) = (TimeDelta::seconds(30), TimeDelta::hours(1));
-    let new = beginning();
-    let made = late(&client, new.clone(), hour).await.expect("it is begun").expect("nothing is erased");
-    assert_eq!(made.conversation_id, new.conversation_id);
-    let again = late(&other, new.clone(), hour).await.expect("it was begun");
-    assert_eq!(again.expect("the same").created_at, made.created_at, "done again, it is done once");
-    let stranger = client.somebody_else();
-    assert_refused(late(&stranger, new.clone(), hour).await, &EXISTS, "another user's id");
-
-    // A conversation that was never here: nothing of it is left but that it is erased.
-    let unseen = beginning();
-    client.erase(ErasureTarget::Conversation(unseen.conversation_id)).await.expect("it is erased");
-    assert_eq!(late(&client, unseen, TimeDelta::zero()).await.expect("it is told"), None);
-    assert!(late(&client, beginning(), hour).await.expect("it is begun").is_some(), "another one is not");
-    client.erase(of_user(&client)).await.expect("all is erased");
-    for client in [&client, &other] {
-        assert_eq!(late(client, new.clone(), hour).await.expect("it is told"), None, "it was here");
-        assert_eq!(late(client, beginning(), ago).await.expect("it is told"), None, "it was not");
-    }
-    assert_eq!(client.remaining(of_user(&client)).await, BTreeMap::new());
-    let ahead = late(&client, beginning(), -hour).await.expect("it is begun");
-    assert!(ahead.is_some(), "taken behind the erasure, by a clock that is ahead");
-    assert!(late(&stranger, beginning(), hour).await.expect("it is begun").is_some(), "another user's");
-    client.assert_sound().await;
-}
-
-/// What comes late while its user is erased is erased with the rest, or not begun: nothing is there afterwards.
-pub async fn what_comes_late_while_its_user_is_erased_is_not_there_afterwards(harness: &dyn Harness) {
-    let client = Client::of(harness).await;
-    let other = client.at_another_handle(harness).await;
-    for round in 0..50 {
-        let owner = client.somebody_else();
-        owner.lived().await;
-        let writer = Client { user_id: owner.user_id, ..other.clone() };
-        let (remover, target) = (owner.clone(), of_user(&owner));
-        let (late, erased) = race(
-            async move {
-                let user_id = writer.user_id;
-                let age = TimeDelta::hours(1);
-                writer.store.erasures().create_unless_erased(user_id, beginning(), age).await
-            },
-            async move { remover.erase(target).await },
-            round,
-        )
-        .await;
-        let begun = u64::from(late.expect("it is told").is_some());
-        assert_eq!(erased.expect("it is erased").removed.conversations, 1 + begun, "round {round}");
-        assert_eq!(owner.remaining(of_user(&owner)).await, BTreeMap::new(), "round {round}");
-    }
-    client.assert_sound().await;
+    let (first, second) = (archive(1), ErasedArchive { sha256: None, ..archive(0) });
+    let note = async |archives: Vec<ErasedArchive>| {
+        client.store.erasures().note_archives(asked.clone(), archives).await
+    };
+    assert_eq!(note(vec![first.clone()]).await.expect("it is noted").archives, vec![first.clone()]);
+    let later = ErasedArchive { archived: 7, ..first.clone() };
+    let noted = note(vec![later, second.clone()]).await.expect("it is noted").archives;
+    assert_eq!(noted, [first.clone(), second.clone()], "what is noted stays as it was");
+    while client.erase_some(&asked, 200).await.expect("it is erased").has_more {}
+    let ended = client.end(&asked).await.expect("it ends");
+    assert_eq!(ended.archives, [first, second]);
+    assert_eq!(note(vec![archive(1)]).await.expect("it has ended"), ended);
+    let stranger = NewErasure { target: of_user(&client.somebody_else()), ..asked.clone() };
+    let missing = RepositoryError::not_found(Entity::Erasure);
+    let refused = client.store.erasures().note_archives(stranger, Vec::new()).await;
+    assert_refused(refused, &missing, "an erasure of another target");
 }
 
 /// It is recorded who erased what and when, by the user's hash and not by the user, and what ends it has its place.

@@ -1,14 +1,17 @@
 //! Erasure in memory.
 
+use std::collections::BTreeMap;
+
 use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
 use lcs_domain::audit::AuditHash;
 use lcs_domain::erasure::{
-    ContentDigest, Erased, ErasedConversation, ErasedRows, ErasureStep, OwnedConversation, RemainingRows,
+    ArchivedOfTarget, ContentDigest, Erased, ErasedArchive, ErasedConversation, ErasedRows, ErasureStep,
+    OwnedConversation, RemainingRows, note,
 };
 use lcs_domain::repository::RepositoryResult;
 use lcs_domain::{
-    AuditDetail, AuditOutcome, Conversation, ConversationId, Entity, Erasure, ErasureRepository,
+    ArchiveId, AuditDetail, AuditOutcome, Conversation, ConversationId, Entity, Erasure, ErasureRepository,
     ErasureTarget, HoldTarget, NewConversation, NewErasure, PageLimit, PurgeReason, PurgedConversation,
     RepositoryError, UserId,
 };
@@ -188,6 +191,36 @@ impl ErasureRepository for Memory {
             tables.record(event, now);
         }
         Ok(ErasureStep { erasure: after, has_more })
+    }
+
+    #[tracing::instrument(name = "db.erasure.archived_of", skip_all)]
+    async fn archived_of(&self, target: ErasureTarget) -> RepositoryResult<Vec<ArchivedOfTarget>> {
+        let mut counts: BTreeMap<ArchiveId, u64> = BTreeMap::new();
+        for (conversation_id, tombstone) in &self.tables().tombstones {
+            let is_of = match target {
+                ErasureTarget::User(user_id) => tombstone.user_hash == user_hash(user_id),
+                ErasureTarget::Conversation(erased) => *conversation_id == erased,
+            };
+            if let Some(archive_id) = tombstone.archive_id.filter(|_| is_of) {
+                *counts.entry(archive_id).or_default() += 1;
+            }
+        }
+        let counts = counts.into_iter();
+        Ok(counts.map(|(archive_id, conversations)| ArchivedOfTarget { archive_id, conversations }).collect())
+    }
+
+    #[tracing::instrument(name = "db.erasure.note_archives", skip_all, fields(erasure_id = %erasure.erasure_id))]
+    async fn note_archives(
+        &self,
+        erasure: NewErasure,
+        archives: Vec<ErasedArchive>,
+    ) -> RepositoryResult<Erasure> {
+        let mut tables = self.tables();
+        let found = tables.erasure(&erasure)?;
+        if found.certificate.is_none() {
+            note(&mut found.archives, archives);
+        }
+        Ok(found.clone())
     }
 
     #[tracing::instrument(name = "db.erasure.end_erasure", skip_all, fields(erasure_id = %erasure.erasure_id))]

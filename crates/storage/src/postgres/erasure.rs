@@ -11,7 +11,8 @@ use chrono::TimeDelta;
 use diesel::sql_types::{Array, BigInt, Bytea, Nullable, Text as SqlText, Uuid as SqlUuid};
 use lcs_domain::audit::AuditHash;
 use lcs_domain::erasure::{
-    ContentDigest, Erased, ErasedRows, ErasureStep, OwnedConversation, RemainingRows, user_hash,
+    ArchivedOfTarget, ContentDigest, Erased, ErasedArchive, ErasedRows, ErasureStep, OwnedConversation,
+    RemainingRows, note, user_hash,
 };
 use lcs_domain::repository::RepositoryResult;
 use lcs_domain::{
@@ -39,7 +40,7 @@ use crate::erasure;
 macro_rules! columns {
     () => {
         "erasure_id, user_hash, conversation_id, begun_at, erased_at, conversations, turns, agent_states, requests, \
-         holds, retention_overrides, tombstones, content_hash, certificate, audit_sequence, audit_hash"
+         holds, retention_overrides, tombstones, content_hash, archives, certificate, audit_sequence, audit_hash"
     };
 }
 use columns;
@@ -142,6 +143,17 @@ statement! {
 }
 
 statement! {
+    /// Notes which archives held something of it.
+    NoteArchives(concat!(
+        "-- $1 erasure_id  $2 archives\n\
+         UPDATE erasures SET archives = $2 WHERE erasure_id = $1 RETURNING ", columns!(),
+    )) -> Columns {
+        erasure_id: Uuid as SqlUuid,
+        archives: Option<String> as Nullable<SqlText>,
+    }
+}
+
+statement! {
     /// Ends one.
     End(concat!(
         "-- $1 erasure_id  $2 certificate  $3 audit_sequence  $4 audit_hash\n\
@@ -159,6 +171,7 @@ statement! {
 enum Step {
     Begin,
     Some(PageLimit),
+    Archives(Vec<ErasedArchive>),
     End { certificate: String, detail: AuditDetail },
 }
 
@@ -172,6 +185,20 @@ impl ErasureRepository for Postgres {
     #[tracing::instrument(name = "db.erasure.erase_some", skip_all, fields(erasure_id = %erasure.erasure_id))]
     async fn erase_some(&self, erasure: NewErasure, limit: PageLimit) -> RepositoryResult<ErasureStep> {
         self.erase(erasure, Step::Some(limit)).await
+    }
+
+    #[tracing::instrument(name = "db.erasure.archived_of", skip_all)]
+    async fn archived_of(&self, target: ErasureTarget) -> RepositoryResult<Vec<ArchivedOfTarget>> {
+        self.archived_in_each(target).await
+    }
+
+    #[tracing::instrument(name = "db.erasure.note_archives", skip_all, fields(erasure_id = %erasure.erasure_id))]
+    async fn note_archives(
+        &self,
+        erasure: NewErasure,
+        archives: Vec<ErasedArchive>,
+    ) -> RepositoryResult<Erasure> {
+        Ok(self.erase(erasure, Step::Archives(archives)).await?.erasure)
     }
 
     #[tracing::instrument(name = "db.erasure.end_erasure", skip_all, fields(erasure_id = %erasure.erasure_id))]
@@ -266,6 +293,18 @@ async fn transact(session: &mut Session, asked: &NewErasure, step: &Step) -> Res
                 return Ok(ErasureStep { erasure: found, has_more: false });
             }
             erase_some(session, asked, found, *limit).await?
+        }
+        Step::Archives(archives) => {
+            let found = find(session, asked).await?;
+            if found.certificate.is_some() {
+                return Ok(ErasureStep { erasure: found, has_more: false });
+            }
+            let mut noted = found.archives;
+            note(&mut noted, archives.clone());
+            let archives = erasure::archives_text(&noted)?;
+            let query = NoteArchives { erasure_id: asked.erasure_id.into(), archives };
+            let erasure = one(session.load::<ErasureRow>(&query).await?)?.ok_or_else(no_row)?;
+            ErasureStep { erasure, has_more: false }
         }
         Step::End { certificate, detail } => {
             let found = find(session, asked).await?;

@@ -116,6 +116,7 @@ diesel::table! {
         certificate -> Nullable<Text>,
         audit_sequence -> Nullable<Int8>,
         audit_hash -> Nullable<Bytea>,
+        archives -> Nullable<Text>,
     }
 }
 

@@ -10,7 +10,8 @@ use diesel::prelude::*;
 use diesel::sqlite::SqliteConnection;
 use lcs_domain::audit::AuditHash;
 use lcs_domain::erasure::{
-    ContentDigest, Erased, ErasedRows, ErasureStep, OwnedConversation, RemainingRows, user_hash,
+    ArchivedOfTarget, ContentDigest, Erased, ErasedArchive, ErasedRows, ErasureStep, OwnedConversation,
+    RemainingRows, note, user_hash,
 };
 use lcs_domain::repository::RepositoryResult;
 use lcs_domain::{
@@ -230,6 +231,32 @@ impl ErasureRepository for Sqlite {
             self.database.empty_log().await?;
         }
         Ok(step)
+    }
+
+    #[tracing::instrument(name = "db.erasure.archived_of", skip_all)]
+    async fn archived_of(&self, target: ErasureTarget) -> RepositoryResult<Vec<ArchivedOfTarget>> {
+        self.database.read(move |connection| looking::archived_of(connection, target)).await
+    }
+
+    #[tracing::instrument(name = "db.erasure.note_archives", skip_all, fields(erasure_id = %erasure.erasure_id))]
+    async fn note_archives(
+        &self,
+        erasure: NewErasure,
+        archives: Vec<ErasedArchive>,
+    ) -> RepositoryResult<Erasure> {
+        self.database
+            .write(erasure.erasure_id, move |connection, _| {
+                let mut found = find(connection, &erasure)?;
+                if found.certificate.is_none() {
+                    note(&mut found.archives, archives);
+                    let text = erasure::archives_text(&found.archives)?;
+                    diesel::update(erasures::table.find(BlobUuid::from(found.erasure_id)))
+                        .set(erasures::archives.eq(text))
+                        .execute(connection)?;
+                }
+                Ok(found)
+            })
+            .await
     }
 
     #[tracing::instrument(name = "db.erasure.end_erasure", skip_all, fields(erasure_id = %erasure.erasure_id))]

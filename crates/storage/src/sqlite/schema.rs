@@ -149,6 +149,7 @@ diesel::table! {
         certificate -> Nullable<Text>,
         audit_sequence -> Nullable<BigInt>,
         audit_hash -> Nullable<Binary>,
+        archives -> Nullable<Text>,
     }
 }
 

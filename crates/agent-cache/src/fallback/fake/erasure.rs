@@ -3,8 +3,8 @@
 use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta};
 use lcs_domain::erasure::{
-    Erased, ErasedConversation, Erasure, ErasureStep, ErasureTarget, NewErasure, OwnedConversation,
-    RemainingRows,
+    ArchivedOfTarget, Erased, ErasedArchive, ErasedConversation, Erasure, ErasureStep, ErasureTarget,
+    NewErasure, OwnedConversation, RemainingRows,
 };
 use lcs_domain::repository::RepositoryResult;
 use lcs_domain::{
@@ -35,6 +35,15 @@ impl ErasureRepository for Fake {
     }
 
     async fn erase_some(&self, _: NewErasure, _: PageLimit) -> RepositoryResult<ErasureStep> {
+        self.enter().await.map(drop)?;
+        Err(NONE)
+    }
+
+    async fn archived_of(&self, _: ErasureTarget) -> RepositoryResult<Vec<ArchivedOfTarget>> {
+        self.enter().await.map(|_| Vec::new())
+    }
+
+    async fn note_archives(&self, _: NewErasure, _: Vec<ErasedArchive>) -> RepositoryResult<Erasure> {
         self.enter().await.map(drop)?;
         Err(NONE)
     }

@@ -3,7 +3,8 @@
 use async_trait::async_trait;
 use chrono::TimeDelta;
 use lcs_domain::erasure::{
-    Erased, Erasure, ErasureStep, ErasureTarget, NewErasure, OwnedConversation, RemainingRows,
+    ArchivedOfTarget, Erased, ErasedArchive, Erasure, ErasureStep, ErasureTarget, NewErasure,
+    OwnedConversation, RemainingRows,
 };
 use lcs_domain::repository::RepositoryResult;
 use lcs_domain::{AuditDetail, Conversation, ErasureRepository, NewConversation, PageLimit, UserId};
@@ -18,6 +19,18 @@ impl ErasureRepository for Timed {
 
     async fn erase_some(&self, erasure: NewErasure, limit: PageLimit) -> RepositoryResult<ErasureStep> {
         timed("erasure.erase_some", self.0.erasures().erase_some(erasure, limit)).await
+    }
+
+    async fn archived_of(&self, target: ErasureTarget) -> RepositoryResult<Vec<ArchivedOfTarget>> {
+        timed("erasure.archived_of", self.0.erasures().archived_of(target)).await
+    }
+
+    async fn note_archives(
+        &self,
+        erasure: NewErasure,
+        archives: Vec<ErasedArchive>,
+    ) -> RepositoryResult<Erasure> {
+        timed("erasure.note_archives", self.0.erasures().note_archives(erasure, archives)).await
     }
 
     async fn end_erasure(

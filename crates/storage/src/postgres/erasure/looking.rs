@@ -5,9 +5,11 @@ use diesel::prelude::*;
 use diesel::sql_types::{
     Array, BigInt, Bool, Bytea, Nullable, Text as SqlText, Timestamptz, Uuid as SqlUuid,
 };
-use lcs_domain::erasure::{Erased, ErasedConversation, OwnedConversation, RemainingRows, user_hash};
+use lcs_domain::erasure::{
+    ArchivedOfTarget, Erased, ErasedConversation, OwnedConversation, RemainingRows, user_hash,
+};
 use lcs_domain::repository::RepositoryResult;
-use lcs_domain::{ConversationId, Erasure, ErasureTarget, PageLimit, UserId};
+use lcs_domain::{ArchiveId, ConversationId, Erasure, ErasureTarget, PageLimit, UserId};
 use uuid::Uuid;
 
 use super::columns;
@@ -38,6 +40,19 @@ statement! {
     AreErased(include_str!("erased.sql")) -> (Timestamptz, SqlUuid, SqlUuid, Nullable<Timestamptz>, Bool) {
         user_ids: Vec<Uuid> as Array<SqlUuid>,
         conversation_ids: Vec<Uuid> as Array<SqlUuid>,
+    }
+}
+
+statement! {
+    /// The archives that tombstones of a target name, each with how many.
+    ArchivedIn(
+        "-- $1 conversation_id  $2 user_hash (one of them is null)\n\
+         SELECT archive_id, count(*) FROM conversation_tombstones \
+          WHERE archive_id IS NOT NULL AND (conversation_id = $1 OR user_hash = $2) \
+          GROUP BY archive_id ORDER BY archive_id"
+    ) -> (SqlUuid, BigInt) {
+        conversation_id: Option<Uuid> as Nullable<SqlUuid>,
+        user_hash: Option<Vec<u8>> as Nullable<Bytea>,
     }
 }
 
@@ -96,6 +111,23 @@ impl Postgres {
                 is_erased,
             };
         Ok(Erased { now, conversations: rows.into_iter().map(erased).collect() })
+    }
+
+    pub(super) async fn archived_in_each(
+        &self,
+        target: ErasureTarget,
+    ) -> RepositoryResult<Vec<ArchivedOfTarget>> {
+        let (_, conversation_id) = parts(target.into());
+        let user_hash = target.user().map(|user_id| user_hash(user_id).0.to_vec());
+        let query = ArchivedIn { conversation_id, user_hash };
+        let answer = self.run::<(Uuid, i64)>(Purpose::Maintenance, Effect::Reads, &query).await;
+        let rows = answer.map_err(Fault::into_error)?.rows.into_iter();
+        Ok(rows
+            .map(|(archive_id, number)| ArchivedOfTarget {
+                archive_id: ArchiveId::from_uuid(archive_id),
+                conversations: number.unsigned_abs(),
+            })
+            .collect())
     }
 
     pub(super) async fn latest(&self) -> RepositoryResult<u64> {

@@ -7,6 +7,7 @@ use lcs_domain::erasure::ErasedRows;
 use lcs_domain::{ConversationId, Erasure, ErasureId, RepositoryError};
 use uuid::Uuid;
 
+use crate::erasure::archives_of;
 use crate::row::Row;
 
 /// Its columns, in the order in which they are asked for.
@@ -24,6 +25,7 @@ pub(super) type Columns = (
     BigInt,
     BigInt,
     Bytea,
+    Nullable<SqlText>,
     Nullable<SqlText>,
     Nullable<BigInt>,
     Nullable<Bytea>,
@@ -44,6 +46,7 @@ pub(super) struct ErasureRow {
     retention_overrides: i64,
     tombstones: i64,
     content_hash: Vec<u8>,
+    archives: Option<String>,
     certificate: Option<String>,
     audit_sequence: Option<i64>,
     audit_hash: Option<Vec<u8>>,
@@ -76,6 +79,8 @@ impl TryFrom<ErasureRow> for Erasure {
                 tombstones: row.tombstones.unsigned_abs(),
             },
             content: hash("content_hash", row.content_hash)?,
+            archives: archives_of(row.archives.as_deref())
+                .map_err(|reason| Row { table: "erasures", key }.inconsistent("archives", reason))?,
             certificate: row.certificate,
             recorded: place.map(|(sequence, hash)| AuditHead { sequence: sequence.unsigned_abs(), hash }),
         })

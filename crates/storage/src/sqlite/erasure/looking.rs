@@ -1,16 +1,20 @@
 //! What is asked about erasures: which there were, what is left, and what is not to come back.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Utc};
 use diesel::dsl::exists;
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Binary, Bool, Text};
-use diesel::sqlite::SqliteConnection;
-use lcs_domain::erasure::{ErasedConversation, OwnedConversation, RemainingRows, user_hash};
-use lcs_domain::{Erasure, ErasureTarget, HoldTarget, PurgeReason};
+use diesel::sqlite::{Sqlite as Backend, SqliteConnection};
+use lcs_domain::erasure::{
+    ArchivedOfTarget, ErasedConversation, OwnedConversation, RemainingRows, user_hash,
+};
+use lcs_domain::{ArchiveId, Erasure, ErasureTarget, HoldTarget, PurgeReason};
 
 use super::super::error::Failure;
 use super::super::hold;
-use super::super::row::BlobUuid;
+use super::super::row::{BlobUuid, Cell, Reader};
 use super::super::schema::{conversation_tombstones, erasures};
 use super::row::ErasureRow;
 use super::words;
@@ -96,6 +100,30 @@ pub(super) fn remaining(
     // It has no such column, and is no table that the list above names.
     remaining.push(RemainingRows { table: "turn_words".to_owned(), rows: words::count(connection, target)? });
     Ok(remaining)
+}
+
+/// The archives that tombstones of the target name, each with how many.
+pub(super) fn archived_of(
+    connection: &mut SqliteConnection,
+    target: ErasureTarget,
+) -> Result<Vec<ArchivedOfTarget>, Failure> {
+    use conversation_tombstones as tombstones;
+    let mut rows = tombstones::table
+        .filter(tombstones::archive_id.is_not_null())
+        .select(tombstones::archive_id)
+        .into_boxed::<Backend>();
+    rows = match target {
+        ErasureTarget::User(user_id) => rows.filter(tombstones::user_hash.eq(user_hash(user_id).0.to_vec())),
+        ErasureTarget::Conversation(id) => rows.filter(tombstones::conversation_id.eq(BlobUuid::from(id))),
+    };
+    let named: Vec<Option<Cell<Vec<u8>>>> = rows.load(connection)?;
+    let mut counts: BTreeMap<ArchiveId, u64> = BTreeMap::new();
+    for cell in named.into_iter().flatten() {
+        let reader = Reader::new("conversation_tombstones", "archive_id", cell)?;
+        *counts.entry(ArchiveId::from_uuid(reader.key())).or_default() += 1;
+    }
+    let counts = counts.into_iter();
+    Ok(counts.map(|(archive_id, conversations)| ArchivedOfTarget { archive_id, conversations }).collect())
 }
 
 /// Those of these that are erased, or of users who are.

@@ -8,6 +8,7 @@ use lcs_domain::{ConversationId, Erasure, ErasureId, RepositoryError};
 
 use super::super::row::{BlobUuid, Cell, Micros, Reader};
 use super::super::schema::erasures;
+use crate::erasure::archives_of;
 use crate::row::Row;
 
 #[derive(Insertable)]
@@ -77,6 +78,7 @@ pub(super) struct ErasureRow {
     retention_overrides: Cell<i64>,
     tombstones: Cell<i64>,
     content_hash: Cell<Vec<u8>>,
+    archives: Option<Cell<String>>,
     certificate: Option<Cell<String>>,
     audit_sequence: Option<Cell<i64>>,
     audit_hash: Option<Cell<Vec<u8>>>,
@@ -118,6 +120,8 @@ impl TryFrom<ErasureRow> for Erasure {
                 tombstones: count("tombstones", row.tombstones)?,
             },
             content: hash("content_hash", row.content_hash)?,
+            archives: archives_of(reader.optional_text("archives", row.archives)?.as_deref())
+                .map_err(|reason| damaged.inconsistent("archives", reason))?,
             certificate: reader.optional_text("certificate", row.certificate)?,
             recorded: place.map(|(sequence, hash)| AuditHead { sequence, hash }),
         })
