@@ -325,7 +325,10 @@ fn what_is_archived_is_shown_verified_and_comes_back() {
         assert_eq!((code, &never["present"]), (Some(1), &json!(0)));
         assert_eq!(never["refused"][0]["reason"], "it is not archived: it is stored, or never was here");
     }
-    archiving.json(&["erase", "--conversation", new["conversation_id"].as_str().unwrap(), "--yes"]);
+    let (new, certificate) =
+        (new["conversation_id"].as_str().unwrap(), archiving.home.0.path().join("new.json"));
+    let erased = ["erase", "--conversation", new, "--yes", "--certificate", certificate.to_str().unwrap()];
+    archiving.json(&erased);
     let archives = archiving.archives();
     let complete: Vec<&Value> = archives.iter().filter(|archive| archive["state"] == "complete").collect();
     assert_eq!((complete.len(), &complete[0]["conversations"]), (1, &json!(6)), "{archives:?}");
