@@ -5,6 +5,7 @@
 //! | [`location`] | where they are: a folder, or a bucket of S3, Google Cloud or Azure |
 //! | [`files`] | writing them there, reading them, deleting them |
 //! | [`manifest`] | what an archive says of itself |
+//! | `desk` | the one thread that works with files' bytes |
 //! | [`volume`] | an archive's file: written, read, copied in part |
 //! | `leftover` | what is left there of a write that was interrupted |
 //! | [`step`] | the steps between which everything may end |
@@ -14,6 +15,7 @@
 //! `conversations.jsonl.zst`, an export that `import` reads too, and `manifest.json`. Which archive holds a conversation,
 //! the database says ([`lcs_domain::archive`]).
 
+mod desk;
 pub mod error;
 pub mod files;
 mod leftover;

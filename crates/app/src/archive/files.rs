@@ -15,8 +15,8 @@ use object_store::{
     Error, ObjectMeta, ObjectStore, ObjectStoreExt as _, PutMode, PutPayload, WriteMultipart,
 };
 use sha2::{Digest, Sha256};
-use tokio::task::spawn_blocking;
 
+use super::desk::Desk;
 use super::error::{ArchiveError, reason};
 use super::location::ArchiveUrl;
 use super::manifest::Manifest;
@@ -41,6 +41,7 @@ pub struct ArchiveFiles {
     /// Where the store is a folder of this machine: that.
     folder: Option<PathBuf>,
     shown: String,
+    desk: Arc<Desk>,
 }
 
 impl fmt::Debug for ArchiveFiles {
@@ -68,7 +69,9 @@ impl ArchiveFiles {
     pub fn open(url: &ArchiveUrl) -> Result<Self, ArchiveError> {
         let shown = url.to_string();
         match url.open() {
-            Ok((store, root)) => Ok(Self { store, root, folder: url.folder().map(PathBuf::from), shown }),
+            Ok((store, root)) => {
+                Ok(Self { store, root, folder: url.folder().map(PathBuf::from), shown, desk: Arc::default() })
+            }
             Err(error) => Err(ArchiveError::Place { place: shown, what: "opened", reason: reason(&error) }),
         }
     }
@@ -76,12 +79,17 @@ impl ArchiveFiles {
     /// Archives in a store of the host's own.
     #[must_use]
     pub fn over(store: Arc<dyn ObjectStore>) -> Self {
-        Self { shown: store.to_string(), root: Path::default(), folder: None, store }
+        Self { shown: store.to_string(), root: Path::default(), folder: None, desk: Arc::default(), store }
     }
 
     /// The folder of all archives, where that is one of this machine.
     pub(super) fn folder_of_all(&self) -> Option<PathBuf> {
         self.folder.as_ref().map(|folder| folder.join("archives"))
+    }
+
+    /// Who works with the bytes of files.
+    pub(crate) fn desk(&self) -> &Desk {
+        &self.desk
     }
 
     fn root(&self) -> Path {
@@ -118,7 +126,7 @@ impl ArchiveFiles {
         sending: impl Fn() + Send + Sync,
     ) -> Result<(), ArchiveError> {
         let path = self.path(archive_id, DATA);
-        let (file, first) = piece(rewound(file)?).await?;
+        let (file, first) = self.piece(rewound(file)?).await?;
         if first.len() < PIECE {
             sending();
             return self.put_once(&path, first.into()).await;
@@ -146,7 +154,7 @@ impl ArchiveFiles {
             upload.wait_for_capacity(PIECES).await.map_err(self.failed("written"))?;
             upload.put(next.into());
             sending();
-            (file, next) = piece(file).await?;
+            (file, next) = self.piece(file).await?;
         }
         Ok(())
     }
@@ -155,6 +163,16 @@ impl ArchiveFiles {
     pub(crate) async fn put_manifest(&self, manifest: &Manifest) -> Result<(), ArchiveError> {
         let bytes = manifest.to_bytes().map_err(io::Error::from)?;
         self.put_once(&self.path(manifest.archive_id, MANIFEST), bytes.into()).await
+    }
+
+    /// The next piece of the file: shorter than others where it is the last one.
+    async fn piece(&self, file: File) -> io::Result<(File, Vec<u8>)> {
+        let read = self.desk.run(move || {
+            let left = file.metadata()?.len().min(PIECE as u64);
+            let mut bytes = Vec::with_capacity(usize::try_from(left).unwrap_or(PIECE));
+            (&file).take(PIECE as u64).read_to_end(&mut bytes).map(|_| (file, bytes))
+        });
+        read.await?
     }
 
     async fn put_once(&self, path: &Path, bytes: PutPayload) -> Result<(), ArchiveError> {
@@ -202,9 +220,7 @@ impl ArchiveFiles {
         let mut pieces = found.into_stream();
         while let Some(piece) = pieces.try_next().await.map_err(self.failed("read"))? {
             digest.update(&piece);
-            file = spawn_blocking(move || file.write_all(&piece).map(|()| file))
-                .await
-                .map_err(io::Error::other)??;
+            file = self.desk.run(move || file.write_all(&piece).map(|()| file)).await??;
         }
         if AuditHash(digest.finalize().into()).to_string() != manifest.sha256 {
             return Err(damaged("its file was changed after it was written"));
@@ -275,13 +291,4 @@ impl fmt::Display for ArchiveFiles {
 
 fn rewound(mut file: File) -> io::Result<File> {
     file.rewind().map(|()| file)
-}
-
-/// The next piece of the file: shorter than others where it is the last one.
-async fn piece(file: File) -> io::Result<(File, Vec<u8>)> {
-    let read = spawn_blocking(move || {
-        let mut bytes = Vec::with_capacity(PIECE);
-        (&file).take(PIECE as u64).read_to_end(&mut bytes).map(|_| (file, bytes))
-    });
-    read.await.map_err(io::Error::other)?
 }

@@ -15,8 +15,8 @@ use lcs_domain::transfer::{ExportFilter, Exported, IncomingHead};
 use lcs_domain::{ArchiveId, ConversationId, PayloadLimits, RepositoryError};
 use sha2::{Digest, Sha256};
 use tokio::sync::mpsc;
-use tokio::task::spawn_blocking;
 
+use super::desk::{Answer, Desk};
 use super::error::ArchiveError;
 use super::manifest::{Entry, Manifest};
 use crate::transfer::arrival::Arrival;
@@ -27,6 +27,8 @@ use crate::transfer::file::{self, Line, Lines};
 pub(crate) const LIMITS: PayloadLimits = PayloadLimits { max_bytes: 16 * 1024 * 1024 };
 /// How many bytes are written before compression until no more conversations are taken.
 const FULL: u64 = 64 * 1024 * 1024;
+/// How many parts of an export are read ahead.
+const PARTS: usize = 64;
 /// How many batches are read ahead.
 const AHEAD: usize = 2;
 
@@ -109,34 +111,31 @@ impl Writing {
 impl Volume {
     /// Writes what is exported, until it is enough for one file: the conversations behind that are left.
     pub(crate) async fn write(
+        desk: &Desk,
         mut parts: BoxStream<'static, RepositoryResult<Exported>>,
         exported_at: DateTime<Utc>,
     ) -> Result<Self, ArchiveError> {
-        let mut writing = Writing::begin()?;
-        writing.put(&Header { exported_at, filter: ExportFilter::default() }.to_line()?)?;
+        let (sender, receiver) = mpsc::channel(PARTS);
+        let written = desk.begin(move || write(receiver, exported_at))?;
         while let Some(part) = parts.try_next().await? {
-            if let Exported::Conversation(conversation) = &part {
-                if writing.written > FULL {
-                    writing.is_full = true;
-                    break;
-                }
-                writing.conversations.push(Entry::of(conversation));
+            // Where it is full, or has failed, no more is taken: its own word says which.
+            if sender.send(part).await.is_err() {
+                break;
             }
-            writing.trailer.count(&part);
-            writing.put(&part.to_line()?)?;
         }
-        writing.end()
+        drop(sender);
+        written.get().await?
     }
 
     /// Writes the lines of those conversations in `from` that are to be kept, as they stand there.
     pub(crate) async fn copy(
+        desk: &Desk,
         from: File,
         keep: HashSet<ConversationId>,
         manifest: &Manifest,
     ) -> Result<Self, ArchiveError> {
         let archive_id = manifest.archive_id;
-        let copied = spawn_blocking(move || copy(from, &keep)).await.map_err(io::Error::other)?;
-        match copied {
+        match desk.run(move || copy(from, &keep)).await? {
             Err(ArchiveError::Temporary(error)) if error.kind() == io::ErrorKind::InvalidData => {
                 Err(ArchiveError::damaged(archive_id, "its file holds what is no export"))
             }
@@ -145,11 +144,11 @@ impl Volume {
     }
 
     /// Reads it before it is anywhere, as if it were the file of this archive.
-    pub(crate) async fn check(self, archive_id: ArchiveId) -> Result<(), ArchiveError> {
+    pub(crate) async fn check(self, desk: &Desk, archive_id: ArchiveId) -> Result<(), ArchiveError> {
         let manifest = self.described(Manifest::new(archive_id, DateTime::UNIX_EPOCH, None));
         let mut file = self.file;
         file.rewind()?;
-        check(file, &manifest).await
+        check(desk, file, &manifest).await
     }
 
     /// The manifest of the archive that this is the file of.
@@ -160,6 +159,23 @@ impl Volume {
         manifest.conversations.clone_from(&self.conversations);
         manifest
     }
+}
+
+fn write(mut parts: mpsc::Receiver<Exported>, exported_at: DateTime<Utc>) -> Result<Volume, ArchiveError> {
+    let mut writing = Writing::begin()?;
+    writing.put(&Header { exported_at, filter: ExportFilter::default() }.to_line()?)?;
+    while let Some(part) = parts.blocking_recv() {
+        if let Exported::Conversation(conversation) = &part {
+            if writing.written > FULL {
+                writing.is_full = true;
+                break;
+            }
+            writing.conversations.push(Entry::of(conversation));
+        }
+        writing.trailer.count(&part);
+        writing.put(&part.to_line()?)?;
+    }
+    writing.end()
 }
 
 fn copy(from: File, keep: &HashSet<ConversationId>) -> Result<Volume, ArchiveError> {
@@ -198,21 +214,22 @@ fn copy(from: File, keep: &HashSet<ConversationId>) -> Result<Volume, ArchiveErr
     }
 }
 
+/// What arrives, and what becomes of the reading.
+type Arriving = (mpsc::Receiver<Arrival>, Answer<Result<(), file::FileError>>);
+
 /// What is in an archive's file, as an import reads it.
-pub(crate) fn arrivals(
-    file: File,
-) -> (mpsc::Receiver<Arrival>, tokio::task::JoinHandle<Result<(), file::FileError>>) {
+pub(crate) fn arrivals(desk: &Desk, file: File) -> io::Result<Arriving> {
     let (sender, arrivals) = mpsc::channel(AHEAD);
-    let reading = spawn_blocking(move || {
+    let reading = desk.begin(move || {
         let unreadable = |source| file::FileError::Unreadable { line: 0, source };
         let reader = Compression::Zstandard.reader(BufReader::new(file)).map_err(unreadable)?;
         file::read(reader, LIMITS, sender)
-    });
-    (arrivals, reading)
+    })?;
+    Ok((arrivals, reading))
 }
 
 /// Reads the file of this archive to its end, and finds in it what its manifest says, and nothing else.
-pub(crate) async fn check(file: File, manifest: &Manifest) -> Result<(), ArchiveError> {
+pub(crate) async fn check(desk: &Desk, file: File, manifest: &Manifest) -> Result<(), ArchiveError> {
     let damaged = |reason: String| ArchiveError::damaged(manifest.archive_id, reason);
     let mut expected: HashMap<_, _> =
         manifest.conversations.iter().map(|entry| (entry.conversation_id, entry)).collect();
@@ -220,7 +237,7 @@ pub(crate) async fn check(file: File, manifest: &Manifest) -> Result<(), Archive
         return Err(damaged("its manifest names a conversation twice".to_owned()));
     }
     let mut turns = 0;
-    let (mut arrivals, reading) = arrivals(file);
+    let (mut arrivals, reading) = arrivals(desk, file)?;
     let mut found = |head: &IncomingHead, came: u64, valid: Result<(), RepositoryError>| {
         let entry = Entry::of(&head.conversation);
         let id = entry.conversation_id;
@@ -254,7 +271,7 @@ pub(crate) async fn check(file: File, manifest: &Manifest) -> Result<(), Archive
             }
         }
     }
-    reading.await.map_err(io::Error::other)?.map_err(|error| damaged(error.to_string()))?;
+    reading.get().await?.map_err(|error| damaged(error.to_string()))?;
     if let Some(id) = expected.keys().next() {
         return Err(damaged(format!("conversation {id} is in its manifest, and not in its file")));
     }

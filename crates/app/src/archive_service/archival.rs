@@ -121,7 +121,7 @@ impl ArchiveService {
         pace: &mut Pace,
         progress: &mut (dyn FnMut(u64) + Send),
     ) -> Result<u64, ArchiveError> {
-        let volume = Volume::write(self.exported(due), self.clock.now()).await?;
+        let volume = Volume::write(self.files()?.desk(), self.exported(due), self.clock.now()).await?;
         let manifest = Manifest::new(archive_id, self.clock.now(), None);
         let manifest = self.put(self.files()?, volume, manifest).await?;
         self.finish(&manifest, pace, progress).await
@@ -137,7 +137,7 @@ impl ArchiveService {
         let manifest = volume.described(manifest);
         files.put_data(manifest.archive_id, volume.file, || self.done(Step::Sending)).await?;
         self.done(Step::Written);
-        check(files.data(&manifest).await?, &manifest).await?;
+        check(files.desk(), files.data(&manifest).await?, &manifest).await?;
         self.done(Step::Checked);
         files.put_manifest(&manifest).await?;
         let read = files.manifest_of(manifest.archive_id).await?;

@@ -1,7 +1,6 @@
 //! Conversations back into the database.
 
 use std::collections::HashSet;
-use std::io;
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
@@ -254,7 +253,7 @@ impl Restoring<'_> {
     ) -> Result<bool, ArchiveError> {
         let archive_id = self.archive_id;
         let damaged = |reason: String| ArchiveError::damaged(archive_id, reason);
-        let (mut arrivals, reading) = arrivals(data);
+        let (mut arrivals, reading) = arrivals(self.service.files()?.desk(), data)?;
         let mut elsewhere = false;
         while let Some(arrival) = arrivals.recv().await {
             match arrival {
@@ -280,7 +279,7 @@ impl Restoring<'_> {
                 }
             }
         }
-        reading.await.map_err(io::Error::other)?.map_err(|error| damaged(error.to_string()))?;
+        reading.get().await?.map_err(|error| damaged(error.to_string()))?;
         Ok(elsewhere)
     }
 

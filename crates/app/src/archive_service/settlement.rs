@@ -102,7 +102,7 @@ impl ArchiveService {
     async fn begun(&self, archive_id: ArchiveId) -> Result<Option<Manifest>, ArchiveError> {
         let files = self.files()?;
         let Some(manifest) = files.manifest(archive_id).await? else { return Ok(None) };
-        crate::archive::volume::check(files.data(&manifest).await?, &manifest).await?;
+        crate::archive::volume::check(files.desk(), files.data(&manifest).await?, &manifest).await?;
         Ok(Some(manifest))
     }
 
@@ -177,7 +177,7 @@ impl ArchiveService {
             read => read?,
         };
         let count = keep.len();
-        let volume = Volume::copy(data, keep, &manifest).await?;
+        let volume = Volume::copy(files.desk(), data, keep, &manifest).await?;
         if volume.conversations.len() != count {
             let missing = "it does not hold all that the database says is archived in it";
             return Err(ArchiveError::damaged(old, missing));

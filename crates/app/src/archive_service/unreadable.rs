@@ -98,13 +98,14 @@ impl ArchiveService {
 
     /// Writes these as if they were to be archived, and reads that: those that one file has no room for.
     async fn draft(&self, ids: &[ConversationId]) -> Result<Vec<ConversationId>, ArchiveError> {
-        let volume = Volume::write(self.exported(ids.to_vec()), self.clock.now()).await?;
+        let desk = self.files()?.desk();
+        let volume = Volume::write(desk, self.exported(ids.to_vec()), self.clock.now()).await?;
         if !volume.is_full {
-            volume.check(ArchiveId::generate()).await?;
+            volume.check(desk, ArchiveId::generate()).await?;
             return Ok(Vec::new());
         }
         let written: Vec<_> = volume.conversations.iter().map(|entry| entry.conversation_id).collect();
-        volume.check(ArchiveId::generate()).await?;
+        volume.check(desk, ArchiveId::generate()).await?;
         Ok(ids.iter().copied().filter(|id| !written.contains(id)).collect())
     }
 }

@@ -127,7 +127,7 @@ impl ArchiveService {
         }
         let files = self.files()?;
         let manifest = files.manifest_of(archive_id).await?;
-        check(files.data(&manifest).await?, &manifest).await?;
+        check(files.desk(), files.data(&manifest).await?, &manifest).await?;
         let held: HashSet<_> = manifest.conversations.iter().map(|entry| entry.conversation_id).collect();
         match archived.iter().find(|id| !held.contains(id)) {
             Some(id) => Err(ArchiveError::damaged(
