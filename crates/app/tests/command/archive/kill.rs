@@ -168,3 +168,20 @@ fn killed_in_the_middle_of_a_file_nothing_is_lost_and_the_piece_does_not_stay() 
     assert_eq!(archiving.json(&["restore", "--all"])["restored"], 1);
     archiving.assert_all_comes_back(&before);
 }
+
+/// What stands beside a file that was never whole holds what was said all the same: an erasure does not leave it for later.
+#[test]
+fn an_erasure_deletes_the_piece_of_a_file_in_whose_middle_somebody_was_killed() {
+    let home = Home::new();
+    let url = format!("file://{}", home.0.path().join("archive").display());
+    let archiving = Archiving::of(home, &url, Database::sqlite, &large());
+    assert!(archiving.killed_behind(Step::Sending, &["cleanup"]));
+    assert_eq!(archiving.files().len(), 1);
+    let certificate = archiving.home.0.path().join("certificate.json");
+    let certificate = certificate.to_str().unwrap();
+    archiving.json(&["erase", "--user", &user(0), "--yes", "--certificate", certificate]);
+    assert_eq!(archiving.files(), Vec::<std::path::PathBuf>::new());
+    let (stored, archived) = archiving.database.places();
+    assert_eq!((stored.len(), archived.len()), (0, 0));
+    assert_eq!(archiving.json(&["archive", "verify"])["leftovers"], json!([]));
+}
