@@ -95,6 +95,73 @@ async fn every_page_is_the_operators_and_what_went_wrong_is_a_page_too() {
 }
 
 #[tokio::test]
+async fn nobody_comes_to_any_page_without_the_key_and_in_no_way() {
+    let (api, id) = console().await;
+    let paths: Vec<&str> = lcs_app::http::console_paths().collect();
+    assert!(paths.len() >= 9 && paths.contains(&"/admin/conversations/{id}"), "{paths:?}");
+    for path in paths {
+        let path = path.replace("{id}", &id).replace("{number}", "1").replace("{action}", "hold");
+        let path = path.replace("{*other}", "some/where");
+        for method in [Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::DELETE, Method::OPTIONS]
+        {
+            for (name, value) in
+                [("x-none", ""), ("authorization", "Basic eDp5"), ("authorization", "Bearer x")]
+            {
+                let request = Request::builder().method(&method).uri(&path).header(name, value);
+                let answer = api.send_undocumented(request.body(Body::empty()).unwrap()).await;
+                assert_eq!(answer.status, 401, "{method} {path} {value}: {}", answer.text);
+                assert!(!answer.text.contains("canary"), "{method} {path}");
+            }
+            let request = Request::builder().method(&method).uri(&path).header(BASIC.0, BASIC.1);
+            let request = request.header("sec-fetch-site", "cross-site").header("sec-fetch-dest", "iframe");
+            let answer = api.send_undocumented(request.body(Body::empty()).unwrap()).await;
+            assert_eq!(answer.status, 403, "{method} {path}: {}", answer.text);
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_cannot_be_asked_is_a_page_too() {
+    let (api, id) = console().await;
+    let of_it = format!("/admin/conversations/{id}");
+    for (method, path, status, title) in [
+        (Method::GET, "/admin/conversations/%ff", 400, "This address cannot be read"),
+        (Method::GET, "/admin/conversations/%ff/hold", 400, "This address cannot be read"),
+        (Method::GET, "/admin/%ff", 404, "There is no such page"),
+        (Method::PUT, "/admin", 405, "This page is not asked for in this way"),
+        (Method::POST, "/admin/conversations", 405, "This page is not asked for in this way"),
+        (Method::DELETE, of_it.as_str(), 405, "This page is not asked for in this way"),
+    ] {
+        let request = Request::builder().method(&method).uri(path).header(BASIC.0, BASIC.1);
+        let answer = api.send_undocumented(request.body(Body::empty()).unwrap()).await;
+        assert_eq!(answer.status, status, "{method} {path}: {}", answer.text);
+        assert!(answer.header("content-type").starts_with("text/html"), "{method} {path}");
+        assert!(answer.header("content-security-policy").contains("default-src 'none'"), "{method} {path}");
+        assert_eq!(answer.header("cache-control"), "no-store", "{method} {path}");
+        for part in [title, "<h1", "href=\"/admin/conversations\""] {
+            assert!(answer.text.contains(part), "{method} {path}: {part}: {}", answer.text);
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_is_cut_says_so_and_leads_to_all_of_it() {
+    let (api, _) = console().await;
+    let (prompt, long) = ("é".repeat(10_000), "x".repeat(10_000));
+    let new = json!({ "system_prompt": prompt, "metadata": { "long": long } });
+    let made = api.post("/v1/conversations", &new).await.expect(201);
+    let path = format!("/admin/conversations/{}", made["conversation_id"].as_str().unwrap());
+    let page = ask(&api, &path).await.text;
+    assert!(page.contains("It is longer: ") && !page.contains(&prompt) && !page.contains(&long), "{page}");
+    let whole = format!("{path}/stored");
+    assert_eq!(page.matches(&format!("href=\"{whole}\"")).count(), 2, "of the prompt and the metadata");
+    let stored = ask(&api, &whole).await.expect(200);
+    assert_eq!(stored["system_prompt"], prompt.as_str());
+    assert_eq!(stored["metadata"]["long"], long.as_str());
+    assert!(actions(&api).await.contains(&"conversation_read".to_owned()));
+}
+
+#[tokio::test]
 async fn what_was_said_is_text_and_who_reads_it_is_recorded_once() {
     let (api, id) = console().await;
     let found = ask(&api, "/admin/conversations?topic=CANARY").await;
@@ -243,10 +310,10 @@ async fn what_is_archived_is_restored_once_and_who_asked_for_it_is_recorded() {
     assert!(!page.contains("canary"), "{page}");
     let form = hidden(&ask(&api, &format!("{path}/restore")).await);
     assert_eq!(post(&api, &format!("{path}/restore"), &[BASIC], &form).await.status, 403);
-    // Sent again, it is not archived any more: there is nothing left to ask for.
-    for status in [303, 404] {
+    // Sent again, it is restored already: nothing more is done.
+    for _ in 0..2 {
         let answer = post(&api, &format!("{path}/restore"), &[BASIC, SAME_ORIGIN], &form).await;
-        assert_eq!(answer.status, status, "{}", answer.text);
+        assert_eq!(answer.status, 303, "{}", answer.text);
     }
     assert!(ask(&api, &format!("{path}?done=restored")).await.text.contains("canary"));
     let events = events(&api).await;

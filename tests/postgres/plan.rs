@@ -6,9 +6,9 @@
 
 use futures_util::TryStreamExt as _;
 use lcs_domain::{
-    AgentStateRepository, BrowseRepository, Conversation, ConversationCursor, ConversationRepository,
-    FindConversations, ListConversations, ListSummaries, NewConversation, PageLimit, Payload,
-    RequestRepository, SaveAgentState, TurnRange, TurnRepository, UserId,
+    AgentStateRepository, AuditQuery, AuditRepository, BrowseRepository, Conversation, ConversationCursor,
+    ConversationRepository, FindConversations, ListConversations, ListSummaries, NewConversation, PageLimit,
+    Payload, RequestRepository, SaveAgentState, TurnRange, TurnRepository, UserId,
 };
 use lcs_storage::testing::PrivateCluster;
 
@@ -155,6 +155,14 @@ async fn a_page_of_a_user_with_many_conversations_reads_about_that_page() {
     assert!(read.iter().all(|rows| *rows <= 100), "{read:?}");
 }
 
+/// Who has read what, and some purges.
+const RECORDED: &str = "
+    INSERT INTO audit_events (actor, action, conversation_id, outcome, detail)
+    SELECT 'operator:ada', CASE WHEN n % 100 = 0 THEN 'purge' ELSE 'conversation_read' END,
+           CASE WHEN n % 100 = 0 THEN NULL ELSE gen_random_uuid() END, 'done', '{}'
+      FROM generate_series(1, 5000) n;
+    ANALYZE audit_events;";
+
 #[tokio::test]
 async fn an_operator_who_gives_an_id_or_a_user_waits_for_indexes_only() {
     let cluster = PrivateCluster::start(&[
@@ -165,6 +173,7 @@ async fn an_operator_who_gives_an_id_or_a_user_waits_for_indexes_only() {
     let database = cluster.database().await;
     let store = single(database.url()).await;
     database.execute(FILL).await;
+    database.execute(RECORDED).await;
     let begun = cluster.log().len();
     // More often than it takes for one plan to be made for all of them.
     for _ in 0..8 {
@@ -180,11 +189,16 @@ async fn an_operator_who_gives_an_id_or_a_user_waits_for_indexes_only() {
         assert_eq!(store.find_conversations(find).await.unwrap().conversations.len(), 1);
         store.open_conversation(id).await.unwrap().unwrap();
         store.read_turns(id, TurnRange::Newest, PageLimit::default()).await.unwrap().unwrap();
+        let trail = AuditQuery { conversation_id: Some(id), is_look: true, ..AuditQuery::default() };
+        assert_eq!(store.records(trail).await.unwrap(), []);
     }
     let log = cluster.log().split_off(begun);
-    let is_ours = |entry: &&str| entry.contains("plan:") && entry.contains("FROM conversations");
+    let is_ours = |entry: &&str| {
+        let is_look = entry.contains("FROM conversations") || entry.contains("FROM audit_events");
+        entry.contains("plan:") && is_look
+    };
     let plans: Vec<&str> = log.split("lcs-persistence|LOG:").skip(1).filter(is_ours).collect();
-    assert!(plans.len() >= 8 * 5, "one plan for each look: {}", plans.len());
+    assert!(plans.len() >= 8 * 6, "one plan for each look: {}", plans.len());
     for plan in plans {
         assert!(!plan.contains("Seq Scan"), "a sequential scan:\n{plan}");
     }

@@ -41,6 +41,7 @@ mod validation;
 
 use axum::Router;
 
+pub use self::console::console_paths;
 pub use self::error::ApiError;
 pub use self::guard::guarded;
 pub use self::openapi::openapi;
@@ -52,7 +53,7 @@ pub fn router(service: Service) -> Router {
     let document = openapi::openapi();
     let mut router: Router<Service> = openapi::documented().into();
     if service.operator_keys().is_some() {
-        router = router.merge(openapi::of_operator()).merge(console::pages());
+        router = router.merge(openapi::of_operator()).merge(console::pages(&service));
     }
     router.merge(openapi::pages(&document)).with_state(service)
 }

@@ -320,6 +320,8 @@ pub struct AuditQuery {
     pub after: Option<u64>,
     /// How many at most.
     pub limit: PageLimit,
+    /// Whether somebody waits for it in front of a page: of one conversation it then ends after some seconds.
+    pub is_look: bool,
 }
 
 impl AuditQuery {

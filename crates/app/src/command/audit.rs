@@ -54,6 +54,7 @@ impl Audit {
                     action: list.action,
                     after: list.after,
                     limit: list.limit,
+                    is_look: false,
                 };
                 let records = repositories.audit().records(query).await?;
                 print(&mut output, &records, query)?;

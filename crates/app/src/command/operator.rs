@@ -16,6 +16,9 @@ pub(super) fn operator() -> Actor {
 
 fn named(account: String, sudo: Option<&str>) -> String {
     let plain = |c: char| if c.is_ascii_alphanumeric() || "._-@".contains(c) { c } else { '?' };
+    // The console's names begin so: `operator:key (NAME)`.
+    let account =
+        if account == "key" || account.starts_with("key ") { format!("account {account}") } else { account };
     let sudo: String = sudo.unwrap_or_default().chars().take(MAX_CHARS).map(plain).collect();
     if sudo.is_empty() { account } else { format!("{account} (sudo {sudo})") }
 }
@@ -29,6 +32,10 @@ mod tests {
         assert_eq!(named("lcs".into(), None), "lcs");
         assert_eq!(named("lcs".into(), Some("")), "lcs");
         assert_eq!(named("root".into(), Some("alice")), "root (sudo alice)");
+        assert_eq!(named("key".into(), None), "account key", "the console is nobody else");
+        assert_eq!(named("key (ada)".into(), None), "account key (ada)");
+        assert_eq!(named("key".into(), Some("ada")), "account key (sudo ada)");
+        assert_eq!(named("keys".into(), None), "keys");
         assert_eq!(named("mallory".into(), Some("bob) \n(")), "mallory (sudo bob????)");
         assert_eq!(
             named("a".into(), Some(&"x".repeat(1_000))).chars().count(),

@@ -3,7 +3,7 @@
 //!
 //! | module | what it holds |
 //! | --- | --- |
-//! | `visitor` | who looks at a page |
+//! | `gate`, `visitor` | who is let in to a page |
 //! | `layout`, `failure` | what all pages have, and pages of what went wrong |
 //! | `figures`, `search`, `conversation`, `message` | what is shown |
 //! | `action`, `confirmation` | what is done, and asked before |
@@ -17,6 +17,7 @@ mod facts;
 mod failure;
 mod figures;
 mod form_token;
+mod gate;
 mod layout;
 mod message;
 mod reading;
@@ -26,25 +27,55 @@ mod trail;
 mod visitor;
 
 use axum::Router;
-use axum::response::Redirect;
-use axum::routing::get;
+use axum::extract::Request;
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{Redirect, Response};
+use axum::routing::{MethodRouter, get};
+use http::StatusCode;
 
 use self::failure::Failure;
+pub(super) use self::gate::Looks;
 pub(super) use self::reading::Readings;
 use self::visitor::Visitor;
 use super::service::Service;
 
+/// Where the console begins.
+const BEGINNING: &str = "/admin";
+
+/// Every page, and what makes it. The router is built from this list, and has a gate before all of it.
+fn routes() -> [(&'static str, MethodRouter<Service>); 9] {
+    [
+        ("/admin", get(figures::figures)),
+        ("/admin/", get(async || Redirect::permanent(BEGINNING))),
+        ("/admin/conversations", get(search::search)),
+        ("/admin/conversations/{id}", get(conversation::conversation)),
+        ("/admin/conversations/{id}/turns/{number}", get(conversation::raw_turn)),
+        ("/admin/conversations/{id}/agent-state", get(conversation::raw_agent_state)),
+        ("/admin/conversations/{id}/stored", get(conversation::raw_conversation)),
+        ("/admin/conversations/{id}/{action}", get(confirmation::ask).post(action::act)),
+        ("/admin/{*other}", get(nothing)),
+    ]
+}
+
+/// The paths of the console's pages, as its router has them.
+pub fn console_paths() -> impl Iterator<Item = &'static str> {
+    routes().into_iter().map(|(path, _)| path)
+}
+
 /// What an operator's browser opens.
-pub(super) fn pages() -> Router<Service> {
-    Router::new()
-        .route("/admin", get(figures::figures))
-        .route("/admin/", get(async || Redirect::permanent("/admin")))
-        .route("/admin/conversations", get(search::search))
-        .route("/admin/conversations/{id}", get(conversation::conversation))
-        .route("/admin/conversations/{id}/turns/{number}", get(conversation::raw_turn))
-        .route("/admin/conversations/{id}/agent-state", get(conversation::raw_agent_state))
-        .route("/admin/conversations/{id}/{action}", get(confirmation::ask).post(action::act))
-        .route("/admin/{*other}", get(nothing))
+pub(super) fn pages(service: &Service) -> Router<Service> {
+    let router = routes().into_iter().fold(Router::new(), |router, (path, page)| {
+        router.route(path, page.fallback(async || StatusCode::METHOD_NOT_ALLOWED))
+    });
+    router.layer(from_fn_with_state(service.clone(), gate::pass))
+}
+
+/// Makes a page of what went wrong before a page of the console could be made, or while it was.
+pub(super) async fn in_a_page(request: Request, next: Next) -> Response {
+    let path = request.uri().path();
+    let is_here = path.strip_prefix(BEGINNING).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+    let response = next.run(request).await;
+    if is_here { failure::as_page(response, None) } else { response }
 }
 
 async fn nothing(visitor: Visitor) -> Failure {

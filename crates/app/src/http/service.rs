@@ -11,7 +11,7 @@ use tokio_util::task::TaskTracker;
 
 use super::analytics::LastReport;
 use super::authentication::{Authenticator, Identity};
-use super::console::Readings;
+use super::console::{Looks, Readings};
 use super::denial::Denials;
 use super::error::ApiError;
 use super::health::Readiness;
@@ -28,6 +28,7 @@ pub struct Service {
     operator: Option<Arc<OperatorKeys>>,
     last_report: Arc<LastReport>,
     readings: Arc<Readings>,
+    looks: Arc<Looks>,
 }
 
 struct Parts {
@@ -65,7 +66,13 @@ impl Service {
             readiness: Readiness::default(),
             denials: Denials::default(),
         };
-        Self { parts: Arc::new(parts), operator: None, last_report: Arc::default(), readings: Arc::default() }
+        Self {
+            parts: Arc::new(parts),
+            operator: None,
+            last_report: Arc::default(),
+            readings: Arc::default(),
+            looks: Arc::default(),
+        }
     }
 
     /// The same with an operator, if one is configured: without one his endpoints are not there.
@@ -111,6 +118,10 @@ impl Service {
 
     pub(super) fn readings(&self) -> &Readings {
         &self.readings
+    }
+
+    pub(super) fn looks(&self) -> &Looks {
+        &self.looks
     }
 
     pub(super) fn last_readiness(&self) -> &Readiness {

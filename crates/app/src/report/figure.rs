@@ -187,7 +187,7 @@ fn models(analytics: &Analytics) -> Markup {
                     }
                     tbody {
                         @for model in &analytics.models {
-                            @let name = model.model.as_deref().unwrap_or("not noted");
+                            @let name = model.model.as_deref().unwrap_or("not noted in the turn");
                             tr {
                                 th scope="row" {
                                     (name)
@@ -200,6 +200,11 @@ fn models(analytics: &Analytics) -> Markup {
                             }
                         }
                     }
+                }
+            }
+            @if analytics.models.iter().any(|model| model.model.is_none()) {
+                p .quiet {
+                    "Turns say which model answered where whoever stored them did. Of others the conversation's own model is on the conversation's page."
                 }
             }
         }

@@ -1,6 +1,7 @@
 //! The operator's console in a real Chromium, with the keyboard alone. Its pictures are kept under
 //! `target/screenshots/console`, to be looked at.
 
+mod limit;
 mod right;
 mod stage;
 
@@ -153,33 +154,14 @@ async fn an_operator_works_with_the_keyboard_alone_on_postgresql() {
     work(&Place::at(database.url(), CONFIGURATION, &[KEY, database.password()])).await;
 }
 
-#[tokio::test]
-async fn every_page_is_readable_light_and_dark_wide_and_narrow() {
-    let place = Place::configured(CONFIGURATION, &[KEY]);
-    let process = place.serve().await;
-    let stage = Stage::set(&process).await;
-    let hold = ["hold", "place", "--reason", "matter 2026/17", "--conversation", &stage.conversation];
-    assert!(place.command(&hold).output().await.unwrap().status.success());
-    let browser = Browser::start().await;
-    sign_in(&browser, &process, "127.0.0.1").await;
-    let conversation = format!("/conversations/{}", stage.conversation);
-    let pages = [
-        ("figures", String::new()),
-        ("search", "/conversations".to_owned()),
-        ("nothing-found", "/conversations?topic=nobody+speaks+of+this".to_owned()),
-        ("wrong-id", "/conversations?id=nothing".to_owned()),
-        ("conversation", conversation.clone()),
-        ("long", format!("/conversations/{}?after=20", stage.other)),
-        ("hold", format!("{conversation}/hold")),
-        ("delete", format!("{conversation}/delete")),
-        ("absent", "/conversations/018f3a5c-7d1e-7b3a-9c55-0242ac120002".to_owned()),
-    ];
+/// Opens each page light and dark, wide and narrow, keeps a picture of it, and gives the colours of their grounds.
+async fn looked_at(browser: &Browser, process: &Process, pages: &[(&str, String)]) -> Vec<serde_json::Value> {
     let mut grounds = Vec::new();
     for (scheme, width) in
         [(Scheme::Light, 1280), (Scheme::Dark, 1280), (Scheme::Light, 390), (Scheme::Dark, 390)]
     {
         browser.show(scheme, width).await;
-        for (name, path) in &pages {
+        for (name, path) in pages {
             browser.open(&format!("{}/admin{path}", process.url)).await;
             let seen = browser.look().await;
             let size = if width > 1000 { "wide" } else { "narrow" };
@@ -198,6 +180,43 @@ async fn every_page_is_readable_light_and_dark_wide_and_narrow() {
             grounds.push(seen["ground"].clone());
         }
     }
+    grounds
+}
+
+#[tokio::test]
+async fn every_page_is_readable_light_and_dark_wide_and_narrow() {
+    let place = Place::configured(CONFIGURATION, &[KEY]);
+    let process = place.serve().await;
+    let stage = Stage::set(&process).await;
+    let hold = ["hold", "place", "--reason", "matter 2026/17", "--conversation", &stage.conversation];
+    assert!(place.command(&hold).output().await.unwrap().status.success());
+    let [purged, deleted] = [
+        process.client.begin(&format!("to be purged: {CANARY}")).await,
+        process.client.begin(&format!("deleted: {CANARY}")).await,
+    ];
+    process.client.delete(&format!("/v1/conversations/{purged}")).await.expect(200);
+    assert!(place.command(&["cleanup"]).output().await.unwrap().status.success());
+    process.client.delete(&format!("/v1/conversations/{deleted}")).await.expect(200);
+    let browser = Browser::start().await;
+    sign_in(&browser, &process, "127.0.0.1").await;
+    let conversation = format!("/conversations/{}", stage.conversation);
+    let pages = [
+        ("notice", format!("{conversation}?done=held")),
+        ("deleted", format!("/conversations/{deleted}")),
+        ("purged", format!("/conversations/{purged}")),
+        ("wrong-days", "?days=0".to_owned()),
+        ("unreadable-address", "/conversations/%ff".to_owned()),
+        ("figures", String::new()),
+        ("search", "/conversations".to_owned()),
+        ("nothing-found", "/conversations?topic=nobody+speaks+of+this".to_owned()),
+        ("wrong-id", "/conversations?id=nothing".to_owned()),
+        ("conversation", conversation.clone()),
+        ("long", format!("/conversations/{}?after=20", stage.other)),
+        ("hold", format!("{conversation}/hold")),
+        ("delete", format!("{conversation}/delete")),
+        ("absent", "/conversations/018f3a5c-7d1e-7b3a-9c55-0242ac120002".to_owned()),
+    ];
+    let grounds = looked_at(&browser, &process, &pages).await;
     assert_ne!(grounds.first(), grounds.get(pages.len()), "the scheme is the reader's");
     let complaints = browser.complaints();
     let unmeant = complaints.iter().find(|said| !said.contains("status of 4"));

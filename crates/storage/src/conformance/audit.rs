@@ -103,6 +103,9 @@ pub async fn a_page_is_of_what_is_asked_for(harness: &dyn Harness) {
     for limit in [1, 3, 20, 50] {
         let limit = PageLimit::new(limit).expect("a page size");
         assert_eq!(read_all(&client, AuditQuery { limit, ..AuditQuery::default() }).await, all);
+        let of_it = AuditQuery { conversation_id: Some(about), limit, ..AuditQuery::default() };
+        let looked = read(&client, AuditQuery { is_look: true, ..of_it }).await;
+        assert_eq!(looked, read(&client, of_it).await, "a look shows the same");
         let newest = read(&client, AuditQuery { limit, ..AuditQuery::default() }).await;
         assert_eq!(newest, all[20_usize.saturating_sub(limit.get() as usize)..]);
         for query in [

@@ -177,6 +177,11 @@ pub async fn what_is_left_of_a_purged_one_is_told(harness: &dyn Harness) {
     assert_eq!((left.conversation_id, left.reason.as_str()), (id, "deleted"));
     assert!(left.at >= conversation.created_at);
     assert_eq!(browse.open_conversation(id).await.expect("it is looked for"), None);
+    // Its trail has what its user did, and the batch that removed it among others.
+    let look = AuditQuery { conversation_id: Some(id), is_look: true, ..AuditQuery::default() };
+    let trail = client.store.audit().records(look).await.expect("the log is read");
+    let actions: Vec<_> = trail.iter().map(|record| record.action.as_str()).collect();
+    assert_eq!(actions, ["conversation_deleted", "purge"]);
 }
 
 /// An operator deletes as the user does, once, and the log names him and the user.

@@ -13,6 +13,7 @@ use lcs_domain::{
 use uuid::Uuid;
 
 use super::Postgres;
+use super::browse::Looking;
 use super::connect::Purpose;
 use super::error::Fault;
 use super::operation::{Effect, detached};
@@ -49,6 +50,14 @@ statement! {
         action as Nullable<SqlText>,
         limit as BigInt,
         after as BigInt,
+    }
+}
+
+statement! {
+    /// The newest rows about a conversation.
+    Trail(include_str!("audit/trail.sql")) -> Columns {
+        conversation_id: Uuid as SqlUuid,
+        limit: i64 as BigInt,
     }
 }
 
@@ -151,6 +160,20 @@ impl AuditRepository for Postgres {
 
     #[tracing::instrument(name = "db.audit.records", skip_all)]
     async fn records(&self, query: AuditQuery) -> RepositoryResult<Vec<AuditRecord>> {
+        if let AuditQuery {
+            is_look: true,
+            conversation_id: Some(id),
+            user_id: None,
+            action: None,
+            after: None,
+            limit,
+        } = query
+        {
+            let trail = Trail { conversation_id: id.into(), limit: limit.get().into() };
+            let answer = self.run::<RecordRow>(Purpose::Maintenance, Effect::Reads, &Looking(&trail)).await;
+            let rows = answer.map_err(Fault::into_error)?.rows;
+            return rows.into_iter().map(AuditRecord::try_from).collect();
+        }
         let asked = Asked {
             user_id: query.user_id.map(Uuid::from),
             conversation_id: query.conversation_id.map(Uuid::from),

@@ -30,7 +30,7 @@ const LOOKING: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY; \
     SET LOCAL statement_timeout = '5s'; SET LOCAL plan_cache_mode = force_custom_plan";
 
 /// A statement that is given some seconds.
-struct Looking<'q, Q>(&'q Q);
+pub(super) struct Looking<'q, Q>(pub(super) &'q Q);
 
 impl<Q: Single<U>, U: Send + 'static> Statement<U> for Looking<'_, Q> {
     fn rows<'a>(

@@ -56,8 +56,19 @@ impl TryFrom<FoundRow> for FoundConversation {
     }
 }
 
+/// Keeps the newest.
+fn keep_newest(found: &mut Vec<FoundConversation>, most: usize) {
+    found.sort_unstable_by(|a, b| {
+        b.updated_at.cmp(&a.updated_at).then_with(|| a.conversation_id.cmp(&b.conversation_id))
+    });
+    found.truncate(most);
+}
+
 /// The conversations that are looked for, and one more than the page has. Topics are looked through here and not by
 /// SQLite's LIKE, which knows the cases of ASCII's letters only.
+///
+/// Where all topics are looked through, SQLite does not sort: that would be all rows, before the first of them is seen and
+/// the time is looked at. The newest of those that are found are kept here.
 fn look(
     connection: &mut SqliteConnection,
     searched: &FindConversations,
@@ -74,7 +85,11 @@ fn look(
         let behind = dsl::updated_at.lt(time).or(dsl::updated_at.eq(time).and(dsl::conversation_id.gt(id)));
         query = query.filter(behind);
     }
-    let mut rows = query.order((dsl::updated_at.desc(), dsl::conversation_id));
+    let is_sorted = searched.topic.is_none() || searched.user_id.is_some();
+    let mut rows = query;
+    if is_sorted {
+        rows = rows.order((dsl::updated_at.desc(), dsl::conversation_id));
+    }
     if searched.topic.is_none() {
         // Nothing else is looked at row by row: SQLite keeps the newest and sorts no more than these.
         rows = rows.limit(i64::from(searched.limit.get()) + 1);
@@ -90,9 +105,15 @@ fn look(
         if searched.finds_topic(conversation.topic_summary.as_deref()) {
             found.push(conversation);
         }
-        if found.len() == enough {
+        if is_sorted && found.len() == enough {
             break;
         }
+        if found.len() >= 2 * enough {
+            keep_newest(&mut found, enough);
+        }
+    }
+    if !is_sorted {
+        keep_newest(&mut found, enough);
     }
     Ok(found)
 }

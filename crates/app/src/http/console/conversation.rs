@@ -3,7 +3,6 @@
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
-use futures_util::join;
 use http::HeaderMap;
 use lcs_domain::{
     AuditQuery, ConversationId, HoldTarget, OpenedConversation, PageLimit, Remains, RepositoryError, Turn,
@@ -64,14 +63,13 @@ pub(super) async fn conversation(
     service.reads(&visitor, opened.conversation.user_id, id).await.map_err(failed)?;
     let limit = PageLimit::new(TURNS).map_err(failed)?;
     let conversations = [opened.conversation.clone()];
-    let (turns, expiries, holds, events) = join!(
-        repositories.browse().read_turns(id, range, limit),
-        service.manager().retention().expiries(opened.conversation.user_id, &conversations),
-        repositories.holds().holding(HoldTarget::Conversation(id)),
-        repositories.audit().records(of_conversation(id)),
-    );
-    let turns = turns.map_err(failed)?.ok_or_else(|| Failure::no_conversation(&visitor, id))?;
+    // One after the other: a page has one connection at a time.
+    let turns = repositories.browse().read_turns(id, range, limit).await.map_err(failed)?;
+    let turns = turns.ok_or_else(|| Failure::no_conversation(&visitor, id))?;
+    let expiries = service.manager().retention().expiries(opened.conversation.user_id, &conversations).await;
     let expiry = expiries.map_err(failed)?.first().copied();
+    let holds = repositories.holds().holding(HoldTarget::Conversation(id)).await;
+    let events = repositories.audit().records(of_conversation(id)).await;
     let conversation = &opened.conversation;
     let title = conversation.topic_summary.as_deref().filter(|topic| !topic.trim().is_empty());
     let title = title.unwrap_or("Conversation without a topic");
@@ -88,7 +86,7 @@ pub(super) async fn conversation(
 }
 
 fn of_conversation(id: ConversationId) -> AuditQuery {
-    AuditQuery { conversation_id: Some(id), ..AuditQuery::default() }
+    AuditQuery { conversation_id: Some(id), is_look: true, ..AuditQuery::default() }
 }
 
 /// Which turns are asked for; the newest, where nothing is said.
@@ -211,6 +209,20 @@ pub(super) async fn raw_turn(
     let turn =
         turn.filter(|turn| turn.turn_number == number).ok_or_else(|| Failure::no_page(visitor.clone()))?;
     Ok(Json(turn).into_response())
+}
+
+/// A conversation's head as it is stored: its system prompt and metadata, whole.
+pub(super) async fn raw_conversation(
+    visitor: Visitor,
+    State(service): State<Service>,
+    Path(id): Path<String>,
+) -> Result<Response, Failure> {
+    let id = named(&visitor, &id)?;
+    let failed = |error: RepositoryError| Failure::of_repository(&visitor, &error);
+    let opened = service.repositories().browse().open_conversation(id).await.map_err(failed)?;
+    let opened = opened.ok_or_else(|| Failure::no_conversation(&visitor, id))?;
+    service.reads(&visitor, opened.conversation.user_id, id).await.map_err(failed)?;
+    Ok(Json(opened.conversation).into_response())
 }
 
 /// An agent's state as it is stored.

@@ -26,7 +26,7 @@ fn id(text: impl std::fmt::Display) -> Markup {
 /// What it is.
 pub(super) fn facts(opened: &OpenedConversation, expiry: Option<Expiry>, clock: &Arc<dyn Clock>) -> Markup {
     let conversation = &opened.conversation;
-    let path = format!("{CONVERSATIONS}/{}", conversation.conversation_id);
+    let whole = format!("{CONVERSATIONS}/{}/stored", conversation.conversation_id);
     html! {
         dl .card .facts {
             (fact("Status", status(conversation.status.as_str())))
@@ -41,9 +41,14 @@ pub(super) fn facts(opened: &OpenedConversation, expiry: Option<Expiry>, clock: 
         }
         div .folded {
             @if let Some(prompt) = &conversation.system_prompt {
-                details { summary { "System prompt" } pre tabindex="0" { (super::message::cut(prompt).0) } }
+                @let (shown, is_cut) = super::message::cut(prompt);
+                details {
+                    summary { "System prompt" }
+                    pre tabindex="0" { (shown) @if is_cut { "…" } }
+                    @if is_cut { p .quiet { "It is longer: " a href=(whole) { "all of it" } "." } }
+                }
             }
-            @if conversation.metadata.as_json() != "{}" { (document("Metadata", conversation.metadata.as_json(), &path)) }
+            @if conversation.metadata.as_json() != "{}" { (document("Metadata", conversation.metadata.as_json(), &whole)) }
         }
     }
 }

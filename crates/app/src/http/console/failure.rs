@@ -28,7 +28,7 @@ impl Failure {
         let error = match error {
             RepositoryError::Denied { reason } => {
                 let cause = format!(
-                    "{}. What it may not do, `lcs-persistence` does on the command line, as the operator's role.",
+                    "{}. What it may not do, lcs-persistence does on the command line, as the operator's role.",
                     upper(reason)
                 );
                 ApiError::new(StatusCode::FORBIDDEN, "The service's database role may not", cause)
@@ -62,6 +62,11 @@ fn upper(text: &str) -> String {
     chars.next().map(|first| first.to_uppercase().chain(chars).collect()).unwrap_or_default()
 }
 
+/// `text` as the end of one.
+fn ended(text: &str) -> String {
+    if text.ends_with(['.', '!', '?']) { text.to_owned() } else { format!("{text}.") }
+}
+
 /// A page that says what went wrong.
 pub(super) fn page(visitor: Option<&Visitor>, title: &str, sentence: &str) -> Page {
     let content = html! {
@@ -82,10 +87,46 @@ pub(super) fn with_page(response: Response, page: Page) -> Response {
     Response::from_parts(parts, Body::new(body))
 }
 
+/// What went wrong before a page could be made, as one: where it is none yet.
+pub(super) fn as_page(response: Response, visitor: Option<&Visitor>) -> Response {
+    let status = response.status();
+    let content_type = response.headers().get(CONTENT_TYPE);
+    let is_page = content_type.is_some_and(|value| value.as_bytes().starts_with(b"text/html"));
+    if is_page || !(status.is_client_error() || status.is_server_error()) {
+        return response;
+    }
+    let (title, sentence) = told(status);
+    with_page(response, page(visitor, title, sentence))
+}
+
+/// What is said where only the status is known.
+fn told(status: StatusCode) -> (&'static str, &'static str) {
+    match status {
+        StatusCode::BAD_REQUEST => (
+            "This address cannot be read",
+            "Something in it is no text. Go back, and open the page with its link.",
+        ),
+        StatusCode::METHOD_NOT_ALLOWED => (
+            "This page is not asked for in this way",
+            "Open it with its link. What changes something has a page of its own that asks first.",
+        ),
+        StatusCode::PAYLOAD_TOO_LARGE => ("Too much was written", "Go back, and write less."),
+        StatusCode::SERVICE_UNAVAILABLE => (
+            "The service did not answer in time",
+            "Wait a moment, and reload the page. A search for an id or a user takes less time than one for a topic.",
+        ),
+        status if status.is_server_error() => (
+            "Something went wrong",
+            "The service's log says what, by the id of the request. Reload the page, or go back.",
+        ),
+        _ => ("This cannot be done", "Go back, and open the page with its link."),
+    }
+}
+
 impl IntoResponse for Failure {
     fn into_response(self) -> Response {
         let detail = self.error.detail();
-        let page = page(self.visitor.as_ref(), &detail.response, &detail.cause);
+        let page = page(self.visitor.as_ref(), &detail.response, &ended(&upper(&detail.cause)));
         with_page(self.error.into_response(), page)
     }
 }

@@ -2,9 +2,9 @@
 
 use axum::extract::FromRequestParts;
 use axum::response::{IntoResponse, Response};
-use http::StatusCode;
 use http::header::AUTHORIZATION;
 use http::request::Parts;
+use http::{HeaderMap, StatusCode};
 use lcs_domain::Actor;
 
 use super::super::error::ApiError;
@@ -41,18 +41,17 @@ impl Visitor {
 /// Somebody without a key.
 pub(super) struct Unknown(Stranger);
 
-impl FromRequestParts<Service> for Visitor {
-    type Rejection = Unknown;
-
-    async fn from_request_parts(parts: &mut Parts, service: &Service) -> Result<Self, Unknown> {
-        let operator = Operator::of(&parts.headers, service).map_err(|error| {
+impl Visitor {
+    /// The operator whose browser asks. Whoever is none is counted.
+    pub(super) fn known(headers: &HeaderMap, service: &Service) -> Result<Self, Unknown> {
+        let operator = Operator::of(headers, service).map_err(|error| {
             // A browser comes without a key first, to be asked for it.
-            if parts.headers.contains_key(AUTHORIZATION) {
+            if headers.contains_key(AUTHORIZATION) {
                 service.deny(error.status());
             }
             Unknown(Stranger::from(error))
         })?;
-        if is_embedded_elsewhere(&parts.headers) {
+        if is_embedded_elsewhere(headers) {
             // The browser sends the key by itself. Nothing is read in the operator's name by that.
             service.deny(StatusCode::FORBIDDEN);
             let cause = "another site's page asks for it";
@@ -60,6 +59,16 @@ impl FromRequestParts<Service> for Visitor {
             return Err(Unknown(Stranger::from(error)));
         }
         Ok(Self::of(&operator))
+    }
+}
+
+impl FromRequestParts<Service> for Visitor {
+    type Rejection = Unknown;
+
+    /// Who was let in at the gate. A page that stands before it has no visitor, and shows nothing.
+    async fn from_request_parts(parts: &mut Parts, _: &Service) -> Result<Self, Unknown> {
+        let known = parts.extensions.get::<Self>().cloned();
+        known.ok_or_else(|| Unknown(Stranger::from(ApiError::unauthorized("Invalid operator key"))))
     }
 }
 
@@ -81,11 +90,9 @@ impl FromRequestParts<Service> for Asked {
     type Rejection = Failure;
 
     async fn from_request_parts(parts: &mut Parts, service: &Service) -> Result<Self, Failure> {
-        Ok(Self(
-            Parameters::from_request_parts(parts, service)
-                .await
-                .map_err(|error: ApiError| Failure::of(None, error))?,
-        ))
+        let visitor = parts.extensions.get::<Visitor>().cloned();
+        let parameters = Parameters::from_request_parts(parts, service).await;
+        parameters.map(Self).map_err(|error: ApiError| Failure::of(visitor, error))
     }
 }
 

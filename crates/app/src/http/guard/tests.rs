@@ -161,6 +161,29 @@ async fn a_body_that_is_too_large_is_413_whether_it_says_so_or_not() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_a_browser_asks_the_console_for_is_a_page_also_when_it_takes_too_long() {
+    let operator = crate::configuration::OperatorConfig { api_keys: Vec::new() };
+    let slow = || get(async || tokio::time::sleep(Duration::from_secs(6)).await);
+    for (operator, path, is_page) in [
+        (Some(operator.clone()), "/admin/slow", true),
+        (Some(operator), "/administration", false),
+        (None, "/admin/slow", false),
+    ] {
+        let config = ServiceConfig { operator, ..config() };
+        let router = guarded(Router::new().route(path, slow()), &config);
+        let response = ask(&router, of(Method::GET, path)).await;
+        assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(header(&response, "retry-after"), Some("1"), "{path}");
+        assert_eq!(header(&response, "cache-control"), Some("no-store"), "{path}");
+        let is_html = header(&response, "content-type").unwrap().starts_with("text/html");
+        assert_eq!(is_html, is_page, "{path}");
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        let said = String::from_utf8(body.to_vec()).unwrap();
+        assert_eq!(said.contains("<h1>The service did not answer in time</h1>"), is_page, "{said}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_request_that_takes_too_long_is_503_but_not_a_stream_that_has_begun() {
     let stream = async || {
         let chunks = futures_util::stream::unfold(0, async |sent| {

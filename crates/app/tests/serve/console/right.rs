@@ -1,8 +1,10 @@
 //! What the console says where it may not, and where the database is gone.
 
 use lcs_storage::testing::{Role, Shutdown, TestPostgres};
+use lcs_tests::browser::Browser;
 
 use super::stage::KEY;
+use super::{looked_at, sign_in};
 use crate::client::{Answer, Client};
 use crate::outage::Database;
 use crate::process::{CANARY, Place};
@@ -74,5 +76,25 @@ async fn while_the_database_is_gone_a_page_says_so() {
         process.client.bearer(KEY).get("/admin/conversations").await.status == 200
     })
     .await;
+    process.stop().await;
+}
+
+#[tokio::test]
+async fn what_may_not_be_seen_and_what_cannot_be_is_readable_too() {
+    let secured = TestPostgres::secured().await;
+    let configuration = format!("{OPERATED}\ndatabase:\n  row_level_security: true");
+    let process = Place::at(&secured.url_of(Role::Application), &configuration, &[KEY]).serve().await;
+    let browser = Browser::start().await;
+    sign_in(&browser, &process, "127.0.0.1").await;
+    looked_at(&browser, &process, &[("forbidden", "/conversations".to_owned())]).await;
+    process.stop().await;
+
+    let database = Database::start().await;
+    let configuration = format!("{OPERATED}\nfallback:\n  mode: refuse\n  failures_to_open: 1");
+    let process = database.place(&configuration).serve().await;
+    let browser = Browser::start().await;
+    sign_in(&browser, &process, "127.0.0.1").await;
+    database.stop(Shutdown::Immediate).await;
+    looked_at(&browser, &process, &[("unavailable", "/conversations".to_owned())]).await;
     process.stop().await;
 }
