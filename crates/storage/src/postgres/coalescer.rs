@@ -348,7 +348,14 @@ impl<W: Write> Runner<W> {
     async fn next(&mut self) -> Option<Vec<Waiting<W>>> {
         let mut waiting = {
             let mut queue = self.others.queue();
-            queue.end(mem::take(&mut self.writes), &mem::take(&mut self.lanes));
+            let writes = mem::take(&mut self.writes);
+            queue.end(writes, &mem::take(&mut self.lanes));
+            if writes == 1 && queue.waiting.is_empty() {
+                // A single client: there is nobody to wait for, and it need not wait for this.
+                queue.runners -= 1;
+                self.runs = false;
+                return None;
+            }
             queue.gathering += 1;
             queue.waiting.len()
         };
