@@ -62,6 +62,7 @@ ALTER TABLE audit_events OWNER TO :"migrator";
 ALTER TABLE audit_head OWNER TO :"migrator";
 ALTER TABLE __diesel_schema_migrations OWNER TO :"migrator";
 ALTER FUNCTION refuse_tombstoned_conversation() OWNER TO :"migrator";
+ALTER FUNCTION refuse_unknown_status() OWNER TO :"migrator";
 ALTER FUNCTION hide_state_of_deleted_conversation() OWNER TO :"migrator";
 ALTER FUNCTION conversation_turn_text(jsonb, jsonb) OWNER TO :"migrator";
 ALTER FUNCTION conversation_turn_words(jsonb, jsonb) OWNER TO :"migrator";

@@ -33,8 +33,8 @@ async fn every_check_finds_what_is_wrong() {
             "orphaned_turns",
         ),
         (
-            "DELETE FROM conversations; ALTER TABLE conversations DROP CONSTRAINT \
-             conversations_user_id_external_id_key; INSERT INTO conversations (conversation_id, user_id, \
+            "DELETE FROM conversations; DROP INDEX conversations_user_id_external_id_key; \
+             INSERT INTO conversations (conversation_id, user_id, \
              agent_id, model_id, external_id) SELECT gen_random_uuid(), md5('u')::uuid, gen_random_uuid(), \
              'm', 'x' FROM generate_series(1, 2)",
             "duplicate_conversations",

@@ -20,5 +20,6 @@ mod round_trip;
 mod row_level_security;
 mod search;
 mod ssl;
+mod status;
 mod summary;
 mod support;

@@ -222,8 +222,6 @@ pub(crate) const CONSTRAINTS: &[(&str, &str, &str)] = &[
     ("conversations", "conversations_agent_id_key", "UNIQUE (agent_id)"),
     ("conversations", "conversations_pkey", "PRIMARY KEY (conversation_id)"),
     ("conversations", "conversations_refuse_tombstoned", "TRIGGER DEFERRABLE"),
-    ("conversations", "conversations_status_check", "CHECK ((status ~ '^(active|archived|deleted)$'::text))"),
-    ("conversations", "conversations_user_id_external_id_key", "UNIQUE (user_id, external_id)"),
     ("erasures", "erasures_pkey", "PRIMARY KEY (erasure_id)"),
     ("erasures", "erasures_sequence_key", "UNIQUE (sequence)"),
     ("holds", "holds_pkey", "PRIMARY KEY (hold_id)"),
