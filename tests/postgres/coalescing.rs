@@ -1,9 +1,11 @@
 //! Appends that share a statement: what is shared, and that each keeps its own outcome.
 
 use std::collections::BTreeMap;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use futures_util::future::join_all;
 use lcs_domain::conversation::OpenStatus;
 use lcs_domain::{
@@ -274,6 +276,19 @@ async fn p1_a_batch_whose_callers_gave_up_is_stored_all_the_same() {
         let page = page.unwrap().unwrap();
         assert_eq!((page.turn_count, page.turns.len()), (again, usize::try_from(again).unwrap()));
     }
+}
+
+#[tokio::test]
+async fn an_append_that_its_caller_began_and_forgot_holds_up_nobody() {
+    let database = TestPostgres::create().await;
+    let store = single(database.url()).await;
+    let conversation = begin(&store).await;
+    let mut forgotten = pin!(append(&store, &conversation, saying(&conversation, "forgotten")));
+    // It is sent by this, and then its caller has other things to do.
+    assert!(forgotten.as_mut().now_or_never().is_none());
+    let next = append(&store, &conversation, saying(&conversation, "next")).await.unwrap();
+    assert_eq!(next.turn_number, Some(2));
+    assert_eq!(forgotten.await.unwrap().turn_number, Some(1));
 }
 
 #[tokio::test]

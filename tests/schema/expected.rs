@@ -294,6 +294,7 @@ pub(crate) const PARTIAL_INDEXES: &[&str] = &[
     "audit_events_conversation_id_idx",
     "audit_events_on_behalf_of_idx",
     "conversation_tombstones_archive_id_idx",
+    "conversations_user_id_external_id_key",
     "erasures_conversation_id_idx",
     "erasures_user_hash_idx",
     "holds_user_id_idx",

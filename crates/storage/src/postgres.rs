@@ -31,6 +31,7 @@ mod diagnostic;
 mod erasure;
 mod error;
 mod hold;
+mod in_place;
 mod json;
 mod locked;
 mod migration;

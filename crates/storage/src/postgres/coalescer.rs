@@ -1,15 +1,17 @@
 //! Writes of one kind that arrive while others are under way go together in the next statement.
 //!
-//! Who finds nothing under way goes at once, alone. Everybody else waits in a queue, from which a batch is taken
-//! as soon as a statement has been answered: at most one write to a conversation, within bounds of count
-//! and bytes, and of one user where row-level security is configured. So nobody waits when there is nothing
-//! to wait for, and the more there is to do, the more is done in one commit.
+//! Who finds nothing under way goes at once, alone, in its caller's own task. Everybody else waits in a queue, from
+//! which a batch is taken as soon as a statement has been answered: at most one write to a conversation, within
+//! bounds of count and bytes, and of one user where row-level security is configured. So nobody waits when there is
+//! nothing to wait for, and the more there is to do, the more is done in one commit.
 //!
 //! A statement that takes long, because a conversation is locked elsewhere, holds up nobody but those who are in
 //! it: whoever has waited for [`PATIENCE`] has another statement begun. Each kind of write has a queue of its own,
 //! and these numbers are for each of them.
 
-use std::collections::{HashSet, VecDeque};
+mod queue;
+
+use std::collections::HashSet;
 use std::mem;
 use std::panic::AssertUnwindSafe;
 use std::pin::pin;
@@ -19,31 +21,26 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use lcs_domain::repository::RepositoryResult;
 use lcs_domain::{RepositoryError, UserId};
+use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::task::yield_now;
 use tokio::time::{Instant, timeout};
 use tracing::{Instrument as _, Span};
 use uuid::Uuid;
 
+use self::queue::{MOST_WRITES, Queue};
 use super::Postgres;
 use super::connect::Purpose;
 use super::error::Fault;
+use super::in_place::{Begun, InPlace};
 use super::operation::detached;
 use super::retry::{Operation, outcome_unknown};
 use super::statement::Single;
 
-/// Statements that are under way at once, as long as none of them takes long.
-const STATEMENTS: usize = 2;
-/// How many have to wait for two statements to be made of them.
-const WORTH_TWO_STATEMENTS: usize = 4;
 /// Statements under way at once where some of them take long: what the pool is left with serves all else.
 const MOST_STATEMENTS: usize = 8;
 /// How long one waits until another statement is begun.
 const PATIENCE: Duration = Duration::from_millis(25);
-/// Writes in one statement at most.
-const MOST_WRITES: usize = 64;
-/// Bytes of payload in one statement at most, unless one write alone has more.
-const MOST_BYTES: usize = 1024 * 1024;
 
 /// A write that can be done by itself, and with others of its kind in one statement.
 pub(super) trait Write: Send + Sync + Sized + 'static {
@@ -80,17 +77,6 @@ pub(super) struct Coalescer<W: Write> {
     /// Whether a batch is of one user.
     by_user: bool,
     queue: Mutex<Queue<W>>,
-}
-
-struct Queue<W: Write> {
-    waiting: VecDeque<Waiting<W>>,
-    /// The conversations to which a write is under way.
-    busy: HashSet<Uuid>,
-    /// How many writes are in the statements that are under way.
-    under_way: usize,
-    /// The tasks that run statements, and how many of them are about to take a batch.
-    runners: usize,
-    gathering: usize,
 }
 
 /// A write, and who waits for it.
@@ -132,14 +118,23 @@ impl<W: Write> Waiting<W> {
         let (answer, answered) = oneshot::channel();
         let deadline = store.tries(Purpose::Service).deadline();
         let waiting = Self { store, write, deadline, span: Span::current(), answer };
-        if let Some(batch) = others.queue().arrive(waiting, others.by_user) {
-            others.spawn(batch);
+        let batch = others.queue().arrive(waiting, others.by_user);
+        match batch {
+            Some(batch) if batch.iter().all(|waiting| waiting.write.key() == key) => {
+                // Whoever stops waiting for it lets it go on in a task of its own.
+                let _late = timeout(PATIENCE, others.in_place(batch)).await;
+            }
+            Some(batch) => others.spawn(batch),
+            None => {}
         }
         let mut answered = pin!(answered);
         let answer = loop {
             match timeout(PATIENCE, &mut answered).await {
                 Ok(answer) => break answer,
-                Err(_) => others.start(MOST_STATEMENTS),
+                Err(_) => {
+                    others.take_over();
+                    others.start(MOST_STATEMENTS);
+                }
             }
         };
         // Without an answer its task has ended in the middle, or the runtime has.
@@ -204,79 +199,6 @@ pub(super) async fn run_together<W: Write, U: Send + 'static>(
     (Vec::new(), Vec::new())
 }
 
-impl<W: Write> Default for Queue<W> {
-    fn default() -> Self {
-        Self { waiting: VecDeque::new(), busy: HashSet::new(), under_way: 0, runners: 0, gathering: 0 }
-    }
-}
-
-impl<W: Write> Queue<W> {
-    /// Takes in one more; gives a batch for one more statement where that is worth it.
-    fn arrive(&mut self, waiting: Waiting<W>, by_user: bool) -> Option<Vec<Waiting<W>>> {
-        self.waiting.push_back(waiting);
-        self.begin(self.worth(), by_user)
-    }
-
-    /// How many statements are worth having under way: two where as much waits as is under way. Statements of the
-    /// same size keep two processors of the server busy; a small one beside a large one costs a commit for little.
-    fn worth(&self) -> usize {
-        if self.waiting.len() < self.under_way { 1 } else { STATEMENTS }
-    }
-
-    /// The next batch of a statement that has been answered; `None`: it is not gone on with.
-    fn go_on(&mut self, by_user: bool) -> Option<Vec<Waiting<W>>> {
-        let is_worth_it = self.runners == 1 || self.waiting.len() * 2 >= self.under_way;
-        let next = if is_worth_it { self.take(by_user) } else { None };
-        self.runners -= usize::from(next.is_none());
-        next
-    }
-
-    /// A batch for one more statement, if fewer than `limit` are under way and there is something to do.
-    fn begin(&mut self, limit: usize, by_user: bool) -> Option<Vec<Waiting<W>>> {
-        if self.runners >= limit || self.gathering > 0 {
-            return None;
-        }
-        self.runners += 1;
-        let batch = self.take(by_user);
-        self.runners -= usize::from(batch.is_none());
-        batch
-    }
-
-    /// The next batch, of those whose conversations nothing is under way for: half of those who wait, where no
-    /// other statement is under way.
-    fn take(&mut self, by_user: bool) -> Option<Vec<Waiting<W>>> {
-        let (mut batch, mut bytes, mut user) = (Vec::new(), 0, None::<UserId>);
-        let most = if self.runners == 1 && self.waiting.len() >= WORTH_TWO_STATEMENTS {
-            self.waiting.len() / 2
-        } else {
-            self.waiting.len()
-        };
-        let most = most.min(MOST_WRITES);
-        let mut index = 0;
-        while let Some(waiting) = self.waiting.get(index).filter(|_| batch.len() < most) {
-            let (user_id, lane, size) = (waiting.write.user_id(), waiting.lane(), waiting.write.bytes());
-            let fits = batch.is_empty() || bytes + size <= MOST_BYTES;
-            let is_of_user = !by_user || user.is_none_or(|user| user == user_id);
-            if !fits || !is_of_user || self.busy.contains(&lane) {
-                index += 1;
-                continue;
-            }
-            bytes += size;
-            user = Some(user_id);
-            self.busy.insert(lane);
-            batch.extend(self.waiting.remove(index));
-        }
-        self.under_way += batch.len();
-        (!batch.is_empty()).then_some(batch)
-    }
-
-    /// Frees the lanes of those that are done, and counts `writes` as under way no more.
-    fn end(&mut self, writes: usize, lanes: &HashSet<Uuid>) {
-        self.under_way -= writes;
-        self.busy.retain(|lane| !lanes.contains(lane));
-    }
-}
-
 impl<W: Write> Coalescer<W> {
     pub(super) fn new(by_user: bool) -> Self {
         Self { by_user, queue: Mutex::default() }
@@ -301,14 +223,30 @@ impl<W: Write> Coalescer<W> {
 
     /// Runs one statement after the other in a task of its own, until nobody waits.
     fn spawn(self: &Arc<Self>, batch: Vec<Waiting<W>>) {
-        let runner = Runner {
+        tokio::spawn(self.runner(&batch).run(batch));
+    }
+
+    /// Runs one statement in the caller's task; what comes behind it has one of its own.
+    fn in_place(self: &Arc<Self>, batch: Vec<Waiting<W>>) -> InPlace {
+        let work = InPlace::new(self.runner(&batch).run_first(batch), Handle::current());
+        self.queue().note(work.begun());
+        work
+    }
+
+    /// Has the statements go on whose callers have begun them, and may have forgotten them.
+    fn take_over(&self) {
+        let begun = mem::take(&mut self.queue().in_place);
+        begun.iter().for_each(Begun::take_over);
+    }
+
+    fn runner(self: &Arc<Self>, batch: &[Waiting<W>]) -> Runner<W> {
+        Runner {
             others: Arc::clone(self),
             writes: batch.len(),
             lanes: batch.iter().map(Waiting::lane).collect(),
             gathers: false,
             runs: true,
-        };
-        tokio::spawn(runner.run(batch));
+        }
     }
 }
 
@@ -326,36 +264,58 @@ struct Runner<W: Write> {
 }
 
 impl<W: Write> Runner<W> {
-    async fn run(mut self, mut batch: Vec<Waiting<W>>) {
-        loop {
-            // A bug must not leave conversations busy for ever.
-            let undecided = AssertUnwindSafe(tried(batch)).catch_unwind().await.unwrap_or_default();
-            for waiting in undecided {
-                self.lanes.remove(&waiting.lane());
-                let lane = Lane { others: Arc::clone(&self.others), conversation_id: waiting.lane() };
-                tokio::spawn(lane.decide(waiting));
-            }
+    /// Runs a statement for `batch`, and others for those who wait then.
+    async fn run(mut self, batch: Vec<Waiting<W>>) {
+        self.run_one(batch).await;
+        self.go_on().await;
+    }
+
+    /// Runs a statement for `batch`, and leaves it to another task to go on, where somebody waits.
+    async fn run_first(mut self, batch: Vec<Waiting<W>>) {
+        self.run_one(batch).await;
+        if !self.ends() {
+            tokio::spawn(self.go_on());
+        }
+    }
+
+    async fn run_one(&mut self, batch: Vec<Waiting<W>>) {
+        // A bug must not leave conversations busy for ever.
+        let undecided = AssertUnwindSafe(tried(batch)).catch_unwind().await.unwrap_or_default();
+        for waiting in undecided {
+            self.lanes.remove(&waiting.lane());
+            let lane = Lane { others: Arc::clone(&self.others), conversation_id: waiting.lane() };
+            tokio::spawn(lane.decide(waiting));
+        }
+    }
+
+    async fn go_on(mut self) {
+        while !self.ends() {
             let Some(next) = self.next().await else { return };
             self.writes = next.len();
             self.lanes = next.iter().map(Waiting::lane).collect();
             // The other half, where this took one.
             self.others.start_where_worth_it();
-            batch = next;
+            self.run_one(next).await;
         }
+    }
+
+    /// Ends this where nobody waits, and nobody but a single caller can be back in a moment.
+    fn ends(&mut self) -> bool {
+        let mut queue = self.others.queue();
+        if self.writes > 1 || !queue.waiting.is_empty() {
+            return false;
+        }
+        queue.end(mem::take(&mut self.writes), &mem::take(&mut self.lanes));
+        queue.runners -= 1;
+        self.runs = false;
+        true
     }
 
     /// The next batch, now that this one's conversations are free; `None`: this was the last.
     async fn next(&mut self) -> Option<Vec<Waiting<W>>> {
         let mut waiting = {
             let mut queue = self.others.queue();
-            let writes = mem::take(&mut self.writes);
-            queue.end(writes, &mem::take(&mut self.lanes));
-            if writes == 1 && queue.waiting.is_empty() {
-                // A single client: there is nobody to wait for, and it need not wait for this.
-                queue.runners -= 1;
-                self.runs = false;
-                return None;
-            }
+            queue.end(mem::take(&mut self.writes), &mem::take(&mut self.lanes));
             queue.gathering += 1;
             queue.waiting.len()
         };
