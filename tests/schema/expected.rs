@@ -294,12 +294,13 @@ pub(crate) const PARTIAL_INDEXES: &[&str] = &[
     "audit_events_conversation_id_idx",
     "audit_events_on_behalf_of_idx",
     "conversation_tombstones_archive_id_idx",
-    "conversations_user_id_external_id_key",
     "erasures_conversation_id_idx",
     "erasures_user_hash_idx",
     "holds_user_id_idx",
     "requests_lease_until_idx",
 ];
+/// The one that is partial in PostgreSQL alone: that of the host's ids, which few conversations may have.
+pub(crate) const POSTGRES_PARTIAL_INDEX: &str = "conversations_user_id_external_id_key";
 
 /// The tables that only SQLite has: the journal is a file beside PostgreSQL, never in it.
 pub(crate) const SQLITE_TABLES: &[(&str, &[(&str, &str)])] = &[
