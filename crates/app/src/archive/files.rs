@@ -15,6 +15,7 @@ use object_store::{
     Error, ObjectMeta, ObjectStore, ObjectStoreExt as _, PutMode, PutPayload, WriteMultipart,
 };
 use sha2::{Digest, Sha256};
+use tokio::task::spawn_blocking;
 
 use super::desk::Desk;
 use super::error::{ArchiveError, reason};
@@ -220,7 +221,9 @@ impl ArchiveFiles {
         let mut pieces = found.into_stream();
         while let Some(piece) = pieces.try_next().await.map_err(self.failed("read"))? {
             digest.update(&piece);
-            file = self.desk.run(move || file.write_all(&piece).map(|()| file)).await??;
+            // Not at the desk: what is done there may take long, and the other side does not wait for it.
+            let write = spawn_blocking(move || file.write_all(&piece).map(|()| file));
+            file = write.await.map_err(io::Error::other)??;
         }
         if AuditHash(digest.finalize().into()).to_string() != manifest.sha256 {
             return Err(damaged("its file was changed after it was written"));

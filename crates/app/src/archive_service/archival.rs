@@ -73,8 +73,8 @@ impl ArchiveService {
                 Err(error) => {
                     let was_taken = self.abandon(archive_id).await;
                     let found = self.unreadable(&error, due, archived.conversations > 0).await?;
-                    if found.is_empty() && was_taken {
-                        return Ok(archived);
+                    if found.is_empty() && was_taken && matches!(error, ArchiveError::Damaged { .. }) {
+                        return Ok(Archived { busy: true, ..archived });
                     }
                     if found.is_empty() || archived.unarchived.len() + found.len() > MOST {
                         return Err(error);
@@ -158,7 +158,9 @@ impl ArchiveService {
         let archive_id = manifest.archive_id;
         let archives = self.repositories.archives();
         // Nobody looks at one that is complete again: what a killed process left beside its files goes before.
-        self.files()?.delete_leftovers(archive_id).await?;
+        if let Err(error) = self.files()?.delete_leftovers(archive_id).await {
+            tracing::warn!(%archive_id, %error, "files beside an archive's own could not be deleted");
+        }
         let heads: Vec<ArchivedHead> = manifest.conversations.iter().map(Entry::head).collect();
         let mut total = 0;
         for batch in heads.chunks(pace.batch().get() as usize) {

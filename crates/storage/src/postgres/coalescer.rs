@@ -90,7 +90,7 @@ pub(super) struct Waiting<W: Write> {
 }
 
 impl Postgres {
-    /// Does `write`, with others where there are any to do it with. It is done whether its caller waits for it or not.
+    /// Does `write`, with others where there are any to do it with. Once begun, it is done also where its caller stops waiting for it.
     pub(super) async fn coalesced<W: Write>(
         &self,
         write: W,
@@ -132,6 +132,7 @@ impl<W: Write> Waiting<W> {
             match timeout(PATIENCE, &mut answered).await {
                 Ok(answer) => break answer,
                 Err(_) => {
+                    others.refuse_late();
                     others.take_over();
                     others.start(MOST_STATEMENTS);
                 }
@@ -144,6 +145,12 @@ impl<W: Write> Waiting<W> {
     /// Tells the caller; who does not wait any more is not told.
     pub(super) fn answer(self, answer: RepositoryResult<W::Done>) {
         let _gone = self.answer.send(answer);
+    }
+
+    /// Tells the caller that it was not done, and nothing of it was sent.
+    fn refuse_as_late(self) {
+        let reason = "it did not answer the writes before this one in time";
+        self.answer(Err(RepositoryError::unavailable(reason)));
     }
 
     /// Notes that a statement was lost that may have done it.
@@ -235,8 +242,16 @@ impl<W: Write> Coalescer<W> {
 
     /// Has the statements go on whose callers have begun them, and may have forgotten them.
     fn take_over(&self) {
-        let begun = mem::take(&mut self.queue().in_place);
-        begun.iter().for_each(Begun::take_over);
+        let mut begun = mem::take(&mut self.queue().in_place);
+        // Who is at it just now may forget it afterwards.
+        begun.retain(|begun| !begun.take_over());
+        self.queue().in_place.append(&mut begun);
+    }
+
+    /// Answers those who have waited to their end without being in any statement.
+    fn refuse_late(&self) {
+        let late = self.queue().late(Instant::now());
+        late.into_iter().for_each(Waiting::refuse_as_late);
     }
 
     fn runner(self: &Arc<Self>, batch: &[Waiting<W>]) -> Runner<W> {
@@ -299,13 +314,14 @@ impl<W: Write> Runner<W> {
         }
     }
 
-    /// Ends this where nobody waits, and nobody but a single caller can be back in a moment.
+    /// Frees the conversations of the statement that has ended, and ends this where nobody waits, and nobody but a single caller can be back in a moment.
     fn ends(&mut self) -> bool {
         let mut queue = self.others.queue();
-        if self.writes > 1 || !queue.waiting.is_empty() {
+        let writes = mem::take(&mut self.writes);
+        queue.end(writes, &mem::take(&mut self.lanes));
+        if writes > 1 || !queue.waiting.is_empty() {
             return false;
         }
-        queue.end(mem::take(&mut self.writes), &mem::take(&mut self.lanes));
         queue.runners -= 1;
         self.runs = false;
         true
@@ -315,7 +331,6 @@ impl<W: Write> Runner<W> {
     async fn next(&mut self) -> Option<Vec<Waiting<W>>> {
         let mut waiting = {
             let mut queue = self.others.queue();
-            queue.end(mem::take(&mut self.writes), &mem::take(&mut self.lanes));
             queue.gathering += 1;
             queue.waiting.len()
         };
@@ -377,10 +392,7 @@ impl<W: Write> Drop for Lane<W> {
 async fn tried<W: Write>(batch: Vec<Waiting<W>>) -> Vec<Waiting<W>> {
     let now = Instant::now();
     let (late, batch): (Vec<_>, Vec<_>) = batch.into_iter().partition(|waiting| waiting.deadline <= now);
-    for waiting in late {
-        let reason = "it did not answer the writes before this one in time";
-        waiting.answer(Err(RepositoryError::unavailable(reason)));
-    }
+    late.into_iter().for_each(Waiting::refuse_as_late);
     if batch.len() > 1 {
         let span = tracing::info_span!(parent: None, "db.write_batch", writes = batch.len());
         return W::together(batch).instrument(span).await;

@@ -72,14 +72,15 @@ impl Begun {
         self.work.strong_count() > 0
     }
 
-    /// Has it done in a task of its own, unless its caller is at it just now.
-    pub(super) fn take_over(&self) {
-        let Some(work) = self.work.upgrade() else { return };
+    /// Has it done in a task of its own, unless its caller is at it just now: whether it need not be looked at again.
+    pub(super) fn take_over(&self) -> bool {
+        let Some(work) = self.work.upgrade() else { return true };
         match work.try_lock() {
             Ok(work) => go_on(work, &self.runtime),
             Err(TryLockError::Poisoned(work)) => go_on(work.into_inner(), &self.runtime),
-            Err(TryLockError::WouldBlock) => {}
-        };
+            Err(TryLockError::WouldBlock) => return false,
+        }
+        true
     }
 }
 
@@ -142,12 +143,26 @@ mod tests {
         let (mut work, go, is_done) = work();
         let begun = work.begun();
         assert_eq!((&mut work).now_or_never(), None);
-        begun.take_over();
+        assert!(begun.take_over());
         go.send(()).unwrap();
         is_done.await.unwrap();
         assert!(begun.is_left(), "its caller does not know yet");
         work.await;
         assert!(!begun.is_left());
+    }
+
+    #[tokio::test]
+    async fn what_its_caller_is_at_is_looked_at_again() {
+        let (mut work, go, is_done) = work();
+        let begun = work.begun();
+        let busy = Arc::clone(&work.work);
+        let held = busy.lock().unwrap();
+        assert!(!begun.take_over());
+        drop(held);
+        assert_eq!((&mut work).now_or_never(), None);
+        assert!(begun.take_over());
+        go.send(()).unwrap();
+        is_done.await.unwrap();
     }
 
     #[tokio::test(start_paused = true)]
@@ -156,7 +171,7 @@ mod tests {
         let begun = work.begun();
         let waits = tokio::spawn(work);
         tokio::task::yield_now().await;
-        begun.take_over();
+        assert!(begun.take_over());
         timeout(Duration::from_secs(1), waits).await.unwrap().unwrap();
     }
 

@@ -1,8 +1,10 @@
 //! What waits to be written, and which of it goes next.
 
 use std::collections::{HashSet, VecDeque};
+use std::mem;
 
 use lcs_domain::UserId;
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::{Waiting, Write};
@@ -67,7 +69,8 @@ impl<W: Write> Queue<W> {
 
     /// A batch for one more statement, if fewer than `limit` are under way and there is something to do.
     pub(super) fn begin(&mut self, limit: usize, by_user: bool) -> Option<Vec<Waiting<W>>> {
-        if self.runners >= limit || self.gathering > 0 {
+        // Who gathers may be in a task that nobody goes on with: whoever has waited long does not wait for him.
+        if self.runners >= limit || (self.gathering > 0 && limit <= STATEMENTS) {
             return None;
         }
         self.runners += 1;
@@ -102,6 +105,14 @@ impl<W: Write> Queue<W> {
         }
         self.under_way += batch.len();
         (!batch.is_empty()).then_some(batch)
+    }
+
+    /// Takes out those whose time is over.
+    pub(super) fn late(&mut self, now: Instant) -> Vec<Waiting<W>> {
+        let (late, waiting) =
+            mem::take(&mut self.waiting).into_iter().partition::<VecDeque<_>, _>(|one| one.deadline <= now);
+        self.waiting = waiting;
+        Vec::from(late)
     }
 
     /// Notes a statement that its caller runs.

@@ -1,5 +1,10 @@
 -- A status is looked at where one is written. As a CHECK it was read anew, and evaluated, by each append as well,
--- which writes none (docs/adr/0040-status-where-written.md).
+-- which writes none (docs/adr/0040-status-where-written.md). And the index that the last migration made takes the place
+-- of the constraint's.
+--
+-- The strongest lock first: whoever waits for it holds nothing that this waits for.
+LOCK TABLE conversations IN ACCESS EXCLUSIVE MODE;
+
 CREATE FUNCTION refuse_unknown_status() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     RAISE EXCEPTION 'conversation % cannot have the status %', NEW.conversation_id, NEW.status
@@ -9,11 +14,6 @@ $$;
 
 CREATE TRIGGER conversations_refuse_unknown_status AFTER INSERT OR UPDATE OF status ON conversations
     FOR EACH ROW WHEN (NEW.status !~ '^(active|archived|deleted)$') EXECUTE FUNCTION refuse_unknown_status();
-
--- An entry for each conversation that has an id of its host's, not for all the others as well. Writers wait while it is
--- made; the one that it replaces goes after that.
-CREATE UNIQUE INDEX conversations_user_id_external_id_new ON conversations (user_id, external_id)
-    WHERE external_id IS NOT NULL;
 
 ALTER TABLE conversations
     DROP CONSTRAINT conversations_status_check,

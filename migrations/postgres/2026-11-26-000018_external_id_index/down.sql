@@ -1,0 +1,1 @@
+DROP INDEX conversations_user_id_external_id_new;
