@@ -32,7 +32,7 @@ use self::queue::{MOST_WRITES, Queue};
 use super::Postgres;
 use super::connect::Purpose;
 use super::error::Fault;
-use super::in_place::{Begun, InPlace};
+use super::in_place::InPlace;
 use super::operation::detached;
 use super::retry::{Operation, outcome_unknown};
 use super::statement::Single;
