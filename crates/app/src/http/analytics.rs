@@ -9,7 +9,7 @@ use lcs_domain::{AnalyticsWindow, RepositoryError};
 use serde::Serialize;
 use serde_json::{Map, Value};
 use std::time::Duration;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, Semaphore};
 use tokio::time::Instant;
 use utoipa::{IntoParams, ToSchema};
 
@@ -23,9 +23,21 @@ use crate::report::{CacheReport, Report};
 /// How long a report is good for: reloading a page is no load on the database.
 const FRESH: Duration = Duration::from_secs(5);
 
+/// How many wait for a report at once: whoever comes beyond is refused. Each may have another window, and a look of its own.
+const WAITING: usize = 8;
+
 /// The last report, and when it was made.
-#[derive(Debug, Default)]
-pub(super) struct LastReport(Mutex<Option<(Instant, AnalyticsWindow, Arc<Report>)>>);
+#[derive(Debug)]
+pub(super) struct LastReport {
+    last: Mutex<Option<(Instant, AnalyticsWindow, Arc<Report>)>>,
+    waiting: Semaphore,
+}
+
+impl Default for LastReport {
+    fn default() -> Self {
+        Self { last: Mutex::default(), waiting: Semaphore::new(WAITING) }
+    }
+}
 
 /// How far to look back.
 #[derive(IntoParams)]
@@ -84,7 +96,11 @@ impl Service {
         parameters.end()?;
         let window = days.unwrap_or_default();
         // One look at a time: who comes meanwhile waits for it, and mostly gets what it finds.
-        let mut last = self.last_report().0.lock().await;
+        let Ok(_waiting) = self.last_report().waiting.try_acquire() else {
+            let cause = "As many as may be wait for a report already: try again later";
+            return Err(ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "Too busy", cause));
+        };
+        let mut last = self.last_report().last.lock().await;
         if let Some((_, _, report)) =
             last.as_ref().filter(|(at, of, _)| *of == window && at.elapsed() < FRESH)
         {
@@ -101,5 +117,43 @@ impl Service {
         let report = Arc::new(report);
         *last = Some((Instant::now(), window, Arc::clone(&report)));
         Ok(report)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::extract::FromRequestParts as _;
+    use futures_util::FutureExt as _;
+    use futures_util::future::join_all;
+
+    use super::*;
+    use crate::PersistenceManager;
+    use crate::configuration::{Configuration, StoreConfiguration};
+    use crate::http::authentication::authenticator;
+
+    #[tokio::test]
+    async fn one_report_is_made_at_a_time_and_few_wait_for_it() {
+        let configuration = Configuration::new(StoreConfiguration::Memory);
+        let authenticator = authenticator(&configuration.service.authentication).unwrap();
+        let manager = PersistenceManager::builder(configuration).initialize().await.unwrap();
+        let service = Service::new(manager, authenticator, None);
+        let report = async |days: usize| {
+            let request = http::Request::get(format!("/?days={days}")).body(()).unwrap();
+            let parameters = Parameters::from_request_parts(&mut request.into_parts().0, &()).await.unwrap();
+            service.report(parameters).await
+        };
+        let making = service.last_report().last.lock().await;
+        let mut waiting: Vec<_> = (1..=WAITING).map(|days| Box::pin(report(days))).collect();
+        for one in &mut waiting {
+            assert!(one.as_mut().now_or_never().is_none(), "it waits for the one that is made");
+        }
+        let refused = report(1).await.unwrap_err();
+        assert_eq!(
+            (refused.status(), refused.detail().response.as_str()),
+            (StatusCode::SERVICE_UNAVAILABLE, "Too busy")
+        );
+        drop(making);
+        assert!(join_all(waiting).await.iter().all(Result::is_ok));
+        assert!(report(1).await.is_ok(), "there is room again");
     }
 }

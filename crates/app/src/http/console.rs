@@ -74,8 +74,9 @@ pub(super) fn pages(service: &Service) -> Router<Service> {
 pub(super) async fn in_a_page(request: Request, next: Next) -> Response {
     let path = request.uri().path();
     let is_here = path.strip_prefix(BEGINNING).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+    let method = request.method().clone();
     let response = next.run(request).await;
-    if is_here { failure::as_page(response, None) } else { response }
+    if is_here { failure::as_page(response, &method, None) } else { response }
 }
 
 async fn nothing(visitor: Visitor) -> Failure {

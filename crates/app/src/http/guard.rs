@@ -17,7 +17,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use self::body_limit::BodyLimit;
 use self::concurrency::Concurrency;
-pub(super) use self::concurrency::Place;
+pub(super) use self::concurrency::{NotBegun, Place};
 use self::time_limit::TimeLimit;
 use super::console;
 use crate::configuration::ServiceConfig;

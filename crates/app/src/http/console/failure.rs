@@ -2,12 +2,13 @@
 
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
-use http::StatusCode;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use http::{Method, StatusCode};
 use lcs_domain::{ConversationId, RepositoryError};
 use maud::html;
 
 use super::super::error::ApiError;
+use super::super::guard::NotBegun;
 use super::layout::Page;
 use super::visitor::Visitor;
 
@@ -87,20 +88,25 @@ pub(super) fn with_page(response: Response, page: Page) -> Response {
     Response::from_parts(parts, Body::new(body))
 }
 
-/// What went wrong before a page could be made, as one: where it is none yet.
-pub(super) fn as_page(response: Response, visitor: Option<&Visitor>) -> Response {
+/// What went wrong before a page could be made, as one: where it is none yet. `method`: how it was asked for.
+pub(super) fn as_page(response: Response, method: &Method, visitor: Option<&Visitor>) -> Response {
     let status = response.status();
     let content_type = response.headers().get(CONTENT_TYPE);
     let is_page = content_type.is_some_and(|value| value.as_bytes().starts_with(b"text/html"));
     if is_page || !(status.is_client_error() || status.is_server_error()) {
         return response;
     }
-    let (title, sentence) = told(status);
+    let is_begun = response.extensions().get::<NotBegun>().is_none();
+    let (title, sentence) = told(status, !method.is_safe(), is_begun);
     with_page(response, page(visitor, title, sentence))
 }
 
-/// What is said where only the status is known.
-fn told(status: StatusCode) -> (&'static str, &'static str) {
+/// To reload the page would be to send it again.
+const MAYBE_DONE: &str = "It may have been done all the same. Do not reload this page, which sends it again: open the conversation, \
+    whose id stands in the address, and look.";
+
+/// What is said where only the status is known, and whether something was to be done, and may have been.
+fn told(status: StatusCode, is_action: bool, is_begun: bool) -> (&'static str, &'static str) {
     match status {
         StatusCode::BAD_REQUEST => (
             "This address cannot be read",
@@ -111,10 +117,20 @@ fn told(status: StatusCode) -> (&'static str, &'static str) {
             "Open it with its link. What changes something has a page of its own that asks first.",
         ),
         StatusCode::PAYLOAD_TOO_LARGE => ("Too much was written", "Go back, and write less."),
+        StatusCode::SERVICE_UNAVAILABLE if !is_begun && is_action => (
+            "The service is busy",
+            "Nothing was done: it is answering as many requests as it may. Wait a moment, go back, and send it again.",
+        ),
+        StatusCode::SERVICE_UNAVAILABLE if !is_begun => (
+            "The service is busy",
+            "It is answering as many requests as it may. Wait a moment, and reload the page.",
+        ),
+        StatusCode::SERVICE_UNAVAILABLE if is_action => ("The service did not answer in time", MAYBE_DONE),
         StatusCode::SERVICE_UNAVAILABLE => (
             "The service did not answer in time",
             "Wait a moment, and reload the page. A search for an id or a user takes less time than one for a topic.",
         ),
+        status if status.is_server_error() && is_action => ("Something went wrong", MAYBE_DONE),
         status if status.is_server_error() => (
             "Something went wrong",
             "The service's log says what, by the id of the request. Reload the page, or go back.",

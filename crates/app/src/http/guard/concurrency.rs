@@ -4,6 +4,7 @@
 use std::convert::Infallible;
 use std::sync::Arc;
 
+use axum::Extension;
 use axum::extract::{FromRequestParts, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -45,6 +46,10 @@ impl<S: Sync> FromRequestParts<S> for Place {
     }
 }
 
+/// Beside a refusal: nothing of the request was begun.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::http) struct NotBegun;
+
 /// A place is held until the answer's body is sent: a stream counts as long as it runs.
 pub(super) async fn apply(State(limit): State<Concurrency>, mut request: Request, next: Next) -> Response {
     if ALWAYS.contains(&request.uri().path()) {
@@ -53,7 +58,8 @@ pub(super) async fn apply(State(limit): State<Concurrency>, mut request: Request
     let Ok(place) = Arc::clone(&limit.free).try_acquire_owned() else {
         let cause =
             format!("The service is answering {} requests, as many as it may: try again later", limit.max);
-        return ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "Too busy", cause).into_response();
+        let error = ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "Too busy", cause);
+        return (Extension(NotBegun), error).into_response();
     };
     let place = Place { _held: Some(Arc::new(place)) };
     request.extensions_mut().insert(place.clone());

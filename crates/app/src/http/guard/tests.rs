@@ -184,6 +184,38 @@ async fn what_a_browser_asks_the_console_for_is_a_page_also_when_it_takes_too_lo
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_browser_is_told_whether_what_it_sent_may_have_been_done() {
+    let operator = Some(crate::configuration::OperatorConfig { api_keys: Vec::new() });
+    let config = ServiceConfig { operator, max_concurrent_requests: 1, ..config() };
+    let slow = async || tokio::time::sleep(Duration::from_secs(6)).await;
+    let router = Router::new().route("/admin/slow", get(slow).post(slow));
+    let panics = async || -> &'static str { panic!("canary") };
+    let router = guarded(router.route("/admin/panic", get(panics).post(panics)), &config);
+    let said = async |method: Method, path: &str| {
+        let body = ask(&router, of(method, path)).await.into_body().collect().await.unwrap().to_bytes();
+        String::from_utf8(body.to_vec()).unwrap()
+    };
+    let (busy, late, failed) = (
+        "<h1>The service is busy</h1>",
+        "<h1>The service did not answer in time</h1>",
+        "<h1>Something went wrong</h1>",
+    );
+    for (method, done, not_done) in [
+        (Method::GET, "reload the page", "reload the page"),
+        (Method::POST, "It may have been done all the same. Do not reload this page", "Nothing was done: "),
+    ] {
+        // One after the other: the first has the only place.
+        let (first, second) =
+            tokio::join!(biased; said(method.clone(), "/admin/slow"), said(method.clone(), "/admin/slow"));
+        assert!(first.contains(late) && first.to_lowercase().contains(&done.to_lowercase()), "{first}");
+        assert!(second.contains(busy) && second.contains(not_done), "{second}");
+        let panicked = said(method, "/admin/panic").await;
+        assert!(panicked.contains(failed), "{panicked}");
+        assert!(panicked.to_lowercase().contains(&done.to_lowercase()), "{panicked}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_request_that_takes_too_long_is_503_but_not_a_stream_that_has_begun() {
     let stream = async || {
         let chunks = futures_util::stream::unfold(0, async |sent| {
