@@ -311,11 +311,13 @@ async fn what_is_archived_is_restored_once_and_who_asked_for_it_is_recorded() {
     let form = hidden(&ask(&api, &format!("{path}/restore")).await);
     assert_eq!(post(&api, &format!("{path}/restore"), &[BASIC], &form).await.status, 403);
     // Sent again, it is restored already: nothing more is done.
-    for _ in 0..2 {
+    for done in ["restored", "was-restored"] {
         let answer = post(&api, &format!("{path}/restore"), &[BASIC, SAME_ORIGIN], &form).await;
         assert_eq!(answer.status, 303, "{}", answer.text);
+        assert_eq!(answer.header("location"), format!("{path}?done={done}"));
     }
     assert!(ask(&api, &format!("{path}?done=restored")).await.text.contains("canary"));
+    assert!(ask(&api, &format!("{path}?done=was-restored")).await.text.contains("nothing was done"));
     let events = events(&api).await;
     let asked = events.iter().find(|event| event.action == "restore" && event.outcome == "begun").unwrap();
     assert_eq!(asked.actor, "operator:key (operator)");

@@ -136,8 +136,11 @@ impl Service {
             Err(ArchiveError::Store(error)) => return Err(error),
             Err(error) => return Ok(Outcome::Problem(format!("Not restored: {error}."))),
         };
-        if report.restored + report.present > 0 {
+        if report.restored > 0 {
             return Ok(Outcome::Done("restored"));
+        }
+        if report.present > 0 {
+            return Ok(Outcome::Done("was-restored"));
         }
         let why = report.refused.into_iter().map(|refused| refused.reason).chain(report.damaged).next();
         let why = why.unwrap_or_else(|| "no archive holds it".to_owned());

@@ -29,11 +29,12 @@ pub(super) fn named(visitor: &Visitor, id: &str) -> Result<ConversationId, Failu
 }
 
 /// What may have been done just before: its word in the address, and what is told of it.
-const DONE: [(&str, &str); 6] = [
+const DONE: [(&str, &str); 7] = [
     ("held", "The hold is placed."),
     ("released", "The hold is released."),
     ("deleted", "The conversation is deleted. Its user does not see it any more."),
     ("restored", "The conversation is restored."),
+    ("was-restored", "It came back before: nothing was done."),
     ("was-deleted", "It was deleted or removed already: nothing was done."),
     ("was-released", "This hold was released already: it keeps nothing. Place another one."),
 ];
