@@ -7,8 +7,9 @@
 use futures_util::TryStreamExt as _;
 use lcs_domain::{
     AgentStateRepository, AuditQuery, AuditRepository, BrowseRepository, Conversation, ConversationCursor,
-    ConversationRepository, FindConversations, ListConversations, ListSummaries, NewConversation, PageLimit,
-    Payload, RequestRepository, SaveAgentState, TurnRange, TurnRepository, UserId,
+    ConversationId, ConversationRepository, FindConversations, ListConversations, ListSummaries,
+    NewConversation, PageLimit, Payload, RequestRepository, SaveAgentState, TurnRange, TurnRepository,
+    UserId,
 };
 use lcs_storage::testing::PrivateCluster;
 
@@ -161,7 +162,10 @@ const RECORDED: &str = "
     SELECT 'operator:ada', CASE WHEN n % 100 = 0 THEN 'purge' ELSE 'conversation_read' END,
            CASE WHEN n % 100 = 0 THEN NULL ELSE gen_random_uuid() END, 'done', '{}'
       FROM generate_series(1, 5000) n;
-    ANALYZE audit_events;";
+    INSERT INTO restorations (conversation_id, keep_until) SELECT conversation_id, now() FROM conversations;
+    INSERT INTO conversation_tombstones (conversation_id, user_hash, reason)
+    SELECT gen_random_uuid(), '', 'expired' FROM generate_series(1, 5000);
+    ANALYZE audit_events, restorations, conversation_tombstones;";
 
 #[tokio::test]
 async fn an_operator_who_gives_an_id_or_a_user_waits_for_indexes_only() {
@@ -201,5 +205,48 @@ async fn an_operator_who_gives_an_id_or_a_user_waits_for_indexes_only() {
     assert!(plans.len() >= 8 * 6, "one plan for each look: {}", plans.len());
     for plan in plans {
         assert!(!plan.contains("Seq Scan"), "a sequential scan:\n{plan}");
+    }
+}
+
+#[tokio::test]
+async fn batches_are_looked_through_only_for_a_conversation_that_was_removed_once() {
+    let cluster = PrivateCluster::start(&[
+        "session_preload_libraries = 'auto_explain'",
+        "auto_explain.log_min_duration = 0",
+        "auto_explain.log_analyze = on",
+        "log_line_prefix = '%a|'",
+    ]);
+    let database = cluster.database().await;
+    let store = single(database.url()).await;
+    database.execute(FILL).await;
+    database.execute(RECORDED).await;
+    let (stored, removed, restored) = (begin(&store).await, ConversationId::generate(), begin(&store).await);
+    let (removed, restored) = (removed.to_string(), restored.conversation_id.to_string());
+    let tombstone = format!("INSERT INTO conversation_tombstones VALUES ('{removed}', '', 'expired')");
+    database.execute(&tombstone).await;
+    database.execute(&format!("INSERT INTO restorations VALUES ('{restored}', now())")).await;
+    for id in [&removed, &restored] {
+        let purged = format!(
+            "INSERT INTO audit_events (actor, action, outcome, detail) \
+             VALUES ('service', 'purge', 'done', '{{\"conversation_ids\": [\"{id}\"]}}')"
+        );
+        database.execute(&purged).await;
+    }
+    let stored = stored.conversation_id.to_string();
+    for (id, found, is_looked_through) in [(&stored, 0, false), (&removed, 1, true), (&restored, 1, true)] {
+        let begun = cluster.log().len();
+        // More often than it takes for one plan to be made for all of them.
+        for _ in 0..8 {
+            let conversation_id = Some(id.parse().unwrap());
+            let trail = AuditQuery { conversation_id, is_look: true, ..AuditQuery::default() };
+            assert_eq!(store.records(trail).await.unwrap().len(), found, "{id}");
+        }
+        let log = cluster.log().split_off(begun);
+        let is_of_batches = |line: &&str| line.contains("on audit_events e ");
+        let scans: Vec<&str> = log.lines().filter(is_of_batches).collect();
+        assert_eq!(scans.len(), 8, "one for each look:\n{log}");
+        for scan in scans {
+            assert_eq!(!scan.contains("(never executed)"), is_looked_through, "{scan}");
+        }
     }
 }
