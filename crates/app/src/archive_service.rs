@@ -28,6 +28,7 @@ use lcs_domain::{
     ArchiveId, Clock, ConversationId, PageLimit, Repositories, RepositoryError, RetentionPolicy,
 };
 
+pub(crate) use self::archival::Archived;
 pub use self::restoration::{RestoreReport, RestoreTarget, Unrestored};
 pub use self::unreadable::Unarchived;
 pub use self::verification::{Finding, Leftover, VerifyReport};

@@ -11,7 +11,7 @@ use lcs_domain::{
 use serde::Serialize;
 
 use crate::archive::ArchiveError;
-use crate::archive_service::{ArchiveService, Patience, Unarchived};
+use crate::archive_service::{ArchiveService, Archived, Patience, Unarchived};
 use crate::pace::Pace;
 
 /// How often in a row a paced run that finds somebody else at it tries again with its next batch.
@@ -171,23 +171,38 @@ impl RetentionService {
     pub async fn cleanup(
         &self,
         patience: Patience,
-        mut progress: impl FnMut(u64) + Send,
+        progress: impl FnMut(u64) + Send,
     ) -> Result<CleanupReport, ArchiveError> {
         let mut report = CleanupReport::default();
+        self.cleanup_into(patience, &mut report, progress).await?;
+        Ok(report)
+    }
+
+    /// The same, and `report` has what was done also where it fails in the end.
+    pub async fn cleanup_into(
+        &self,
+        patience: Patience,
+        report: &mut CleanupReport,
+        mut progress: impl FnMut(u64) + Send,
+    ) -> Result<(), ArchiveError> {
         let policy = if self.is_archiving { self.policy.deleted_only() } else { self.policy };
-        if !self.purge(policy, &mut report, &mut progress).await? {
+        if !self.purge(policy, report, &mut progress).await? {
             report.busy = true;
             tracing::info!(
                 expired = report.expired,
                 deleted = report.deleted,
                 "retention run left to another one that is under way"
             );
-            return Ok(report);
+            return Ok(());
         }
-        let archived = match self.archiving() {
-            Some(archives) => archives.archive_due(patience, &mut progress).await.map(Some),
-            None => self.finish_archives(patience).await.map(|()| None),
+        let mut archived = Archived::default();
+        let ended = match self.archiving() {
+            Some(archives) => archives.archive_due(patience, &mut archived, &mut progress).await,
+            None => self.finish_archives(patience).await,
         };
+        report.archived = archived.conversations;
+        report.busy = archived.busy;
+        report.unarchived = archived.unarchived;
         loop {
             let removed = self.repositories.retention().purge_requests(PageLimit::MAX).await?;
             report.requests += removed;
@@ -196,11 +211,7 @@ impl RetentionService {
             }
         }
         // Behind the requests, which have nothing to do with it.
-        if let Some(archived) = archived? {
-            report.archived = archived.conversations;
-            report.busy = archived.busy;
-            report.unarchived = archived.unarchived;
-        }
+        ended?;
         // What is removed is removed, and is said, also where this cannot be counted in time.
         match self.count_held().await {
             Ok(held) => report.held = Some(held),
@@ -215,7 +226,7 @@ impl RetentionService {
             requests = report.requests,
             "retention run finished"
         );
-        Ok(report)
+        Ok(())
     }
 
     /// Where nothing is archived any more, what was begun before is finished all the same.

@@ -37,44 +37,48 @@ impl ArchiveService {
     /// Archives what the policy lets expire, until nothing is left. What was interrupted before is finished first. A
     /// conversation that cannot be read, or written so that it can be read back, is passed over.
     ///
-    /// `progress` is told of each batch that is removed from the database.
+    /// `progress` is told of each batch that is removed from the database, and `archived` of all that was done, where it
+    /// fails in the end too.
     pub(crate) async fn archive_due(
         &self,
         patience: Patience,
+        archived: &mut Archived,
         progress: &mut (dyn FnMut(u64) + Send),
-    ) -> Result<Archived, ArchiveError> {
+    ) -> Result<(), ArchiveError> {
         // Where there is no place, nothing is begun.
         self.files()?;
         let mut pace = Pace::new(self.per_second);
-        let mut archived = Archived::default();
         let settled = self.settle_at(patience, &mut pace, progress).await?;
         archived.conversations += settled.removed;
         if settled.busy {
-            return Ok(Archived { busy: true, ..archived });
+            archived.busy = true;
+            return Ok(());
         }
         let limit = pace.within(ONE_ARCHIVE).min(PER_ARCHIVE);
         loop {
             let except = archived.unarchived.iter().map(|one| one.conversation_id).collect();
             let due = self.repositories.archives().due_for_archive(self.policy, except, limit).await?;
             if due.is_empty() {
-                return Ok(archived);
+                return Ok(());
             }
             let archive_id = ArchiveId::generate();
             let unless_within = if patience == Patience::Leaves { AT_WORK } else { Duration::ZERO };
             // Before the first byte of it is anywhere: whatever is interrupted, the database knows of it.
             if !self.repositories.archives().begin_archive(archive_id, unless_within).await? {
-                return Ok(Archived { busy: true, ..archived });
+                archived.busy = true;
+                return Ok(());
             }
             self.done(Step::Begun);
             match self.archive(archive_id, due.clone(), &mut pace, progress).await {
                 // All of it has changed, or somebody else has it: it is not tried for ever.
-                Ok(0) => return Ok(archived),
+                Ok(0) => return Ok(()),
                 Ok(removed) => archived.conversations += removed,
                 Err(error) => {
                     let was_taken = self.abandon(archive_id).await;
                     let found = self.unreadable(&error, due, archived.conversations > 0).await?;
                     if found.is_empty() && was_taken && matches!(error, ArchiveError::Damaged { .. }) {
-                        return Ok(Archived { busy: true, ..archived });
+                        archived.busy = true;
+                        return Ok(());
                     }
                     if found.is_empty() || archived.unarchived.len() + found.len() > MOST {
                         return Err(error);

@@ -83,13 +83,23 @@ impl Place {
         }));
         let task = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-            runtime.block_on(async { service.archive_due(Patience::Insists, &mut |_| ()).await.map(drop) })
+            runtime.block_on(async { archive_due(&service, Patience::Insists, &mut |_| ()).await.map(drop) })
         });
         is_reached.recv().await.unwrap();
         // It never goes on: what it holds is of no use to it any more.
         std::mem::forget(sender);
         drop(task);
     }
+}
+
+async fn archive_due(
+    service: &ArchiveService,
+    patience: Patience,
+    progress: &mut (dyn FnMut(u64) + Send),
+) -> Result<Archived, ArchiveError> {
+    let mut archived = Archived::default();
+    service.archive_due(patience, &mut archived, progress).await?;
+    Ok(archived)
 }
 
 async fn states(service: &ArchiveService) -> Vec<ArchiveState> {
@@ -106,15 +116,15 @@ async fn an_archive_without_a_manifest_is_waited_for_and_then_given_up() {
     let report = service.verify(None, || ()).await.unwrap();
     assert_eq!((report.unfinished, report.unknown, report.damaged), (1, vec![], vec![]));
     // A task of a replica leaves the work to whoever seems to be at it.
-    assert!(service.archive_due(Patience::Leaves, &mut |_| ()).await.unwrap().busy);
+    assert!(archive_due(&service, Patience::Leaves, &mut |_| ()).await.unwrap().busy);
     assert!(place.is_stored(&idle[0]).await);
     // Somebody who insists does it beside him.
-    let archived = service.archive_due(Patience::Insists, &mut |_| ()).await.unwrap();
+    let archived = archive_due(&service, Patience::Insists, &mut |_| ()).await.unwrap();
     assert_eq!((archived.conversations, archived.busy), (3, false));
     assert_eq!(place.files.list().await.unwrap().len(), 2, "he may still come");
     place.clock.advance(Duration::from_hours(2));
-    service.archive_due(Patience::Leaves, &mut |_| ()).await.unwrap();
-    service.archive_due(Patience::Leaves, &mut |_| ()).await.unwrap();
+    archive_due(&service, Patience::Leaves, &mut |_| ()).await.unwrap();
+    archive_due(&service, Patience::Leaves, &mut |_| ()).await.unwrap();
     assert_eq!(states(&service).await, [ArchiveState::Complete]);
     assert_eq!(place.files.list().await.unwrap().len(), 1);
 }
@@ -127,7 +137,7 @@ async fn an_archive_of_somebody_who_is_gone_is_finished_where_it_was_whole() {
         let fresh = place.idle(UserId::generate(), 2).await;
         place.archive_until(step).await;
         let service = place.service(0);
-        let archived = service.archive_due(Patience::Insists, &mut |_| ()).await.unwrap();
+        let archived = archive_due(&service, Patience::Insists, &mut |_| ()).await.unwrap();
         assert!(!archived.busy, "{step}");
         for conversation in idle.iter().chain(&fresh) {
             assert!(!place.is_stored(conversation).await, "{step}");
@@ -176,7 +186,7 @@ async fn an_erasure_says_where_an_archive_that_may_hold_something_cannot_be_repl
     let place = Place { files: ArchiveFiles::over(store.clone()), ..Place::new() };
     let idle = place.idle(UserId::generate(), 2).await;
     let service = place.service(0);
-    service.archive_due(Patience::Insists, &mut |_| ()).await.unwrap();
+    archive_due(&service, Patience::Insists, &mut |_| ()).await.unwrap();
     let (archive_id, _) = place.files.list().await.unwrap().into_iter().next().unwrap();
     place.files.delete_data(archive_id).await.unwrap();
     let error = service.forget(&[idle[0].conversation_id]).await.unwrap_err();
@@ -197,11 +207,11 @@ async fn a_place_that_changes_what_is_written_stops_the_run_and_is_no_conversati
             store.put(&written.location, "something else".into()).now_or_never().unwrap().unwrap();
         }
     }));
-    let error = service.archive_due(Patience::Insists, &mut |_| ()).await.unwrap_err();
+    let error = archive_due(&service, Patience::Insists, &mut |_| ()).await.unwrap_err();
     assert!(error.to_string().contains("its file is not as long as its manifest says"), "{error}");
     assert!(place.is_stored(&idle[0]).await);
     assert_eq!((states(&service).await, place.files.list().await.unwrap().len()), (vec![], 0));
-    let archived = place.service(0).archive_due(Patience::Insists, &mut |_| ()).await.unwrap();
+    let archived = archive_due(&place.service(0), Patience::Insists, &mut |_| ()).await.unwrap();
     assert_eq!((archived.conversations, archived.unarchived), (5, vec![]));
 }
 
@@ -218,7 +228,7 @@ async fn whose_archive_is_closed_while_it_is_written_stops_without_an_error() {
             files.delete_data(archive_id).now_or_never().unwrap().unwrap();
         }
     }));
-    let archived = service.archive_due(Patience::Insists, &mut |_| ()).await.unwrap();
+    let archived = archive_due(&service, Patience::Insists, &mut |_| ()).await.unwrap();
     assert_eq!((archived.conversations, archived.unarchived), (0, vec![]));
     assert!(place.is_stored(&idle[0]).await);
     assert_eq!((states(&service).await, place.files.list().await.unwrap().len()), (vec![], 0));
@@ -231,12 +241,12 @@ async fn two_who_archive_at_once_archive_each_once() {
         let idle = place.idle(UserId::generate(), 50).await;
         let (one, other) = (place.service(0), place.service(0));
         let run = async |service: &ArchiveService| {
-            service.archive_due(Patience::Insists, &mut |_| ()).await.unwrap().conversations
+            archive_due(service, Patience::Insists, &mut |_| ()).await.unwrap().conversations
         };
         let (first, second) = futures_util::future::join(run(&one), run(&other)).await;
         assert_eq!(first + second, 50);
         // Whoever came second is cleaned up behind.
-        one.archive_due(Patience::Insists, &mut |_| ()).await.unwrap();
+        archive_due(&one, Patience::Insists, &mut |_| ()).await.unwrap();
         let report = one.verify(None, || ()).await.unwrap();
         assert_eq!((report.damaged, report.unknown, report.conversations), (vec![], vec![], 50));
         let restored = one.restore(RestoreTarget::All, YEAR, |_| ()).await.unwrap();
@@ -273,7 +283,7 @@ async fn long_and_large_conversations_come_back_whole() {
     };
     let before = (turns(&long).await, turns(&large).await);
     let service = place.service(0);
-    assert_eq!(service.archive_due(Patience::Insists, &mut |_| ()).await.unwrap().conversations, 2);
+    assert_eq!(archive_due(&service, Patience::Insists, &mut |_| ()).await.unwrap().conversations, 2);
     let archives = service.list(None, PageLimit::MAX).await.unwrap();
     assert!(archives[0].content.bytes > 8 * 1024 * 1024, "{archives:?}");
     assert_eq!(service.verify(None, || ()).await.unwrap().damaged, []);
@@ -294,6 +304,6 @@ async fn no_more_is_archived_in_a_second_than_is_allowed() {
     let mut removed = Vec::new();
     let service = place.service(10);
     let mut progress = |count| removed.push((begun.elapsed().as_secs(), count));
-    service.archive_due(Patience::Insists, &mut progress).await.unwrap();
+    archive_due(&service, Patience::Insists, &mut progress).await.unwrap();
     assert_eq!(removed, (0..10).map(|second| (second, 10)).collect::<Vec<_>>());
 }

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::Args;
-use lcs_app::{CleanupReport, PersistenceManager};
+use lcs_app::{CleanupReport, Patience, PersistenceManager, Unarchived};
 use serde_json::{Value, json};
 
 use super::Context;
@@ -80,9 +80,14 @@ impl Cleanup {
             return Ok(ExitCode::SUCCESS);
         }
         let bar = progress::bar(due);
-        let report = retention.cleanup_old_conversations(|removed| bar.inc(removed)).await;
+        let mut report = CleanupReport::default();
+        let ended = retention.cleanup_into(Patience::Insists, &mut report, |removed| bar.inc(removed)).await;
         bar.finish_and_clear();
-        let CleanupReport { expired, archived, unarchived, deleted, held, busy, .. } = report?;
+        let CleanupReport { expired, archived, unarchived, deleted, held, busy, .. } = report;
+        if let Err(error) = ended {
+            name(&unarchived);
+            return Err(error.into());
+        }
         if output.is_json() {
             let answer = json!({
                 "dry_run": false, "expired": expired, "archived": archived, "unarchived": unarchived,
@@ -99,14 +104,16 @@ impl Cleanup {
                 kept(held),
                 if busy { " Another process is at the rest." } else { "" },
             ))?;
-            for one in &unarchived {
-                note(&format!(
-                    "Not archived, and kept: conversation {}: {}",
-                    one.conversation_id, one.reason
-                ));
-            }
+            name(&unarchived);
         }
         Ok(if unarchived.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    }
+}
+
+/// Names what could not be archived.
+fn name(unarchived: &[Unarchived]) {
+    for one in unarchived {
+        note(&format!("Not archived, and kept: conversation {}: {}", one.conversation_id, one.reason));
     }
 }
 

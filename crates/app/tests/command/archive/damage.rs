@@ -79,6 +79,22 @@ fn what_cannot_be_archived_on_postgresql_is_named_and_kept_and_stops_no_other() 
     what_cannot_be_read_stops_no_other(&Archiving::new(|_| Database::postgres(), 9), &damage);
 }
 
+/// Where the run itself fails behind it, what was passed over is named all the same.
+#[test]
+fn what_cannot_be_archived_is_named_also_where_the_run_fails_later() {
+    let archiving = Archiving::new(Database::sqlite, 9);
+    let (number, break_it, _) = DAMAGE[0];
+    let id = conversation(number);
+    archiving.database.run(&break_it.replace("$id", &archiving.database.literal(&id)));
+    archiving.database.run(
+        "CREATE TRIGGER fails BEFORE INSERT ON conversation_tombstones BEGIN SELECT RAISE(ABORT, 'no'); END",
+    );
+    let output = archiving.run(&["cleanup"]);
+    let said = text(&output.stderr);
+    assert_eq!((output.status.code(), said.matches("error: ").count()), (Some(1), 1), "{said}");
+    assert_eq!(said.matches(&format!("Not archived, and kept: conversation {id}: ")).count(), 1, "{said}");
+}
+
 /// What is in the place and not in the database is named, and the exit code says so.
 #[test]
 fn an_archive_that_the_database_does_not_know_is_named() {
