@@ -7,7 +7,9 @@ use futures_util::StreamExt as _;
 use futures_util::stream;
 use lcs_domain::archive::{ArchiveState, Restored, UserHash};
 use lcs_domain::transfer::{IncomingConversation, IncomingHead};
-use lcs_domain::{ArchiveId, ConversationId, ConversationStatus, NewTurn, PageLimit, PurgeReason, UserId};
+use lcs_domain::{
+    ArchiveId, ConversationId, ConversationStatus, NewTurn, PageLimit, PurgeReason, RepositoryError, UserId,
+};
 use serde::Serialize;
 use tokio::sync::mpsc;
 
@@ -15,6 +17,9 @@ use super::{ArchiveService, Patience, TRIES};
 use crate::archive::volume::arrivals;
 use crate::archive::{ArchiveError, Manifest, Step};
 use crate::transfer::arrival::Arrival;
+
+/// Why what its user deleted does not come back.
+const DELETED: &str = "it was deleted by its user: what is deleted stays deleted";
 
 /// What is to come back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -147,16 +152,29 @@ impl ArchiveService {
                 report.present += 1;
                 return Ok(None);
             }
+            None if self.is_deleted(conversation_id).await? => DELETED,
             None => "it is not archived: it is stored, or never was here",
             Some(left) => match (left.reason, left.archive_id) {
                 (PurgeReason::Expired, Some(archive_id)) => return Ok(Some(archive_id)),
                 (PurgeReason::Expired, None) => "it had expired and was removed without being archived",
-                (PurgeReason::Deleted, _) => "it was deleted by its user: what is deleted stays deleted",
+                (PurgeReason::Deleted, _) => DELETED,
                 (PurgeReason::Erased, _) => "it was erased: what is erased stays erased",
             },
         };
         report.refused.push(Unrestored { conversation_id, reason: reason.to_owned() });
         Ok(None)
+    }
+
+    /// Whether it is stored yet, and deleted: that it came back once is nothing any more.
+    async fn is_deleted(&self, conversation_id: ConversationId) -> Result<bool, ArchiveError> {
+        match self.repositories.browse().open_conversation(conversation_id).await {
+            Ok(opened) => {
+                Ok(opened.is_some_and(|opened| opened.conversation.status == ConversationStatus::Deleted))
+            }
+            // Who may not see every user's rows is not told of this one.
+            Err(RepositoryError::Denied { .. }) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
     }
 
     async fn all(&self) -> Result<Vec<ArchiveId>, ArchiveError> {

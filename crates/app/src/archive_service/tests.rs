@@ -235,6 +235,23 @@ async fn whose_archive_is_closed_while_it_is_written_stops_without_an_error() {
 }
 
 #[tokio::test]
+async fn what_came_back_and_was_deleted_since_is_refused_as_what_its_user_deleted() {
+    let place = Place::new();
+    let user_id = UserId::generate();
+    let id = place.idle(user_id, 1).await[0].conversation_id;
+    let service = place.service(0);
+    archive_due(&service, Patience::Insists, &mut |_| ()).await.unwrap();
+    let target = RestoreTarget::Conversation(id);
+    let restore = async || service.restore(target, YEAR, |_| ()).await.unwrap();
+    assert_eq!(restore().await.restored, 1);
+    assert_eq!(restore().await.present, 1);
+    assert!(place.store.conversations().delete(user_id, id).await.unwrap());
+    let report = restore().await;
+    assert_eq!((report.restored, report.present), (0, 0));
+    assert!(report.refused[0].reason.contains("deleted by its user"), "{report:?}");
+}
+
+#[tokio::test]
 async fn two_who_archive_at_once_archive_each_once() {
     for _ in 0..5 {
         let place = Place::new();

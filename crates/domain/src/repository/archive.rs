@@ -94,7 +94,7 @@ pub trait ArchiveRepository: Send + Sync {
     /// What is left of a removed conversation.
     async fn tombstone(&self, conversation_id: ConversationId) -> RepositoryResult<Option<Tombstone>>;
 
-    /// Whether this conversation is stored, and came back from an archive.
+    /// Whether this conversation is stored, came back from an archive, and was not deleted since.
     async fn is_restored(&self, conversation_id: ConversationId) -> RepositoryResult<bool>;
 
     /// The archives that hold conversations of this user, in the order of their ids.

@@ -80,6 +80,10 @@ pub async fn what_was_restored_is_not_due_again_at_once(harness: &dyn Harness) {
     let (archive_id, read) = archived(&client, &[&kept, &too, &deleted]).await;
     restore(&client, archive_id, read).await;
     assert_eq!((due(&client).await, client.purge(policy()).await), (vec![], vec![]));
+    let is_restored = async || {
+        let restored = client.store.archives().is_restored(deleted.conversation_id).await;
+        restored.expect("it is looked up")
+    };
     let ids = vec![kept.conversation_id, too.conversation_id];
     let keeping = client.store.retention().keeping(client.user_id, ids.clone()).await.expect("it is told");
     let mut told: Vec<_> = keeping.restored.iter().map(|(id, _)| *id).collect();
@@ -90,8 +94,11 @@ pub async fn what_was_restored_is_not_due_again_at_once(harness: &dyn Harness) {
     assert!(keeping.restored.iter().all(|(_, until)| *until > kept.updated_at + KEEP), "{keeping:?}");
     let theirs = client.store.retention().keeping(client.somebody_else().user_id, ids).await;
     assert_eq!(theirs.expect("it is told").restored, [], "P9: another user learns nothing");
+    assert!(is_restored().await);
     assert!(client.delete(&deleted).await);
+    assert!(!is_restored().await, "what is deleted is not said to be back, before it is purged and after");
     assert_eq!(client.purge(policy()).await.len(), 1);
+    assert!(!is_restored().await);
     // Kept for no time, it is due again.
     let again = idle(&client, harness).await;
     let (archive_id, read) = archived(&client, &[&again]).await;

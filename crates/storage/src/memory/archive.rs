@@ -13,7 +13,8 @@ use lcs_domain::archive::{
 use lcs_domain::repository::RepositoryResult;
 use lcs_domain::transfer::{Imported, IncomingConversation, IncomingHead, Refusal};
 use lcs_domain::{
-    Actor, ArchiveId, ArchiveRepository, ConversationId, NewTurn, PageLimit, PurgeReason, RetentionPolicy,
+    Actor, ArchiveId, ArchiveRepository, ConversationId, ConversationStatus, NewTurn, PageLimit, PurgeReason,
+    RetentionPolicy,
 };
 
 use super::{Memory, Tables};
@@ -258,8 +259,9 @@ impl ArchiveRepository for Memory {
     #[tracing::instrument(name = "db.archive.is_restored", skip_all, fields(%conversation_id))]
     async fn is_restored(&self, conversation_id: ConversationId) -> RepositoryResult<bool> {
         let tables = self.tables();
-        let is_stored = tables.conversations.contains_key(&conversation_id);
-        Ok(is_stored && tables.restorations.contains_key(&conversation_id))
+        let row = tables.conversations.get(&conversation_id);
+        let is_there = row.is_some_and(|row| row.conversation.status != ConversationStatus::Deleted);
+        Ok(is_there && tables.restorations.contains_key(&conversation_id))
     }
 
     #[tracing::instrument(name = "db.archive.archives_of_user", skip_all)]

@@ -159,9 +159,10 @@ statement! {
 }
 
 statement! {
-    /// Whether it came back: this goes with the conversation.
+    /// Whether it came back, and was not deleted since.
     IsRestored(
-        "-- $1 conversation_id\nSELECT EXISTS (SELECT FROM restorations WHERE conversation_id = $1)"
+        "-- $1 conversation_id\nSELECT EXISTS (SELECT FROM restorations JOIN conversations USING (conversation_id) \
+         WHERE conversation_id = $1 AND status <> 'deleted')"
     ) -> Bool {
         conversation_id: Uuid as SqlUuid,
     }

@@ -395,7 +395,10 @@ impl ArchiveRepository for Sqlite {
     async fn is_restored(&self, conversation_id: ConversationId) -> RepositoryResult<bool> {
         self.database
             .read(move |connection| {
-                let restored = restorations::table.find(BlobUuid::from(conversation_id));
+                let restored = restorations::table
+                    .inner_join(conversations::table)
+                    .filter(restorations::conversation_id.eq(BlobUuid::from(conversation_id)))
+                    .filter(conversations::status.ne(ConversationStatus::Deleted.as_str()));
                 Ok(diesel::select(exists(restored)).get_result(connection)?)
             })
             .await
