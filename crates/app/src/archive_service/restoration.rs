@@ -103,9 +103,13 @@ impl ArchiveService {
                     Err(error) => return Err(error),
                 }
             }
-            // Of all archives, one may just be begun, and holds nothing yet that is nowhere else.
-            if elsewhere && round + 1 == TRIES && matches!(target, RestoreTarget::Conversation(_)) {
-                let moved = "another process is moving it: run it again";
+            if elsewhere && round + 1 == TRIES {
+                let moved = match target {
+                    RestoreTarget::Conversation(_) => "another process is moving it: run it again",
+                    RestoreTarget::User(_) | RestoreTarget::All => {
+                        "another process is moving some of it, which may not have come back: run it again"
+                    }
+                };
                 report.damaged.push(moved.to_owned());
             }
             if !elsewhere || round + 1 == TRIES {
@@ -203,7 +207,9 @@ impl ArchiveService {
             self.settle(Patience::Insists).await?;
             match archives.find_archive(archive_id).await? {
                 Some(closed) if closed.state != ArchiveState::Begun => archive = closed,
-                _ => return Ok(true),
+                // One that is just begun may hold nothing yet that is nowhere else.
+                Some(_) => return Ok(!archives.archived_in(archive_id).await?.is_empty()),
+                None => return Ok(true),
             }
         }
         let held: HashSet<_> = archives.archived_in(archive_id).await?.into_iter().collect();

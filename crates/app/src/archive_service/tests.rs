@@ -3,6 +3,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use futures_util::{FutureExt as _, TryStreamExt as _};
+use lcs_domain::archive::ArchivedHead;
 use lcs_domain::{
     AppendTurn, Conversation, ManualClock, Metadata, NewConversation, NewTurn, Payload, SystemClock, Text,
     TurnId, TurnRange, UserId,
@@ -232,6 +233,36 @@ async fn whose_archive_is_closed_while_it_is_written_stops_without_an_error() {
     assert_eq!((archived.conversations, archived.unarchived), (0, vec![]));
     assert!(place.is_stored(&idle[0]).await);
     assert_eq!((states(&service).await, place.files.list().await.unwrap().len()), (vec![], 0));
+}
+
+#[tokio::test]
+async fn what_is_still_being_moved_in_the_end_is_said_not_to_have_come_back() {
+    let place = Place::new();
+    let user_id = UserId::generate();
+    let idle = place.idle(user_id, 2).await;
+    let (archives, service) = (place.store.archives(), place.service(0));
+    let archive_id = ArchiveId::generate();
+    let targets = [
+        RestoreTarget::Conversation(idle[0].conversation_id),
+        RestoreTarget::User(user_id),
+        RestoreTarget::All,
+    ];
+    assert!(archives.begin_archive(archive_id, Duration::ZERO).await.unwrap());
+    let report = service.restore(RestoreTarget::All, YEAR, |_| ()).await.unwrap();
+    assert_eq!(report, RestoreReport::default(), "it holds nothing yet");
+    let mut heads = Vec::new();
+    for conversation in &idle {
+        let found = place.store.conversations().get(user_id, conversation.conversation_id).await.unwrap();
+        heads.push(ArchivedHead::of(&found.unwrap()));
+    }
+    // Its files are not seen yet, and somebody may be at it.
+    assert_eq!(archives.remove_archived(archive_id, service.policy, heads).await.unwrap(), Some(2));
+    for target in targets {
+        let report = service.restore(target, YEAR, |_| ()).await.unwrap();
+        assert_eq!((report.restored, report.refused), (0, vec![]), "{target:?}");
+        let [damaged] = report.damaged.as_slice() else { panic!("{target:?}: {:?}", report.damaged) };
+        assert!(damaged.starts_with("another process is moving "), "{damaged}");
+    }
 }
 
 #[tokio::test]
