@@ -197,7 +197,7 @@ impl RetentionService {
         }
         let mut archived = Archived::default();
         let ended = match self.archiving() {
-            Some(archives) => archives.archive_due(patience, &mut archived, &mut progress).await,
+            Some(service) => service.archive_due(patience, &mut archived, &mut progress).await,
             None => self.finish_archives(patience).await,
         };
         report.archived = archived.conversations;

@@ -129,14 +129,12 @@ impl<W: Write> Waiting<W> {
         }
         let mut answered = pin!(answered);
         let answer = loop {
-            match timeout(PATIENCE, &mut answered).await {
-                Ok(answer) => break answer,
-                Err(_) => {
-                    others.refuse_late();
-                    others.take_over();
-                    others.start(MOST_STATEMENTS);
-                }
+            if let Ok(answer) = timeout(PATIENCE, &mut answered).await {
+                break answer;
             }
+            others.refuse_late();
+            others.take_over();
+            others.start(MOST_STATEMENTS);
         };
         // Without an answer its task has ended in the middle, or the runtime has.
         answer.unwrap_or_else(|_| Err(outcome_unknown(key)))
