@@ -3,6 +3,8 @@
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
+use crate::audit::AuditHash;
+use crate::erasure::user_hash;
 use crate::{Actor, ConversationId, HoldId, RepositoryError, Text, UserId};
 
 /// What a hold is on.
@@ -106,7 +108,14 @@ impl Hold {
             && self.conversation_id.is_none_or(|held| held == conversation_id)
     }
 
-    /// Whether it is in force on something of `target`.
+    /// Whether it is in force on all that is of the user of this hash: on what is archived too.
+    #[must_use]
+    pub fn holds_all_of(&self, of: AuditHash) -> bool {
+        self.released_at.is_none() && self.conversation_id.is_none() && user_hash(self.user_id) == of
+    }
+
+    /// Whether it is in force on something of `target`. Of a conversation that has a tombstone only nobody knows the
+    /// owner: [`Self::holds_all_of`] does by the hash.
     #[must_use]
     pub fn concerns(&self, target: HoldTarget, owner: Option<UserId>) -> bool {
         match (target, owner) {

@@ -244,6 +244,7 @@ macro_rules! conformance_suite {
                 a_hold_needs_what_it_is_on_and_a_reason
                 holds_are_listed
                 holds_are_recorded
+                what_is_archived_is_held_with_its_user
                 a_hold_racing_a_purge_is_kept_or_refused
             }
             erasure {

@@ -1,13 +1,15 @@
 //! Legal hold: what it is on stays, whoever wants it gone and whenever it was placed.
 
 use std::collections::BTreeSet;
+use std::slice;
 
 use lcs_domain::{
-    Actor, AuditAction, AuditQuery, Conversation, Entity, Hold, HoldId, HoldTarget, NewHold, PageLimit,
-    RepositoryError, UserId,
+    Actor, AuditAction, AuditQuery, Conversation, Entity, ErasureTarget, Hold, HoldId, HoldTarget, NewHold,
+    PageLimit, RepositoryError, UserId,
 };
 
 use super::Harness;
+use super::archive::{archived, idle};
 use super::fixture::{Client, LONG_AGO, NO_CONVERSATION, assert_refused, name, policy, race};
 
 fn new(target: HoldTarget) -> NewHold {
@@ -210,6 +212,28 @@ pub async fn holds_are_recorded(harness: &dyn Harness) {
         assert_eq!(found.conversation_id, Some(conversation.conversation_id));
         assert_eq!(found.detail.as_json(), format!("{{\"hold_id\":\"{}\"}}", hold.hold_id));
     }
+}
+
+/// A hold on a user keeps from an erasure what is archived of theirs, of which there is no row; others' it does not.
+pub async fn what_is_archived_is_held_with_its_user(harness: &dyn Harness) {
+    let client = Client::of(harness).await;
+    let somebody = client.somebody_else();
+    let (mine, theirs) = (idle(&client, harness).await, idle(&somebody, harness).await);
+    let (archive_id, _) = archived(&client, &[&mine, &theirs]).await;
+    let hold = place(&client, new(HoldTarget::User(client.user_id))).await;
+    let of = |conversation: &Conversation| HoldTarget::Conversation(conversation.conversation_id);
+    let holds = client.store.holds();
+    assert_eq!(holds.holding(of(&mine)).await.expect("holds are looked up"), slice::from_ref(&hold));
+    assert_eq!(holds.holding(of(&theirs)).await.expect("holds are looked up"), []);
+    let erase = async |conversation: &Conversation| {
+        client.erase(ErasureTarget::Conversation(conversation.conversation_id)).await
+    };
+    assert_refused(erase(&mine).await, &hold.refusal(), "its user is held");
+    let archived_in = client.store.archives().archived_in(archive_id).await.expect("a list");
+    assert!(archived_in.contains(&mine.conversation_id), "{archived_in:?}");
+    erase(&theirs).await.expect("nobody holds it");
+    release(&client, &hold).await;
+    erase(&mine).await.expect("it is released");
 }
 
 /// A hold that is acknowledged while a purge runs is kept by it: what it is on is there, now and later. What the purge

@@ -12,8 +12,8 @@ use lcs_domain::erasure::{
 use lcs_domain::repository::RepositoryResult;
 use lcs_domain::{
     ArchiveId, AuditDetail, AuditOutcome, Conversation, ConversationId, Entity, Erasure, ErasureRepository,
-    ErasureTarget, HoldTarget, NewConversation, NewErasure, PageLimit, PurgeReason, PurgedConversation,
-    RepositoryError, UserId,
+    ErasureTarget, NewConversation, NewErasure, PageLimit, PurgeReason, PurgedConversation, RepositoryError,
+    UserId,
 };
 
 use super::{Memory, Row, Tables};
@@ -26,8 +26,7 @@ impl Tables {
     }
 
     fn refuse_held(&self, target: ErasureTarget) -> RepositoryResult<()> {
-        let owner = target.conversation().and_then(|conversation_id| self.owner(conversation_id));
-        let held = self.holds.values().find(|hold| hold.concerns(HoldTarget::from(target), owner));
+        let held = self.holding(target.into()).next();
         held.map_or(Ok(()), |hold| Err(hold.refusal()))
     }
 

@@ -3,13 +3,32 @@
 use std::ops::Bound;
 
 use async_trait::async_trait;
+use lcs_domain::audit::AuditHash;
 use lcs_domain::repository::RepositoryResult;
 use lcs_domain::{
     Actor, AuditAction, Entity, Hold, HoldId, HoldRepository, HoldTarget, NewHold, PageLimit, RepositoryError,
 };
 
-use super::Memory;
+use super::{Memory, Tables};
 use crate::audit::hold_event;
+
+impl Tables {
+    /// The holds in force that keep something of `target`: of a conversation too of which there is a tombstone only.
+    pub(super) fn holding(&self, target: HoldTarget) -> impl Iterator<Item = &Hold> {
+        let (owner, hash) = match target {
+            HoldTarget::User(user_id) => (Some(user_id), None),
+            HoldTarget::Conversation(id) => {
+                let owner = self.conversations.get(&id).map(|row| row.conversation.user_id);
+                let left = self.tombstones.get(&id).filter(|_| owner.is_none());
+                (owner, left.map(|tombstone| AuditHash(tombstone.user_hash)))
+            }
+        };
+        let concerns = move |hold: &&Hold| {
+            hold.concerns(target, owner) || hash.is_some_and(|hash| hold.holds_all_of(hash))
+        };
+        self.holds.values().filter(concerns)
+    }
+}
 
 #[async_trait]
 impl HoldRepository for Memory {
@@ -66,10 +85,6 @@ impl HoldRepository for Memory {
     #[tracing::instrument(name = "db.hold.holding", skip_all)]
     async fn holding(&self, target: HoldTarget) -> RepositoryResult<Vec<Hold>> {
         let tables = self.tables();
-        let owner = match target {
-            HoldTarget::User(user_id) => Some(user_id),
-            HoldTarget::Conversation(id) => tables.conversations.get(&id).map(|row| row.conversation.user_id),
-        };
-        Ok(tables.holds.values().filter(|hold| hold.concerns(target, owner)).cloned().collect())
+        Ok(tables.holding(target).cloned().collect())
     }
 }

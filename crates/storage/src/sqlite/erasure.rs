@@ -57,12 +57,7 @@ fn hash_of(connection: &mut SqliteConnection, target: ErasureTarget) -> Result<O
     if let Some(owner) = hold::owner(connection, conversation_id)? {
         return Ok(Some(user_hash(owner)));
     }
-    let hash: Option<Vec<u8>> = conversation_tombstones::table
-        .find(BlobUuid::from(conversation_id))
-        .select(conversation_tombstones::user_hash)
-        .first(connection)
-        .optional()?;
-    Ok(hash.and_then(|hash| hash.try_into().ok()).map(AuditHash))
+    hold::hash_in_tombstone(connection, conversation_id)
 }
 
 fn begin(

@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 use diesel::prelude::*;
 use diesel::sqlite::{Sqlite as Backend, SqliteConnection};
+use lcs_domain::audit::AuditHash;
 use lcs_domain::repository::RepositoryResult;
 use lcs_domain::{
     Actor, AuditAction, ConversationId, Entity, Hold, HoldId, HoldRepository, HoldTarget, NewHold, PageLimit,
@@ -11,7 +12,7 @@ use lcs_domain::{
 
 use super::error::Failure;
 use super::row::{BlobUuid, Cell, Micros, Reader};
-use super::schema::{conversations, holds};
+use super::schema::{conversation_tombstones, conversations, holds};
 use super::{Sqlite, audit};
 use crate::audit::hold_event;
 
@@ -80,11 +81,43 @@ pub(super) fn owner(
     Ok(Some(UserId::from_uuid(reader.uuid("user_id", user_id)?)))
 }
 
-/// The holds in force that keep something of `target`.
+/// The user's hash in the tombstone of a conversation, if it has one.
+pub(super) fn hash_in_tombstone(
+    connection: &mut SqliteConnection,
+    conversation_id: ConversationId,
+) -> Result<Option<AuditHash>, Failure> {
+    let hash: Option<Vec<u8>> = conversation_tombstones::table
+        .find(BlobUuid::from(conversation_id))
+        .select(conversation_tombstones::user_hash)
+        .first(connection)
+        .optional()?;
+    Ok(hash.and_then(|hash| hash.try_into().ok()).map(AuditHash))
+}
+
+/// The holds in force on whatever is of the user of this hash.
+pub(super) fn on_all_of(connection: &mut SqliteConnection, hash: AuditHash) -> Result<Vec<Hold>, Failure> {
+    let rows: Vec<HoldRow> = holds::table
+        .filter(holds::released_at.is_null().and(holds::conversation_id.is_null()))
+        .order(holds::hold_id)
+        .select(HoldRow::as_select())
+        .load(connection)?;
+    let all = rows.into_iter().map(Hold::try_from).collect::<Result<Vec<_>, _>>()?;
+    Ok(all.into_iter().filter(|hold| hold.holds_all_of(hash)).collect())
+}
+
+/// The holds in force that keep something of `target`: of a conversation too of which there is a tombstone only.
 pub(super) fn holding(connection: &mut SqliteConnection, target: HoldTarget) -> Result<Vec<Hold>, Failure> {
     let user_id = match target {
         HoldTarget::User(user_id) => Some(user_id),
-        HoldTarget::Conversation(conversation_id) => owner(connection, conversation_id)?,
+        HoldTarget::Conversation(conversation_id) => {
+            let owner = owner(connection, conversation_id)?;
+            if owner.is_none()
+                && let Some(hash) = hash_in_tombstone(connection, conversation_id)?
+            {
+                return on_all_of(connection, hash);
+            }
+            owner
+        }
     };
     let Some(user_id) = user_id else { return Ok(Vec::new()) };
     let rows: Vec<HoldRow> = holds::table
