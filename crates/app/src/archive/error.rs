@@ -25,6 +25,17 @@ pub enum ArchiveError {
         /// Why not.
         reason: String,
     },
+    /// What the database says is archived is in none of the place's files.
+    #[error(
+        "the files of archive {archive_id} are not all in {place}: look whether that is the right place for archives, \
+         and whether they are there"
+    )]
+    Missing {
+        /// Which one.
+        archive_id: ArchiveId,
+        /// Where it was looked.
+        place: String,
+    },
     /// An archive is not what it should be.
     #[error("archive {archive_id} is damaged: {reason}; restore its files from a copy")]
     Damaged {

@@ -277,6 +277,20 @@ impl ArchiveFiles {
         Ok(found.is_some() || !self.leftovers(archive_id).await?.is_empty())
     }
 
+    /// Refuses where the file of this archive or its manifest is not there.
+    pub(crate) async fn require(&self, archive_id: ArchiveId) -> Result<(), ArchiveError> {
+        for name in [DATA, MANIFEST] {
+            match self.store.head(&self.path(archive_id, name)).await {
+                Ok(_) => {}
+                Err(Error::NotFound { .. }) => {
+                    return Err(ArchiveError::Missing { archive_id, place: self.shown.clone() });
+                }
+                Err(error) => return Err(self.failed("read")(error)),
+            }
+        }
+        Ok(())
+    }
+
     /// Whether files can be written, read and deleted there.
     pub async fn probe(&self) -> Result<(), ArchiveError> {
         let path = self.root.clone().join(format!("probe-{}", ArchiveId::generate()));

@@ -187,7 +187,7 @@ impl ArchiveService {
     }
 
     /// Whether this archive is forgotten, or about to be: then it is no wonder that its files are gone.
-    pub(super) async fn is_gone(&self, archive_id: ArchiveId) -> Result<bool, ArchiveError> {
+    pub(crate) async fn is_gone(&self, archive_id: ArchiveId) -> Result<bool, ArchiveError> {
         let archive = self.repositories.archives().find_archive(archive_id).await?;
         Ok(archive.is_none_or(|archive| archive.state == ArchiveState::GivenUp))
     }

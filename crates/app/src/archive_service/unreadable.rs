@@ -44,6 +44,7 @@ impl Fault {
             ArchiveError::Store(_)
             | ArchiveError::NoPlace
             | ArchiveError::Place { .. }
+            | ArchiveError::Missing { .. }
             | ArchiveError::Temporary(_) => Self::Neither,
         }
     }

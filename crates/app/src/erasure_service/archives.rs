@@ -76,7 +76,7 @@ impl ErasureService {
             };
             let (held, sha256) = match manifest {
                 Ok(Some(manifest)) => (held(&manifest, target), Some(manifest.sha256)),
-                // What is archived in it is lost, or it is not written yet: the store's word counts.
+                // Its files are elsewhere, or it is not written yet: the store's word counts.
                 Ok(None) => (archived, None),
                 Err(ArchiveError::Damaged { .. }) if archived > 0 => (archived, None),
                 // It was not finished: it is deleted, or it is said that it cannot be.
@@ -112,6 +112,8 @@ impl ErasureService {
             return Ok(erased);
         }
         let holding = self.archives_with(asked.target, Reading::Named).await?;
+        // Behind this nothing names these archives any more, and files that are not found count as deleted.
+        self.require_files(&holding).await.map_err(in_an_archive)?;
         let noted = if holding.is_empty() {
             erased
         } else {
@@ -125,6 +127,18 @@ impl ErasureService {
         left.map_err(in_an_archive)?;
         self.done(Step::Rewritten);
         Ok(noted)
+    }
+
+    /// Refuses where the files of an archive that tombstones name are not there: they may be in another place. Those of
+    /// one that the database has done with are deleted already, for somebody else's sake.
+    async fn require_files(&self, holding: &[ErasedArchive]) -> Result<(), ArchiveError> {
+        for ErasedArchive { archive_id, .. } in holding.iter().filter(|archive| archive.archived > 0) {
+            match self.archives.files()?.require(*archive_id).await {
+                Err(ArchiveError::Missing { .. }) if self.archives.is_gone(*archive_id).await? => {}
+                required => required?,
+            }
+        }
+        Ok(())
     }
 
     /// What became of the archives that are noted: by what those say that were written since.

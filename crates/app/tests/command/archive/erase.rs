@@ -258,3 +258,63 @@ fn an_erasure_with_archives_that_is_killed_at_any_step_ends_with_one_true_certif
 fn an_erasure_with_archives_that_is_killed_at_any_step_ends_with_one_true_certificate_on_postgresql() {
     killed_at_every_step(|_| Database::postgres());
 }
+
+/// An archive that the database names and whose files are elsewhere: what they hold is not erased, and nobody says so.
+fn erased_where_archives_are_elsewhere(database: impl FnOnce(&Home) -> Database) {
+    let archiving = Archiving::new(database, 6);
+    archiving.json(&["cleanup"]);
+    archiving.json(&["restore", "--conversation", &conversation(4)]);
+    let (place, aside) = ["archive", "aside"].map(|name| archiving.home.0.path().join(name)).into();
+    let certificate = archiving.home.0.path().join("none.json");
+    let (one_user, path) = (user(1), certificate.to_str().unwrap());
+    let all = ["erase", "--user", &one_user, "--yes", "--certificate", path];
+    let archive = archiving.archives()[0]["archive_id"].as_str().unwrap().to_owned();
+    let named = archiving.database.places().1;
+    fs::rename(&place, &aside).unwrap();
+
+    for lost in ["conversations", "manifest", ""] {
+        // The whole folder, and each of the two files by itself.
+        if lost.is_empty() {
+            let _ = fs::remove_dir_all(&place);
+        } else {
+            copied(&aside.join("archives").join(&archive), &place.join("archives").join(&archive), lost);
+        }
+        let (code, said) = archiving.failure(&all);
+        assert_eq!((code, certificate.exists()), (1, false), "without {lost}: {said}");
+        assert!(said.contains(&archive) && said.contains("right place"), "without {lost}: {said}");
+        let named_still = archiving
+            .database
+            .ask("SELECT 'x' AS answer FROM conversation_tombstones WHERE archive_id IS NOT NULL");
+        assert_eq!(named_still.len(), named.len(), "without {lost}: nothing is forgotten");
+    }
+    fs::remove_dir_all(&place).unwrap();
+    fs::rename(&aside, &place).unwrap();
+    let document = archiving.erased(1, "1.json");
+    let archives = document["certificate"]["archives"].as_array().unwrap();
+    assert_eq!((archives.len(), archives[0]["sha256"].as_str().unwrap().len()), (1, 64), "{document}");
+    assert_eq!(document["certificate"]["erased"]["conversations"], 1, "{document}");
+    assert!(!archiving.has_anywhere(1));
+    assert_eq!(archiving.verified(1).0, Some(0));
+}
+
+/// The files of an archive, but for that whose name begins so.
+fn copied(from: &Path, to: &Path, without: &str) {
+    let _ = fs::remove_dir_all(to);
+    fs::create_dir_all(to).unwrap();
+    for file in fs::read_dir(from).unwrap().map(|file| file.unwrap().path()) {
+        let name = file.file_name().unwrap().to_str().unwrap();
+        if !name.starts_with(without) {
+            fs::copy(&file, to.join(name)).unwrap();
+        }
+    }
+}
+
+#[test]
+fn an_erasure_whose_archives_are_elsewhere_gives_no_certificate_before_they_are_back_on_sqlite() {
+    erased_where_archives_are_elsewhere(Database::sqlite);
+}
+
+#[test]
+fn an_erasure_whose_archives_are_elsewhere_gives_no_certificate_before_they_are_back_on_postgresql() {
+    erased_where_archives_are_elsewhere(|_| Database::postgres());
+}
