@@ -151,7 +151,12 @@ impl ErasureService {
         self.look(target, Reading::Named).await
     }
 
-    /// The same, and what there is in any archive whose manifest is there, whoever knows of it: each is read.
+    /// The same, but of archives what the store says of them: their place is not looked at, and may be out of reach.
+    pub async fn remaining_by_the_store(&self, target: ErasureTarget) -> RepositoryResult<Remaining> {
+        self.look(target, Reading::Nothing).await
+    }
+
+    /// What [`Self::remaining`] finds, and what there is in any archive whose manifest is there, whoever knows of it: each is read.
     pub async fn remaining_anywhere(&self, target: ErasureTarget) -> RepositoryResult<Remaining> {
         self.look(target, Reading::Everything).await
     }

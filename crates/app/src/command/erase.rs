@@ -57,8 +57,8 @@ impl Erase {
         if self.verify {
             return verified(&mut output, &erasure.remaining_anywhere(target).await?);
         }
-        let found = erasure.remaining(target).await?;
         if self.dry_run {
+            let found = erasure.remaining(target).await?;
             if output.is_json() {
                 output.json(&json!({ "dry_run": true, "found": found }))?;
             } else {
@@ -66,6 +66,8 @@ impl Erase {
             }
             return Ok(ExitCode::SUCCESS);
         }
+        // That the archives are out of reach is no reason to keep the rows: there is no certificate then.
+        let found = erasure.remaining_by_the_store(target).await?;
         if let ErasureTarget::Conversation(conversation_id) = target
             && found.is_nothing()
             && manager.repositories().archives().tombstone(conversation_id).await?.is_none()

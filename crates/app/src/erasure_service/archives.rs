@@ -15,6 +15,8 @@ use crate::archive::{ArchiveError, Manifest};
 /// Which archives are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Reading {
+    /// None: it is as the store says.
+    Nothing,
     /// Those that the store names, and those that it says are not settled.
     Named,
     /// All whose files are there.
@@ -58,9 +60,11 @@ impl ErasureService {
         let archived = self.repositories.erasures().archived_of(target).await?.into_iter();
         let mut found: BTreeMap<ArchiveId, u64> =
             archived.map(|archived| (archived.archive_id, archived.conversations)).collect();
-        let files = if self.archives.has_place() { Some(self.archives.files()?) } else { None };
+        let reads = reading != Reading::Nothing && self.archives.has_place();
+        let files = if reads { Some(self.archives.files()?) } else { None };
         if let Some(files) = files {
             let others = match reading {
+                Reading::Nothing => Vec::new(),
                 Reading::Named => self.unsettled().await?,
                 Reading::Everything => files.list().await?.into_keys().collect(),
             };

@@ -272,6 +272,16 @@ fn erased_where_archives_are_elsewhere(database: impl FnOnce(&Home) -> Database)
     let named = archiving.database.places().1;
     fs::rename(&place, &aside).unwrap();
 
+    // Nothing is asked of the place before it is needed.
+    let (code, _) = archiving.failure(&["erase", "--user", &one_user]);
+    assert_eq!((code, place.exists()), (1, false), "a look makes no folder");
+    fs::write(&place, "no folder").unwrap();
+    let (code, said) = archiving.failure(&all);
+    assert_eq!((code, certificate.exists()), (1, false), "{said}");
+    assert!(said.contains("the archives at") && said.contains("run the erasure again"), "{said}");
+    assert_eq!(archiving.database.places().0.len(), 0, "the row is gone all the same: {said}");
+    fs::remove_file(&place).unwrap();
+
     for lost in ["conversations", "manifest", ""] {
         // The whole folder, and each of the two files by itself.
         if lost.is_empty() {
