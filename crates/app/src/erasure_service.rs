@@ -216,7 +216,10 @@ impl ErasureService {
             self.erase_in_journals(target, &mut journals).await?;
             self.forget_erased().await?;
             self.done(Step::Forgotten);
-            let erased = self.erase_in_archives(&asked, erased).await?;
+            let erased = match self.erase_in_archives(&asked, erased).await {
+                Ok(erased) => erased,
+                Err(error) => return Err(self.refused(&asked, error).await),
+            };
             left = self.remaining(target).await?;
             if left.is_nothing() {
                 self.done(Step::Looked);

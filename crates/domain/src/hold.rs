@@ -108,10 +108,16 @@ impl Hold {
             && self.conversation_id.is_none_or(|held| held == conversation_id)
     }
 
+    /// Whether it is in force on anything of the user of this hash.
+    #[must_use]
+    pub fn holds_some_of(&self, of: AuditHash) -> bool {
+        self.released_at.is_none() && user_hash(self.user_id) == of
+    }
+
     /// Whether it is in force on all that is of the user of this hash: on what is archived too.
     #[must_use]
     pub fn holds_all_of(&self, of: AuditHash) -> bool {
-        self.released_at.is_none() && self.conversation_id.is_none() && user_hash(self.user_id) == of
+        self.conversation_id.is_none() && self.holds_some_of(of)
     }
 
     /// Whether it is in force on something of `target`. Of a conversation that has a tombstone only nobody knows the

@@ -245,6 +245,7 @@ macro_rules! conformance_suite {
                 holds_are_listed
                 holds_are_recorded
                 what_is_archived_is_held_with_its_user
+                a_hold_behind_the_last_batch_keeps_what_is_archived
                 a_hold_racing_a_purge_is_kept_or_refused
             }
             erasure {

@@ -102,7 +102,8 @@ pub trait ArchiveRepository: Send + Sync {
 
     /// No archive holds these conversations any more: their tombstones say `erased` where they said `expired`. Says
     /// how many there were. The archives that held them are stale, and those that are begun are closed, for they may
-    /// hold them too: their files are the caller's to replace.
+    /// hold them too: their files are the caller's to replace. `Held` where a legal hold is on any of it: nothing is
+    /// done then.
     async fn leave_archives(&self, what: Forgotten) -> RepositoryResult<u64>;
 
     /// Stores conversations that this archive holds as they were, lifts their tombstones, and records it in the audit

@@ -41,7 +41,8 @@ pub trait ErasureRepository: Send + Sync {
     /// is; an erasure that has ended is given as it is.
     ///
     /// # Errors
-    /// `NotFound` where no such erasure was begun, or it was one of another target.
+    /// `Held` where a legal hold is on anything of it; `NotFound` where no such erasure was begun, or it was one of another
+    /// target.
     async fn note_archives(
         &self,
         erasure: NewErasure,

@@ -22,7 +22,7 @@ use super::request::asking;
 
 const CERTIFICATE: &str = "{\"of\":\"a test\"}";
 
-fn of(target: ErasureTarget) -> NewErasure {
+pub(super) fn of(target: ErasureTarget) -> NewErasure {
     NewErasure::of(target, Actor::operator("ada"))
 }
 
@@ -39,12 +39,12 @@ fn owned(conversation: &Conversation) -> OwnedConversation {
 }
 
 impl Client {
-    async fn begin_erasure(&self, new: &NewErasure) -> RepositoryResult<NewErasure> {
+    pub(super) async fn begin_erasure(&self, new: &NewErasure) -> RepositoryResult<NewErasure> {
         let begun = self.store.erasures().begin_erasure(new.clone()).await?;
         Ok(NewErasure { erasure_id: begun.erasure_id, ..new.clone() })
     }
 
-    async fn erase_some(&self, asked: &NewErasure, limit: u32) -> RepositoryResult<ErasureStep> {
+    pub(super) async fn erase_some(&self, asked: &NewErasure, limit: u32) -> RepositoryResult<ErasureStep> {
         let limit = PageLimit::new(limit).expect("a limit");
         self.store.erasures().erase_some(asked.clone(), limit).await
     }

@@ -3,13 +3,15 @@
 use std::collections::BTreeSet;
 use std::slice;
 
+use lcs_domain::archive::{Forgotten, UserHash};
 use lcs_domain::{
     Actor, AuditAction, AuditQuery, Conversation, Entity, ErasureTarget, Hold, HoldId, HoldTarget, NewHold,
     PageLimit, RepositoryError, UserId,
 };
 
 use super::Harness;
-use super::archive::{archived, idle};
+use super::archive::{archived, idle, left};
+use super::erasure;
 use super::fixture::{Client, LONG_AGO, NO_CONVERSATION, assert_refused, name, policy, race};
 
 fn new(target: HoldTarget) -> NewHold {
@@ -234,6 +236,49 @@ pub async fn what_is_archived_is_held_with_its_user(harness: &dyn Harness) {
     erase(&theirs).await.expect("nobody holds it");
     release(&client, &hold).await;
     erase(&mine).await.expect("it is released");
+}
+
+/// A hold that is placed behind the last batch of an erasure keeps what is archived still: by its user or its
+/// conversation.
+pub async fn a_hold_behind_the_last_batch_keeps_what_is_archived(harness: &dyn Harness) {
+    let client = Client::of(harness).await;
+    let (one, two, stored) =
+        (idle(&client, harness).await, idle(&client, harness).await, client.begin().await);
+    let (archive_id, _) = archived(&client, &[&one, &two]).await;
+    let of_one = ErasureTarget::Conversation(one.conversation_id);
+    for target in [of_one, ErasureTarget::User(client.user_id)] {
+        let asked = client.begin_erasure(&erasure::of(target)).await.expect("it is begun");
+        while client.erase_some(&asked, 200).await.expect("rows go").has_more {}
+        let hold = place(&client, new(HoldTarget::User(client.user_id))).await;
+        let noted = client.store.erasures().note_archives(asked.clone(), Vec::new()).await;
+        assert_refused(noted, &hold.refusal(), "it is held before archives are touched");
+        let what = || match target {
+            ErasureTarget::User(user_id) => Forgotten::User(UserHash::of(user_id)),
+            ErasureTarget::Conversation(id) => Forgotten::Conversations(vec![id]),
+        };
+        let archives = client.store.archives();
+        assert_refused(archives.leave_archives(what()).await, &hold.refusal(), "it is held in its archive");
+        let looked_at = if target == of_one { &one } else { &two };
+        let left = left(&client, looked_at.conversation_id).await;
+        assert_eq!(left.and_then(|left| left.archive_id), Some(archive_id), "it is there still");
+        let somebody = Forgotten::User(UserHash::of(UserId::generate()));
+        assert_eq!(archives.leave_archives(somebody).await.expect("nobody holds it"), 0);
+        release(&client, &hold).await;
+        client.store.erasures().note_archives(asked, Vec::new()).await.expect("it is released");
+        assert_eq!(archives.leave_archives(what()).await.expect("it is released"), 1);
+    }
+    assert!(client.get(&stored).await.is_none());
+    // One on a conversation keeps the whole user, of a conversation of their own nobody else.
+    let kept = client.begin().await;
+    let hold = place(&client, on(&kept)).await;
+    let user = Forgotten::User(UserHash::of(client.user_id));
+    assert_refused(
+        client.store.archives().leave_archives(user).await,
+        &hold.refusal(),
+        "one of theirs is held",
+    );
+    let other = Forgotten::Conversations(vec![two.conversation_id]);
+    assert_eq!(client.store.archives().leave_archives(other).await.expect("another is held"), 0);
 }
 
 /// A hold that is acknowledged while a purge runs is kept by it: what it is on is there, now and later. What the purge

@@ -10,10 +10,11 @@ use futures_util::stream::BoxStream;
 use lcs_domain::archive::{
     Archive, ArchiveContent, ArchiveState, ArchivedHead, Forgotten, Restored, Tombstone, UserHash,
 };
+use lcs_domain::audit::AuditHash;
 use lcs_domain::repository::RepositoryResult;
 use lcs_domain::transfer::{Imported, IncomingConversation, IncomingHead, Refusal};
 use lcs_domain::{
-    Actor, ArchiveId, ArchiveRepository, ConversationId, ConversationStatus, NewTurn, PageLimit, PurgeReason,
+    Actor, ArchiveId, ArchiveRepository, ConversationId, ConversationStatus, Hold, NewTurn, PageLimit, PurgeReason,
     RetentionPolicy,
 };
 
@@ -284,6 +285,16 @@ impl ArchiveRepository for Memory {
             Forgotten::Conversations(ids) => ids.contains(id),
             Forgotten::User(user) => UserHash(left.user_hash) == *user,
         };
+        let is_held = |hold: &&Hold| match &what {
+            Forgotten::User(user) => hold.holds_some_of(AuditHash(user.0)),
+            Forgotten::Conversations(ids) => {
+                let mut left = ids.iter().filter_map(|id| tables.tombstones.get(id));
+                left.any(|left| hold.holds_all_of(AuditHash(left.user_hash)))
+            }
+        };
+        if let Some(hold) = tables.holds.values().find(is_held) {
+            return Err(hold.refusal());
+        }
         let (mut left_archives, mut count) = (Vec::new(), 0);
         for (id, left) in &mut tables.tombstones {
             if !is_meant(id, left) {

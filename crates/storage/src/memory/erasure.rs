@@ -215,6 +215,10 @@ impl ErasureRepository for Memory {
         archives: Vec<ErasedArchive>,
     ) -> RepositoryResult<Erasure> {
         let mut tables = self.tables();
+        if tables.erasure(&erasure)?.certificate.is_none() {
+            // Behind this, the files go: one that was placed since the last batch comes in time.
+            tables.refuse_held(erasure.target)?;
+        }
         let found = tables.erasure(&erasure)?;
         if found.certificate.is_none() {
             note(&mut found.archives, archives);

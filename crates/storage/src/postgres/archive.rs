@@ -15,8 +15,8 @@ use lcs_domain::archive::{
 use lcs_domain::repository::RepositoryResult;
 use lcs_domain::transfer::{IncomingConversation, IncomingHead};
 use lcs_domain::{
-    Actor, ArchiveId, ArchiveRepository, ConversationId, ConversationStatus, NewTurn, PageLimit,
-    RetentionPolicy,
+    Actor, ArchiveId, ArchiveRepository, ConversationId, ConversationStatus, HoldId, NewTurn, PageLimit,
+    RepositoryError, RetentionPolicy,
 };
 use uuid::Uuid;
 
@@ -180,7 +180,7 @@ statement! {
 
 statement! {
     /// No archive holds them any more.
-    Leave(include_str!("archive/leave.sql")) -> BigInt {
+    Leave(include_str!("archive/leave.sql")) -> (BigInt, Nullable<SqlUuid>, Nullable<SqlText>) {
         conversation_ids: Vec<Uuid> as Array<SqlUuid>,
         user_hash: Option<Vec<u8>> as Nullable<Bytea>,
     }
@@ -415,8 +415,14 @@ impl ArchiveRepository for Postgres {
             }
             Forgotten::User(user) => Leave { conversation_ids: Vec::new(), user_hash: Some(user.0.to_vec()) },
         };
-        let count: i64 = self.change(ArchiveId::from_uuid(Uuid::nil()), query).await?.ok_or_else(no_row)?;
-        Ok(count.unsigned_abs())
+        let key = ArchiveId::from_uuid(Uuid::nil());
+        let answer: Option<(i64, Option<Uuid>, Option<String>)> = self.change(key, query).await?;
+        match answer.ok_or_else(no_row)? {
+            (_, Some(hold_id), Some(reason)) => {
+                Err(RepositoryError::Held { hold_id: HoldId::from_uuid(hold_id), reason })
+            }
+            (count, ..) => Ok(count.unsigned_abs()),
+        }
     }
 
     #[tracing::instrument(name = "db.archive.restore", skip_all, fields(%archive_id, conversations = conversations.len()))]

@@ -299,6 +299,8 @@ async fn transact(session: &mut Session, asked: &NewErasure, step: &Step) -> Res
             if found.certificate.is_some() {
                 return Ok(ErasureStep { erasure: found, has_more: false });
             }
+            // Behind this, the files go: one that was placed since the last batch comes in time.
+            refuse_held(session, asked.target).await?;
             let mut noted = found.archives;
             note(&mut noted, archives.clone());
             let archives = erasure::archives_text(&noted)?;

@@ -25,7 +25,7 @@ use super::error::Failure;
 use super::retention::{due, is_held, purge};
 use super::row::{BlobUuid, Cell, Micros, Reader};
 use super::schema::{archives, conversation_tombstones as tombstones, conversations, restorations};
-use super::{Sqlite, audit};
+use super::{Sqlite, audit, hold};
 
 /// How many ids one statement names: SQLite binds no more than 32,766.
 const BINDS: usize = 10_000;
@@ -426,6 +426,7 @@ impl ArchiveRepository for Sqlite {
     async fn leave_archives(&self, what: Forgotten) -> RepositoryResult<u64> {
         self.database
             .write("the erasure", move |connection, _| {
+                hold::refuse_forgotten(connection, &what)?;
                 let query = || {
                     let archived = tombstones::table.filter(tombstones::archive_id.is_not_null());
                     archived.select((tombstones::conversation_id, tombstones::archive_id))

@@ -243,6 +243,8 @@ impl ErasureRepository for Sqlite {
             .write(erasure.erasure_id, move |connection, _| {
                 let mut found = find(connection, &erasure)?;
                 if found.certificate.is_none() {
+                    // Behind this, the files go: one that was placed since the last batch comes in time.
+                    refuse_held(connection, erasure.target)?;
                     note(&mut found.archives, archives);
                     let text = erasure::archives_text(&found.archives)?;
                     diesel::update(erasures::table.find(BlobUuid::from(found.erasure_id)))

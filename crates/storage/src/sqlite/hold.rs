@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 use diesel::prelude::*;
 use diesel::sqlite::{Sqlite as Backend, SqliteConnection};
+use lcs_domain::archive::Forgotten;
 use lcs_domain::audit::AuditHash;
 use lcs_domain::repository::RepositoryResult;
 use lcs_domain::{
@@ -94,15 +95,31 @@ pub(super) fn hash_in_tombstone(
     Ok(hash.and_then(|hash| hash.try_into().ok()).map(AuditHash))
 }
 
-/// The holds in force on whatever is of the user of this hash.
-pub(super) fn on_all_of(connection: &mut SqliteConnection, hash: AuditHash) -> Result<Vec<Hold>, Failure> {
+/// All holds in force.
+fn in_force(connection: &mut SqliteConnection) -> Result<Vec<Hold>, Failure> {
     let rows: Vec<HoldRow> = holds::table
-        .filter(holds::released_at.is_null().and(holds::conversation_id.is_null()))
+        .filter(holds::released_at.is_null())
         .order(holds::hold_id)
         .select(HoldRow::as_select())
         .load(connection)?;
-    let all = rows.into_iter().map(Hold::try_from).collect::<Result<Vec<_>, _>>()?;
-    Ok(all.into_iter().filter(|hold| hold.holds_all_of(hash)).collect())
+    Ok(rows.into_iter().map(Hold::try_from).collect::<Result<_, _>>()?)
+}
+
+/// Refuses where one is on something that is to be taken out of archives.
+pub(super) fn refuse_forgotten(connection: &mut SqliteConnection, what: &Forgotten) -> Result<(), Failure> {
+    let holds = in_force(connection)?;
+    let mut found = None;
+    match what {
+        Forgotten::User(user) => found = holds.iter().find(|hold| hold.holds_some_of(AuditHash(user.0))),
+        Forgotten::Conversations(_) if holds.is_empty() => {}
+        Forgotten::Conversations(ids) => {
+            for id in ids {
+                let hash = hash_in_tombstone(connection, *id)?;
+                found = found.or(holds.iter().find(|hold| hash.is_some_and(|hash| hold.holds_all_of(hash))));
+            }
+        }
+    }
+    found.map_or(Ok(()), |hold| Err(hold.refusal().into()))
 }
 
 /// The holds in force that keep something of `target`: of a conversation too of which there is a tombstone only.
@@ -114,7 +131,8 @@ pub(super) fn holding(connection: &mut SqliteConnection, target: HoldTarget) -> 
             if owner.is_none()
                 && let Some(hash) = hash_in_tombstone(connection, conversation_id)?
             {
-                return on_all_of(connection, hash);
+                let holds = in_force(connection)?.into_iter();
+                return Ok(holds.filter(|hold| hold.holds_all_of(hash)).collect());
             }
             owner
         }
