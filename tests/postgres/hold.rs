@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use chrono::TimeDelta;
 use lcs_domain::{
-    Actor, ConversationRepository, HoldRepository, HoldTarget, Keep, NewHold, NewRetentionOverride,
-    PageLimit, Repositories, RepositoryError, RetentionOverrideRepository, RetentionPolicy,
-    RetentionRepository, Text,
+    Actor, ConversationRepository, ErasureRepository, HoldRepository, HoldTarget, Keep, NewConversation,
+    NewHold, NewRetentionOverride, PageLimit, Repositories, RepositoryError, RetentionOverrideRepository,
+    RetentionPolicy, RetentionRepository, Text, UserId,
 };
 use lcs_storage::postgres::{Postgres, PostgresConfig};
 use lcs_storage::testing::{Role, TestPostgres};
@@ -110,6 +111,39 @@ async fn a_cleaner_does_not_take_a_hold_for_another_cleaner() {
     placer.batch_execute("COMMIT").await.unwrap();
     let report = purge.await.unwrap().unwrap();
     assert_eq!((report.busy, report.purged.len()), (false, 5));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_comes_late_is_as_old_as_it_was_before_it_waited_for_an_erasure() {
+    let database = TestPostgres::migrated().await;
+    let store = store(database.url()).await;
+    for is_others in [false, true] {
+        let user_id = UserId::generate();
+        let erased = if is_others { UserId::generate() } else { user_id };
+        let eraser = database.client().await;
+        eraser.batch_execute(LOCK).await.unwrap();
+        let late = store.clone();
+        let begun = tokio::spawn(async move {
+            // Taken just now, and so before the erasure.
+            late.create_unless_erased(
+                user_id,
+                NewConversation::begin(Text::name("model", "/model_id").unwrap()),
+                TimeDelta::zero(),
+            )
+            .await
+        });
+        assert!(waits(&database, &begun).await, "who begins what may be erased waits for an erasure");
+        eraser
+            .batch_execute(&format!(
+                "INSERT INTO erasures (erasure_id, sequence, user_hash, content_hash) \
+                 SELECT gen_random_uuid(), coalesce(max(sequence), 0) + 1, sha256(uuid_send('{erased}'::uuid)), sha256('') \
+                   FROM erasures; COMMIT"
+            ))
+            .await
+            .unwrap();
+        let begun = begun.await.unwrap().unwrap();
+        assert_eq!(begun.is_some(), is_others, "{begun:?}");
+    }
 }
 
 #[tokio::test]

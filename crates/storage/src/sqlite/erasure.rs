@@ -321,10 +321,12 @@ impl ErasureRepository for Sqlite {
     ) -> RepositoryResult<Option<Conversation>> {
         new.validate()?;
         let owned = OwnedConversation { user_id, conversation_id: new.conversation_id };
+        // Before it waits for others who write: what they erase is erased since.
+        let asked = self.database.now();
         self.database
             .write(new.conversation_id, move |connection, now| {
                 let conversations = looking::erased(connection, vec![owned])?;
-                if (Erased { now, conversations }).includes_of_age(owned, age) {
+                if (Erased { now: asked, conversations }).includes_of_age(owned, age) {
                     return Ok(None);
                 }
                 conversation::create(connection, user_id, new, now).map(Some)

@@ -2,7 +2,7 @@
 -- agent's or its external id is in use. It runs behind the lock of erasures: what one has erased is seen. One that a hold
 -- has stopped before its end erases nothing of what is held.
 -- $1 conversation_id  $2 user_id  $3 agent_id  $4 model_id  $5 system_prompt  $6 metadata
--- $7 topic_summary  $8 external_id  $9 age in seconds
+-- $7 topic_summary  $8 external_id  $9 recorded_at
 INSERT INTO conversations (
     conversation_id, user_id, agent_id, model_id, system_prompt, created_at, updated_at, metadata,
     topic_summary, external_id)
@@ -13,7 +13,7 @@ SELECT $1, $2, $3, $4, $5, at.now, at.now, $6, $7, $8
                                   AND (h.conversation_id IS NULL OR h.conversation_id = $1))) AS held (is_held)
  WHERE NOT EXISTS (SELECT FROM erasures e
                     WHERE e.conversation_id IS NULL AND e.user_hash = sha256(uuid_send($2))
-                      AND e.erased_at >= at.now - make_interval(secs => $9)
+                      AND e.erased_at >= $9
                       AND (e.audit_sequence IS NOT NULL OR NOT held.is_held))
    AND NOT EXISTS (SELECT FROM erasures e
                     WHERE e.conversation_id = $1 AND (e.audit_sequence IS NOT NULL OR NOT held.is_held))
