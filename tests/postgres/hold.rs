@@ -119,7 +119,7 @@ async fn what_comes_late_is_as_old_as_it_was_before_it_waited_for_an_erasure() {
     let store = store(database.url()).await;
     for is_others in [false, true] {
         let user_id = UserId::generate();
-        let erased = if is_others { UserId::generate() } else { user_id };
+        let whose = if is_others { UserId::generate() } else { user_id };
         let eraser = database.client().await;
         eraser.batch_execute(LOCK).await.unwrap();
         let late = store.clone();
@@ -136,7 +136,7 @@ async fn what_comes_late_is_as_old_as_it_was_before_it_waited_for_an_erasure() {
         eraser
             .batch_execute(&format!(
                 "INSERT INTO erasures (erasure_id, sequence, user_hash, content_hash) \
-                 SELECT gen_random_uuid(), coalesce(max(sequence), 0) + 1, sha256(uuid_send('{erased}'::uuid)), sha256('') \
+                 SELECT gen_random_uuid(), coalesce(max(sequence), 0) + 1, sha256(uuid_send('{whose}'::uuid)), sha256('') \
                    FROM erasures; COMMIT"
             ))
             .await
