@@ -14,8 +14,8 @@ use lcs_domain::audit::AuditHash;
 use lcs_domain::repository::RepositoryResult;
 use lcs_domain::transfer::{Imported, IncomingConversation, IncomingHead, Refusal};
 use lcs_domain::{
-    Actor, ArchiveId, ArchiveRepository, ConversationId, ConversationStatus, Hold, NewTurn, PageLimit, PurgeReason,
-    RetentionPolicy,
+    Actor, ArchiveId, ArchiveRepository, ConversationId, ConversationStatus, Hold, NewTurn, PageLimit,
+    PurgeReason, RetentionPolicy,
 };
 
 use super::{Memory, Tables};
