@@ -76,7 +76,10 @@ impl ArchiveService {
                 Err(error) => {
                     let was_taken = self.abandon(archive_id).await;
                     let found = self.unreadable(&error, due, archived.conversations > 0).await?;
-                    if found.is_empty() && was_taken && matches!(error, ArchiveError::Damaged { .. }) {
+                    if found.is_empty()
+                        && was_taken
+                        && matches!(error, ArchiveError::Damaged { .. } | ArchiveError::Place { .. })
+                    {
                         archived.busy = true;
                         return Ok(());
                     }

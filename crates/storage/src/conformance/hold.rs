@@ -236,6 +236,12 @@ pub async fn what_is_archived_is_held_with_its_user(harness: &dyn Harness) {
     erase(&theirs).await.expect("nobody holds it");
     release(&client, &hold).await;
     erase(&mine).await.expect("it is released");
+    let left =
+        client.store.archives().leave_archives(Forgotten::Conversations(vec![mine.conversation_id])).await;
+    left.expect("it leaves its archive");
+    place(&client, new(HoldTarget::User(client.user_id))).await;
+    let kept = holds.holding(of(&mine)).await.expect("holds are looked up");
+    assert_eq!(kept, [], "nothing of it is left to keep");
 }
 
 /// A hold that is placed behind the last batch of an erasure keeps what is archived still: by its user or its

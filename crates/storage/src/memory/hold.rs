@@ -13,13 +13,14 @@ use super::{Memory, Tables};
 use crate::audit::hold_event;
 
 impl Tables {
-    /// The holds in force that keep something of `target`: of a conversation too of which there is a tombstone only.
+    /// The holds in force that keep something of `target`: of a conversation too that is in an archive only.
     pub(super) fn holding(&self, target: HoldTarget) -> impl Iterator<Item = &Hold> {
         let (owner, hash) = match target {
             HoldTarget::User(user_id) => (Some(user_id), None),
             HoldTarget::Conversation(id) => {
                 let owner = self.conversations.get(&id).map(|row| row.conversation.user_id);
-                let left = self.tombstones.get(&id).filter(|_| owner.is_none());
+                let left =
+                    self.tombstones.get(&id).filter(|left| owner.is_none() && left.archive_id.is_some());
                 (owner, left.map(|tombstone| AuditHash(tombstone.user_hash)))
             }
         };

@@ -1,6 +1,7 @@
 //! Legal holds in SQLite. The write lock keeps them and a purge apart.
 
 use async_trait::async_trait;
+use diesel::dsl::{exists, select};
 use diesel::prelude::*;
 use diesel::sqlite::{Sqlite as Backend, SqliteConnection};
 use lcs_domain::archive::Forgotten;
@@ -95,6 +96,12 @@ pub(super) fn hash_in_tombstone(
     Ok(hash.and_then(|hash| hash.try_into().ok()).map(AuditHash))
 }
 
+/// Whether an archive has this conversation.
+fn is_archived(connection: &mut SqliteConnection, conversation_id: ConversationId) -> QueryResult<bool> {
+    let tombstone = conversation_tombstones::table.find(BlobUuid::from(conversation_id));
+    select(exists(tombstone.filter(conversation_tombstones::archive_id.is_not_null()))).get_result(connection)
+}
+
 /// All holds in force.
 fn in_force(connection: &mut SqliteConnection) -> Result<Vec<Hold>, Failure> {
     let rows: Vec<HoldRow> = holds::table
@@ -122,13 +129,14 @@ pub(super) fn refuse_forgotten(connection: &mut SqliteConnection, what: &Forgott
     found.map_or(Ok(()), |hold| Err(hold.refusal().into()))
 }
 
-/// The holds in force that keep something of `target`: of a conversation too of which there is a tombstone only.
+/// The holds in force that keep something of `target`: of a conversation too that is in an archive only.
 pub(super) fn holding(connection: &mut SqliteConnection, target: HoldTarget) -> Result<Vec<Hold>, Failure> {
     let user_id = match target {
         HoldTarget::User(user_id) => Some(user_id),
         HoldTarget::Conversation(conversation_id) => {
             let owner = owner(connection, conversation_id)?;
             if owner.is_none()
+                && is_archived(connection, conversation_id)?
                 && let Some(hash) = hash_in_tombstone(connection, conversation_id)?
             {
                 let holds = in_force(connection)?.into_iter();

@@ -109,6 +109,9 @@ impl<W: Write> Queue<W> {
 
     /// Takes out those whose time is over.
     pub(super) fn late(&mut self, now: Instant) -> Vec<Waiting<W>> {
+        if self.waiting.iter().all(|one| one.deadline > now) {
+            return Vec::new();
+        }
         let (late, waiting) =
             mem::take(&mut self.waiting).into_iter().partition::<VecDeque<_>, _>(|one| one.deadline <= now);
         self.waiting = waiting;
