@@ -7,7 +7,7 @@ use lcs_domain::archive::{ArchiveContent, ArchivedHead, Forgotten, Restored};
 use lcs_domain::transfer::{ExportFilter, Exported, IncomingHead};
 use lcs_domain::{
     Actor, ArchiveId, ArchiveRepository, ConversationRepository, HoldRepository, HoldTarget, NewHold,
-    NewTurn, PageLimit, RetentionPolicy, RetentionRepository, Text, TransferRepository,
+    NewTurn, PageLimit, RetentionPolicy, RetentionRepository, Text, TransferRepository, UserId,
 };
 use lcs_storage::postgres::Postgres;
 use lcs_storage::testing::TestPostgres;
@@ -80,7 +80,8 @@ async fn a_long_restore_keeps_nobody_waiting_while_its_turns_come() {
         }
         sender.reserve().await.unwrap();
 
-        let target = HoldTarget::User(conversation.user_id);
+        // What is erased then must not be held itself.
+        let target = HoldTarget::User(if is_erased { UserId::generate() } else { conversation.user_id });
         let hold = NewHold::on(target, Text::name("matter 7", "/reason").unwrap(), Actor::operator("ada"));
         let placed = timeout(SOON, store.place(hold)).await;
         placed.expect("whoever places a hold does not wait for turns").unwrap();
