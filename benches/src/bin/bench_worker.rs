@@ -5,11 +5,6 @@ use std::io::{self, BufRead as _, Write as _};
 use lcs_benches::Result;
 use lcs_benches::protocol::{Answer, Command};
 use lcs_benches::worker::{Store, Worker};
-use mimalloc::MiMalloc;
-
-/// As `lcs-persistence` has it.
-#[global_allocator]
-static ALLOCATOR: MiMalloc = MiMalloc;
 
 fn main() -> Result<()> {
     let store: Store = std::env::args().nth(1).unwrap_or_default().parse()?;

@@ -6,13 +6,8 @@ mod output;
 use std::process::ExitCode;
 
 use clap::Parser;
-use mimalloc::MiMalloc;
 
 use self::command::{CommandLine, EXIT_USAGE};
-
-/// Chosen by measurement: docs/PERFORMANCE.md. A host that embeds the library keeps its own.
-#[global_allocator]
-static ALLOCATOR: MiMalloc = MiMalloc;
 
 fn main() -> ExitCode {
     let command_line = match CommandLine::try_parse() {
