@@ -90,7 +90,8 @@ pub(super) struct Waiting<W: Write> {
 }
 
 impl Postgres {
-    /// Does `write`, with others where there are any to do it with. Once begun, it is done also where its caller stops waiting for it.
+    /// Does `write`, with others where there are any to do it with. Once begun, it is done also where its caller stops
+    /// waiting for it.
     pub(super) async fn coalesced<W: Write>(
         &self,
         write: W,
@@ -312,7 +313,8 @@ impl<W: Write> Runner<W> {
         }
     }
 
-    /// Frees the conversations of the statement that has ended, and ends this where nobody waits, and nobody but a single caller can be back in a moment.
+    /// Frees the conversations of the statement that has ended, and ends this where nobody waits, and nobody but a single
+    /// caller can be back in a moment.
     fn ends(&mut self) -> bool {
         let mut queue = self.others.queue();
         let writes = mem::take(&mut self.writes);

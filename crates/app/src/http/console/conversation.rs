@@ -188,6 +188,19 @@ async fn purged(service: &Service, visitor: &Visitor, notice: &Markup, left: &Re
     Page::new(title, visitor, content)
 }
 
+/// A conversation that is there, once it is recorded that this visitor reads it.
+async fn read(
+    service: &Service,
+    visitor: &Visitor,
+    id: ConversationId,
+) -> Result<OpenedConversation, Failure> {
+    let failed = |error: RepositoryError| Failure::of_repository(visitor, &error);
+    let opened = service.repositories().browse().open_conversation(id).await.map_err(failed)?;
+    let opened = opened.ok_or_else(|| Failure::no_conversation(visitor, id))?;
+    service.reads(visitor, opened.conversation.user_id, id).await.map_err(failed)?;
+    Ok(opened)
+}
+
 /// A turn as it is stored.
 pub(super) async fn raw_turn(
     visitor: Visitor,
@@ -199,13 +212,14 @@ pub(super) async fn raw_turn(
     let number =
         number.parse::<u32>().ok().filter(|number| i32::try_from(*number).is_ok_and(|number| number > 0));
     let number = number.ok_or_else(|| Failure::no_page(visitor.clone()))?;
-    let repositories = service.repositories();
-    let opened = repositories.browse().open_conversation(id).await.map_err(failed)?;
-    let opened = opened.ok_or_else(|| Failure::no_conversation(&visitor, id))?;
-    service.reads(&visitor, opened.conversation.user_id, id).await.map_err(failed)?;
+    read(&service, &visitor, id).await?;
     let limit = PageLimit::new(1).map_err(failed)?;
-    let page =
-        repositories.browse().read_turns(id, TurnRange::After(number - 1), limit).await.map_err(failed)?;
+    let page = service
+        .repositories()
+        .browse()
+        .read_turns(id, TurnRange::After(number - 1), limit)
+        .await
+        .map_err(failed)?;
     let turn: Option<Turn> = page.and_then(|page| page.turns.into_iter().next());
     let turn =
         turn.filter(|turn| turn.turn_number == number).ok_or_else(|| Failure::no_page(visitor.clone()))?;
@@ -219,11 +233,7 @@ pub(super) async fn raw_conversation(
     Path(id): Path<String>,
 ) -> Result<Response, Failure> {
     let id = named(&visitor, &id)?;
-    let failed = |error: RepositoryError| Failure::of_repository(&visitor, &error);
-    let opened = service.repositories().browse().open_conversation(id).await.map_err(failed)?;
-    let opened = opened.ok_or_else(|| Failure::no_conversation(&visitor, id))?;
-    service.reads(&visitor, opened.conversation.user_id, id).await.map_err(failed)?;
-    Ok(Json(opened.conversation).into_response())
+    Ok(Json(read(&service, &visitor, id).await?.conversation).into_response())
 }
 
 /// An agent's state as it is stored.
@@ -233,10 +243,7 @@ pub(super) async fn raw_agent_state(
     Path(id): Path<String>,
 ) -> Result<Response, Failure> {
     let id = named(&visitor, &id)?;
-    let failed = |error: RepositoryError| Failure::of_repository(&visitor, &error);
-    let opened = service.repositories().browse().open_conversation(id).await.map_err(failed)?;
-    let opened = opened.ok_or_else(|| Failure::no_conversation(&visitor, id))?;
-    service.reads(&visitor, opened.conversation.user_id, id).await.map_err(failed)?;
+    let opened = read(&service, &visitor, id).await?;
     let state = opened.agent_state.ok_or_else(|| Failure::no_page(visitor.clone()))?;
     Ok(Json(state).into_response())
 }
