@@ -166,6 +166,13 @@ pub(crate) const TABLES: &[(&str, Columns)] = &[
             ("set_at", "timestamptz", "INTEGER", false, Some("clock_timestamp()")),
         ],
     ),
+    (
+        "retention_pace",
+        &[
+            ("is_only", "bool", "INTEGER", false, Some("true")),
+            ("next_at", "timestamptz", "INTEGER", false, None),
+        ],
+    ),
 ];
 
 /// The columns that only PostgreSQL has, kept by itself: table, name, type, default.
@@ -245,6 +252,8 @@ pub(crate) const CONSTRAINTS: &[(&str, &str, &str)] = &[
         "CHECK (((idle_days >= 1) AND (idle_days <= 36500)))",
     ),
     ("retention_overrides", "retention_overrides_pkey", "PRIMARY KEY (user_id)"),
+    ("retention_pace", "retention_pace_is_only_check", "CHECK (is_only)"),
+    ("retention_pace", "retention_pace_pkey", "PRIMARY KEY (is_only)"),
 ];
 
 /// Indexes in both databases: table, columns, whether it is unique. Of the requests' leases, only those that
@@ -285,6 +294,7 @@ pub(crate) const POSTGRES_INDEXES: &[(&str, &str, bool)] = &[
     ("audit_events", "sequence", true),
     ("audit_head", "is_only", true),
     ("conversations", "user_id, active_hour", false),
+    ("retention_pace", "is_only", true),
 ];
 /// What SQLite has in its place.
 pub(crate) const SQLITE_INDEX: (&str, &str, bool) = ("conversations", "user_id", false);

@@ -8,7 +8,7 @@ use lcs_storage::sqlite::Sqlite;
 use crate::process::worker;
 use crate::support::*;
 
-const ALL: [&str; 9] = [
+const ALL: [&str; 10] = [
     "2026-11-22-000001_conversations",
     "2026-11-22-000002_requests",
     "2026-11-22-000003_journal",
@@ -18,6 +18,7 @@ const ALL: [&str; 9] = [
     "2026-11-26-000007_erasures",
     "2026-11-26-000008_search",
     "2026-11-26-000010_erasure_archives",
+    "2026-11-27-000011_retention_pace",
 ];
 const SCHEMA: &str = "SELECT coalesce(group_concat(type || ' ' || name || ' ' || coalesce(sql, ''), char(10)), '') \
                       AS answer FROM (SELECT * FROM sqlite_schema ORDER BY type, name)";

@@ -30,6 +30,8 @@ pub mod http;
 pub mod llama_stack;
 pub mod monitor_task;
 mod pace;
+#[cfg(test)]
+mod paused_clock;
 mod persistence_manager;
 pub mod report;
 pub mod responses;

@@ -1,25 +1,28 @@
 //! How fast retention may go: so many conversations in a second, or as fast as it goes.
+//!
+//! Every process that works on a store takes its turns there, so that all together keep the pace.
 
 use std::num::NonZeroU32;
+use std::sync::Arc;
 use std::time::Duration;
 
-use lcs_domain::PageLimit;
-use tokio::time::{Instant, sleep_until};
+use lcs_domain::repository::RepositoryResult;
+use lcs_domain::{PageLimit, Repositories};
 
 /// How many conversations one batch removes at most: so few that its locks are short.
 const BATCH: PageLimit = PageLimit::MAX;
 
-/// The pace of one run.
-#[derive(Debug, Clone)]
+/// The pace of what removes conversations.
+#[derive(Clone)]
 pub(crate) struct Pace {
     per_second: Option<NonZeroU32>,
-    next: Instant,
+    repositories: Arc<dyn Repositories>,
 }
 
 impl Pace {
-    /// A run that begins now. `None`: as fast as it goes.
-    pub(crate) fn new(per_second: Option<NonZeroU32>) -> Self {
-        Self { per_second, next: Instant::now() }
+    /// `None`: as fast as it goes.
+    pub(crate) fn new(per_second: Option<NonZeroU32>, repositories: Arc<dyn Repositories>) -> Self {
+        Self { per_second, repositories }
     }
 
     /// Whether there is a pace to be kept.
@@ -41,16 +44,11 @@ impl Pace {
     }
 
     /// Waits until the next batch may go.
-    pub(crate) async fn wait(&self) {
-        sleep_until(self.next).await;
-    }
-
-    /// A batch has gone, or was tried.
-    pub(crate) fn gone(&mut self) {
+    pub(crate) async fn wait(&self) -> RepositoryResult<()> {
         if let Some(rate) = self.per_second {
-            // What took longer than it may is not caught up with.
-            let pace = Duration::from_secs(1) * self.batch().get() / rate.get();
-            self.next = (self.next + pace).max(Instant::now());
+            let turn = self.repositories.retention().take_turn(self.batch().get(), rate).await?;
+            tokio::time::sleep(turn).await;
         }
+        Ok(())
     }
 }

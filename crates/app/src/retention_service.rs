@@ -150,7 +150,8 @@ impl RetentionService {
 
     /// Removes what is due until nothing is left that is due and not locked by somebody else, or until
     /// somebody else turns out to be at it; then what was left behind of requests. No more than the configured rate
-    /// allows goes in a second. With a rate, somebody else may only be at a batch of theirs: it is tried again.
+    /// allows goes in a second, of all replicas together. With a rate, somebody else may only be at a batch of theirs: it is
+    /// tried again.
     ///
     /// Where archival is on, what expires is archived, and removed only where its archive was read back; what its user
     /// deleted is removed as ever. A conversation that cannot be archived is kept and named, and keeps no other.
@@ -244,10 +245,10 @@ impl RetentionService {
         report: &mut CleanupReport,
         progress: &mut (dyn FnMut(u64) + Send),
     ) -> RepositoryResult<bool> {
-        let mut pace = Pace::new(self.per_second);
+        let pace = Pace::new(self.per_second, Arc::clone(&self.repositories));
         let (limit, mut tries) = (pace.batch(), 0);
         loop {
-            pace.wait().await;
+            pace.wait().await?;
             let batch = self.repositories.retention().purge_batch(policy, limit).await?;
             let removed = batch.purged.len();
             report.count(&batch);
@@ -259,7 +260,6 @@ impl RetentionService {
             if !batch.busy && removed < limit.get() as usize {
                 return Ok(true);
             }
-            pace.gone();
         }
     }
 }
@@ -268,15 +268,19 @@ impl RetentionService {
 mod tests {
     use std::time::Duration;
 
-    use lcs_domain::Clock as _;
-    use lcs_domain::{ManualClock, NewConversation, SystemClock, Text};
+    use lcs_domain::{NewConversation, Text};
     use lcs_storage::memory::Memory;
     use tokio::time::Instant;
 
     use super::*;
+    use crate::paused_clock::PausedClock;
 
-    async fn service(due: u32, per_second: u32) -> RetentionService {
-        let clock = Arc::new(ManualClock::new(SystemClock.now()));
+    /// What a batch removed, and when.
+    type Removed = Vec<(Duration, u64)>;
+
+    /// Replicas of a service, on one store with so much that is due.
+    async fn replicas<const N: usize>(due: u32, per_second: u32) -> [RetentionService; N] {
+        let clock = Arc::new(PausedClock::new());
         let store = Arc::new(Memory::new(clock.clone()));
         for _ in 0..due {
             let new = NewConversation::begin(Text::name("m", "/model_id").unwrap());
@@ -284,7 +288,21 @@ mod tests {
         }
         clock.advance(Duration::from_hours(2));
         let policy = RetentionPolicy::idle_longer_than(Duration::from_hours(1)).unwrap();
-        RetentionService::new(store, policy, NonZeroU32::new(per_second))
+        [(); N].map(|()| RetentionService::new(store.clone(), policy, NonZeroU32::new(per_second)))
+    }
+
+    async fn run(service: &RetentionService, begun: Instant) -> (u64, Removed) {
+        let mut removed = Vec::new();
+        let report = service.cleanup_old_conversations(|batch| removed.push((begun.elapsed(), batch))).await;
+        (report.unwrap().expired, removed)
+    }
+
+    fn assert_paced(removed: &Removed, per_second: u32) {
+        for (at, _) in removed {
+            let within = removed.iter().filter(|(other, _)| other.abs_diff(*at) < Duration::from_secs(1));
+            let within: u64 = within.filter(|(other, _)| other >= at).map(|(_, batch)| batch).sum();
+            assert!(within <= per_second.into(), "{within} in the second from {at:?}");
+        }
     }
 
     #[tokio::test(start_paused = true)]
@@ -292,28 +310,31 @@ mod tests {
         for (due, per_second, seconds) in
             [(1_000, 100, 10.0), (70, 7, 10.0), (5_000, 2_000, 2.5), (0, 1, 0.0)]
         {
-            let service = service(due, per_second).await;
+            let [service] = replicas(due, per_second).await;
             let begun = Instant::now();
-            let mut removed = Vec::new();
-            let report = service
-                .cleanup_old_conversations(|batch| removed.push((begun.elapsed(), batch)))
-                .await
-                .unwrap();
-            assert_eq!(report.expired, u64::from(due));
-            for (at, _) in &removed {
-                let within = removed.iter().filter(|(other, _)| other.abs_diff(*at) < Duration::from_secs(1));
-                let within: u64 = within.filter(|(other, _)| other >= at).map(|(_, batch)| batch).sum();
-                assert!(within <= per_second.into(), "{within} in the second from {at:?}");
-            }
+            let (expired, removed) = run(&service, begun).await;
+            assert_eq!(expired, u64::from(due));
+            assert_paced(&removed, per_second);
             assert!((begun.elapsed().as_secs_f64() - seconds).abs() < 0.2, "{:?}", begun.elapsed());
         }
     }
 
     #[tokio::test(start_paused = true)]
-    async fn without_a_rate_nothing_is_waited_for() {
-        let service = service(1_000, 0).await;
+    async fn replicas_together_keep_the_pace() {
+        let [one, two, three] = replicas(900, 100).await;
         let begun = Instant::now();
-        assert_eq!(service.cleanup_old_conversations(|_| ()).await.unwrap().expired, 1_000);
+        let (one, two, three) = tokio::join!(run(&one, begun), run(&two, begun), run(&three, begun));
+        assert_eq!(one.0 + two.0 + three.0, 900);
+        let removed = [one.1, two.1, three.1].concat();
+        assert_paced(&removed, 100);
+        assert!(begun.elapsed() < Duration::from_secs(14), "{:?}", begun.elapsed());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn without_a_rate_nothing_is_waited_for() {
+        let [service] = replicas(1_000, 0).await;
+        let begun = Instant::now();
+        assert_eq!(run(&service, begun).await.0, 1_000);
         assert_eq!(begun.elapsed(), Duration::ZERO);
     }
 }

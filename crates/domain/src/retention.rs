@@ -1,6 +1,7 @@
 //! How long an idle conversation is kept, and what a cleaning run did.
 
 use std::fmt;
+use std::num::NonZeroU32;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -11,6 +12,15 @@ use crate::{Actor, AgentId, ConversationId, ConversationStatus, RepositoryError,
 
 /// How long after the end of its lease a request without an answer is kept for a retry.
 pub const ABANDONED_AFTER: Duration = Duration::from_hours(24);
+
+/// How long somebody waits at most for his turn to remove conversations at a pace.
+pub const LONGEST_WAIT: Duration = Duration::from_mins(1);
+
+/// How long it takes to remove so many conversations at this rate.
+#[must_use]
+pub fn turn_of(count: u32, per_second: NonZeroU32) -> Duration {
+    Duration::from_secs(1) * count / per_second.get()
+}
 
 /// When a conversation may be purged: by the store's own clock, when it has been idle longer than its status
 /// allows.

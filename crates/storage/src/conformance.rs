@@ -338,6 +338,7 @@ macro_rules! conformance_suite {
                 a_purge_takes_turns_and_state_along
                 a_batch_has_its_limit
                 two_cleaners_share_the_work
+                all_who_keep_a_pace_share_it
                 a_purge_takes_its_users_requests_along
                 what_a_crash_left_of_requests_is_purged
             }

@@ -64,6 +64,8 @@ struct Tables {
     audit: Vec<AuditRecord>,
     holds: BTreeMap<HoldId, Hold>,
     overrides: BTreeMap<UserId, RetentionOverride>,
+    /// When the next batch of retention may go that keeps a pace.
+    next_purge: Option<DateTime<Utc>>,
     /// The erasures, in the order in which they were begun.
     erasures: Vec<Erasure>,
     /// How often something was erased.

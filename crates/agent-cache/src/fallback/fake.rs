@@ -9,6 +9,7 @@ mod journal;
 mod operator;
 mod transfer;
 
+use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -358,6 +359,10 @@ impl RetentionRepository for Fake {
 
     async fn purge_batch(&self, _: RetentionPolicy, _: PageLimit) -> RepositoryResult<PurgeReport> {
         self.enter().await.map(|_| PurgeReport::default())
+    }
+
+    async fn take_turn(&self, _: u32, _: NonZeroU32) -> RepositoryResult<Duration> {
+        self.enter().await.map(|_| Duration::ZERO)
     }
 
     async fn purge_requests(&self, _: PageLimit) -> RepositoryResult<u64> {

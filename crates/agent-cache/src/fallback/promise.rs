@@ -5,6 +5,7 @@ mod circuit;
 mod journal;
 mod race;
 
+use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -134,6 +135,7 @@ impl Stage {
             ("delete state", self.fallback.agent_states().delete(user_id, made.agent_id).await.map(drop)),
             ("count due", retention.count_due(policy).await.map(drop)),
             ("purge requests", retention.purge_requests(PageLimit::default()).await.map(drop)),
+            ("take turn", retention.take_turn(1, NonZeroU32::MIN).await.map(drop)),
             ("purge", retention.purge_batch(policy, PageLimit::default()).await.map(drop)),
         ]
     }

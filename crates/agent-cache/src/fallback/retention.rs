@@ -2,6 +2,9 @@
 
 #![deny(clippy::missing_trait_methods)]
 
+use std::num::NonZeroU32;
+use std::time::Duration;
+
 use async_trait::async_trait;
 use lcs_domain::repository::RepositoryResult;
 use lcs_domain::{
@@ -26,6 +29,11 @@ impl RetentionRepository for Fallback {
     async fn purge_batch(&self, policy: RetentionPolicy, limit: PageLimit) -> RepositoryResult<PurgeReport> {
         self.of_primary(REFUSED, self.primary.retention().purge_batch(policy, limit)).await
     }
+
+    async fn take_turn(&self, count: u32, per_second: NonZeroU32) -> RepositoryResult<Duration> {
+        self.of_primary(REFUSED, self.primary.retention().take_turn(count, per_second)).await
+    }
+
     async fn purge_requests(&self, limit: PageLimit) -> RepositoryResult<u64> {
         self.of_primary(REFUSED, self.primary.retention().purge_requests(limit)).await
     }

@@ -47,8 +47,8 @@ impl ArchiveService {
     ) -> Result<(), ArchiveError> {
         // Where there is no place, nothing is begun.
         self.files()?;
-        let mut pace = Pace::new(self.per_second);
-        let settled = self.settle_at(patience, &mut pace, progress).await?;
+        let pace = self.pace();
+        let settled = self.settle_at(patience, &pace, progress).await?;
         archived.conversations += settled.removed;
         if settled.busy {
             archived.busy = true;
@@ -69,7 +69,7 @@ impl ArchiveService {
                 return Ok(());
             }
             self.done(Step::Begun);
-            match self.archive(archive_id, due.clone(), &mut pace, progress).await {
+            match self.archive(archive_id, due.clone(), &pace, progress).await {
                 // All of it has changed, or somebody else has it: it is not tried for ever.
                 Ok(0) => return Ok(()),
                 Ok(removed) => archived.conversations += removed,
@@ -125,7 +125,7 @@ impl ArchiveService {
         &self,
         archive_id: ArchiveId,
         due: Vec<ConversationId>,
-        pace: &mut Pace,
+        pace: &Pace,
         progress: &mut (dyn FnMut(u64) + Send),
     ) -> Result<u64, ArchiveError> {
         let volume = Volume::write(self.files()?.desk(), self.exported(due), self.clock.now()).await?;
@@ -159,7 +159,7 @@ impl ArchiveService {
     pub(super) async fn finish(
         &self,
         manifest: &Manifest,
-        pace: &mut Pace,
+        pace: &Pace,
         progress: &mut (dyn FnMut(u64) + Send),
     ) -> Result<u64, ArchiveError> {
         let archive_id = manifest.archive_id;
@@ -171,14 +171,13 @@ impl ArchiveService {
         let heads: Vec<ArchivedHead> = manifest.conversations.iter().map(Entry::head).collect();
         let mut total = 0;
         for batch in heads.chunks(pace.batch().get() as usize) {
-            pace.wait().await;
+            pace.wait().await?;
             let Some(removed) = archives.remove_archived(archive_id, self.policy, batch.to_vec()).await?
             else {
                 // Somebody else has closed it meanwhile, and it is as they left it.
                 break;
             };
             self.done(Step::Removed);
-            pace.gone();
             total += removed;
             progress(removed);
         }

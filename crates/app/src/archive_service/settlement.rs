@@ -1,6 +1,7 @@
 //! What is not as it should be: archives that were interrupted, that hold more than the database says, or nothing.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use chrono::TimeDelta;
 use lcs_domain::archive::{Archive, ArchiveState};
@@ -32,16 +33,21 @@ impl ArchiveService {
         self.settle(patience).await.map(drop)
     }
 
+    /// The pace at which conversations are removed from the database.
+    pub(super) fn pace(&self) -> Pace {
+        Pace::new(self.per_second, Arc::clone(&self.repositories))
+    }
+
     /// Settles every archive that is not complete.
     pub(super) async fn settle(&self, patience: Patience) -> Result<Settled, ArchiveError> {
-        self.settle_at(patience, &mut Pace::new(self.per_second), &mut |_| ()).await
+        self.settle_at(patience, &self.pace(), &mut |_| ()).await
     }
 
     /// The same at a pace.
     pub(super) async fn settle_at(
         &self,
         patience: Patience,
-        pace: &mut Pace,
+        pace: &Pace,
         progress: &mut (dyn FnMut(u64) + Send),
     ) -> Result<Settled, ArchiveError> {
         let (mut settled, mut after) = (Settled::default(), None);
@@ -73,7 +79,7 @@ impl ArchiveService {
         &self,
         archive: &Archive,
         age: TimeDelta,
-        pace: &mut Pace,
+        pace: &Pace,
         progress: &mut (dyn FnMut(u64) + Send),
     ) -> Result<u64, ArchiveError> {
         let archive_id = archive.archive_id;

@@ -5,8 +5,7 @@ use chrono::{DateTime, Utc};
 use futures_util::{FutureExt as _, TryStreamExt as _};
 use lcs_domain::archive::ArchivedHead;
 use lcs_domain::{
-    AppendTurn, Conversation, ManualClock, Metadata, NewConversation, NewTurn, Payload, SystemClock, Text,
-    TurnId, TurnRange, UserId,
+    AppendTurn, Conversation, Metadata, NewConversation, NewTurn, Payload, Text, TurnId, TurnRange, UserId,
 };
 use lcs_storage::memory::Memory;
 use object_store::memory::InMemory;
@@ -14,19 +13,20 @@ use object_store::{ObjectStore as _, ObjectStoreExt as _};
 use tokio::time::Instant;
 
 use super::*;
+use crate::paused_clock::PausedClock;
 
 const YEAR: Duration = Duration::from_hours(365 * 24);
 
 /// A store in memory, archives in memory, and a clock.
 struct Place {
-    clock: Arc<ManualClock>,
+    clock: Arc<PausedClock>,
     store: Arc<Memory>,
     files: ArchiveFiles,
 }
 
 impl Place {
     fn new() -> Self {
-        let clock = Arc::new(ManualClock::new(SystemClock.now()));
+        let clock = Arc::new(PausedClock::new());
         let store = Arc::new(Memory::new(clock.clone()));
         Self { clock, store, files: ArchiveFiles::over(Arc::new(InMemory::new())) }
     }

@@ -9,6 +9,7 @@ mod operator;
 mod transfer;
 
 use std::future::Future;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -366,6 +367,10 @@ impl RetentionRepository for Timed {
             counter!("lcs_retention_purged_total", "reason" => purged.reason.as_str()).increment(1);
         }
         Ok(report)
+    }
+
+    async fn take_turn(&self, count: u32, per_second: NonZeroU32) -> RepositoryResult<Duration> {
+        timed("retention.take_turn", self.0.retention().take_turn(count, per_second)).await
     }
 
     async fn purge_requests(&self, limit: PageLimit) -> RepositoryResult<u64> {

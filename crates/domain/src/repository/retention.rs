@@ -1,5 +1,8 @@
 //! The operator's port for retention, and the user's question when something ends.
 
+use std::num::NonZeroU32;
+use std::time::Duration;
+
 use async_trait::async_trait;
 
 use super::RepositoryResult;
@@ -25,6 +28,14 @@ pub trait RetentionRepository: Send + Sync {
     /// one that is locked by somebody else is passed over. One cleaner is at it at a time: another one may be
     /// told that the store is `busy`, and can leave the work to the first.
     async fn purge_batch(&self, policy: RetentionPolicy, limit: PageLimit) -> RepositoryResult<PurgeReport>;
+
+    /// Takes the next turn to remove `count` conversations at this rate, and says in what time it comes. Turns follow
+    /// each other, whoever takes them: all who work on the store share the rate, and no more goes in a second than it
+    /// allows. What nobody took in time is not caught up with.
+    ///
+    /// Nobody waits longer than [`LONGEST_WAIT`](crate::retention::LONGEST_WAIT): a clock that was put back does not
+    /// stop retention.
+    async fn take_turn(&self, count: u32, per_second: NonZeroU32) -> RepositoryResult<Duration>;
 
     /// Removes up to `limit` requests that came to no answer, and says how many: those whose leases ended
     /// more than [`ABANDONED_AFTER`](crate::retention::ABANDONED_AFTER) ago and whose turns are not stored.

@@ -1,9 +1,10 @@
 //! P7: the living are not reaped, and what may go goes once.
 
 use std::collections::BTreeSet;
+use std::num::NonZeroU32;
 use std::time::Duration;
 
-use lcs_domain::retention::ABANDONED_AFTER;
+use lcs_domain::retention::{ABANDONED_AFTER, LONGEST_WAIT};
 use lcs_domain::{
     BeginRequest, Begun, Conversation, ConversationUpdate, PageLimit, PurgeReason, PurgedConversation,
     RetentionPolicy,
@@ -182,6 +183,26 @@ pub async fn two_cleaners_share_the_work(harness: &dyn Harness) {
     assert_eq!(all.into_iter().collect::<BTreeSet<_>>(), due, "together all of them");
     assert!(client.get(&kept).await.is_some(), "and no other");
     client.assert_sound().await;
+}
+
+/// Turns follow each other, whoever takes them and however long each is: a replica more does not remove more.
+pub async fn all_who_keep_a_pace_share_it(harness: &dyn Harness) {
+    const MINUTE: Duration = LONGEST_WAIT;
+    let (one, other) = (Client::of(harness).await, Client::of(harness).await);
+    let take = async |client: &Client, count: u32| {
+        let rate = NonZeroU32::new(10).expect("a rate");
+        client.store.retention().take_turn(count, rate).await.expect("a turn is taken")
+    };
+    // Time goes on between them: so much of it that a turn of ten seconds is over would be a failure of its own.
+    let within = |turn: Duration, seconds: u64| {
+        let latest = Duration::from_secs(seconds);
+        assert!(turn <= latest && turn + Duration::from_secs(10) > latest, "{turn:?}, not {latest:?}");
+    };
+    assert_eq!(take(&one, 100).await, Duration::ZERO, "nobody was there before");
+    within(take(&other, 200).await, 10);
+    within(take(&one, 100).await, 30);
+    within(take(&other, 100_000).await, 40);
+    assert!(take(&one, 1).await <= MINUTE, "nobody waits for hours");
 }
 
 /// A purge takes the requests to a conversation along: they are neither found nor in the way afterwards.

@@ -1,9 +1,12 @@
 //! Retention in memory.
 
+use std::num::NonZeroU32;
+use std::time::Duration;
+
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use lcs_domain::repository::RepositoryResult;
-use lcs_domain::retention::ABANDONED_AFTER;
+use lcs_domain::retention::{ABANDONED_AFTER, LONGEST_WAIT, turn_of};
 use lcs_domain::{
     Actor, ArchiveId, Conversation, ConversationId, ConversationStatus, Keeping, PageLimit, PurgeReason,
     PurgeReport, PurgedConversation, RetentionPolicy, RetentionRepository, UserId,
@@ -92,6 +95,15 @@ impl RetentionRepository for Memory {
             tables.record(event, now);
         }
         Ok(PurgeReport { purged, busy: false })
+    }
+
+    #[tracing::instrument(name = "db.retention.take_turn", skip_all)]
+    async fn take_turn(&self, count: u32, per_second: NonZeroU32) -> RepositoryResult<Duration> {
+        let mut tables = self.tables();
+        let now = self.clock.now();
+        let at = tables.next_purge.unwrap_or(now).clamp(now, now + LONGEST_WAIT);
+        tables.next_purge = Some(at + turn_of(count, per_second));
+        Ok((at - now).to_std().unwrap_or_default())
     }
 
     #[tracing::instrument(name = "db.retention.purge_requests", skip_all)]

@@ -15,7 +15,7 @@ use super::statement::statement;
 use crate::migration::{MigrationStatus, Migrations};
 
 /// The indexes that promises and plans rest on.
-const INDEXES: [&str; 28] = [
+const INDEXES: [&str; 29] = [
     "agent_states_conversation_id_key",
     "agent_states_pkey",
     "archives_pkey",
@@ -44,6 +44,7 @@ const INDEXES: [&str; 28] = [
     "requests_user_id_idempotency_key_key",
     "restorations_pkey",
     "retention_overrides_pkey",
+    "retention_pace_pkey",
 ];
 
 const MIGRATE: &str = "run `lcs-persistence migrate run`";

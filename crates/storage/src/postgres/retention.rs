@@ -1,7 +1,9 @@
 //! Retention in PostgreSQL. It runs on connections of its own, with the time limit of maintenance.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
@@ -9,7 +11,7 @@ use diesel::sql_types::{
     Array, BigInt, Bool, Double, Integer, Nullable, Text as SqlText, Timestamptz, Uuid as SqlUuid,
 };
 use lcs_domain::repository::RepositoryResult;
-use lcs_domain::retention::ABANDONED_AFTER;
+use lcs_domain::retention::{ABANDONED_AFTER, LONGEST_WAIT, turn_of};
 use lcs_domain::{
     Actor, AgentId, ConversationId, ConversationStatus, Keeping, PageLimit, PurgeReason, PurgeReport,
     PurgedConversation, RetentionPolicy, RetentionRepository, UserId,
@@ -94,6 +96,14 @@ statement! {
 }
 
 statement! {
+    /// Takes the next turn at a pace: in how many seconds it comes.
+    TakeTurn(include_str!("retention/take_turn.sql")) -> Double {
+        seconds: f64 as Double,
+        longest_wait: f64 as Double,
+    }
+}
+
+statement! {
     /// Removes a batch of requests.
     PurgeRequests(include_str!("retention/purge_requests.sql")) -> BigInt {
         ended_seconds: f64 as Double,
@@ -161,6 +171,22 @@ impl RetentionRepository for Postgres {
                     return Ok(report);
                 }
             }
+        })
+        .await
+    }
+
+    #[tracing::instrument(name = "db.retention.take_turn", skip_all)]
+    async fn take_turn(&self, count: u32, per_second: NonZeroU32) -> RepositoryResult<Duration> {
+        let query = TakeTurn {
+            seconds: turn_of(count, per_second).as_secs_f64(),
+            longest_wait: LONGEST_WAIT.as_secs_f64(),
+        };
+        let store = self.clone();
+        // One that is taken twice is waited for longer, and nothing else.
+        detached(Uuid::nil(), async move {
+            let answer = store.run::<f64>(Purpose::Maintenance, Effect::Writes(Uuid::nil()), &query).await;
+            let seconds = answer.map_err(Fault::into_error)?.one().ok_or_else(no_row)?;
+            Ok(Duration::try_from_secs_f64(seconds).unwrap_or_default())
         })
         .await
     }

@@ -163,6 +163,13 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    retention_pace (is_only) {
+        is_only -> Bool,
+        next_at -> Timestamptz,
+    }
+}
+
 diesel::joinable!(agent_states -> conversations (conversation_id));
 diesel::joinable!(conversation_turns -> conversations (conversation_id));
 diesel::joinable!(restorations -> conversations (conversation_id));
@@ -180,4 +187,5 @@ diesel::allow_tables_to_appear_in_same_query!(
     requests,
     restorations,
     retention_overrides,
+    retention_pace,
 );

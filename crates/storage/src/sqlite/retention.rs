@@ -1,5 +1,8 @@
 //! Retention in SQLite.
 
+use std::num::NonZeroU32;
+use std::time::Duration;
+
 use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
 use diesel::dsl::{not, sql};
@@ -8,7 +11,7 @@ use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Bool};
 use diesel::sqlite::SqliteConnection;
 use lcs_domain::repository::RepositoryResult;
-use lcs_domain::retention::ABANDONED_AFTER;
+use lcs_domain::retention::{ABANDONED_AFTER, LONGEST_WAIT, turn_of};
 use lcs_domain::{
     Actor, AgentId, ArchiveId, ConversationId, ConversationStatus, Keeping, PageLimit, PurgeReason,
     PurgeReport, PurgedConversation, RetentionPolicy, RetentionRepository, UserId,
@@ -17,7 +20,7 @@ use lcs_domain::{
 use super::error::Failure;
 use super::row::{BlobUuid, Cell, Micros, Reader};
 use super::schema::conversations::dsl;
-use super::schema::{conversation_tombstones, conversations, holds, requests, restorations};
+use super::schema::{conversation_tombstones, conversations, holds, requests, restorations, retention_pace};
 use super::{Sqlite, audit, retention_override};
 use crate::tombstone;
 
@@ -161,6 +164,26 @@ impl RetentionRepository for Sqlite {
                     audit::record(connection, event, now)?;
                 }
                 Ok(PurgeReport { purged, busy: false })
+            })
+            .await
+    }
+
+    #[tracing::instrument(name = "db.retention.take_turn", skip_all)]
+    async fn take_turn(&self, count: u32, per_second: NonZeroU32) -> RepositoryResult<Duration> {
+        self.database
+            .write("turn", move |connection, now| {
+                let row: Option<(Cell<i64>, Cell<i64>)> = retention_pace::table
+                    .select((retention_pace::is_only, retention_pace::next_at))
+                    .first(connection)
+                    .optional()?;
+                let next_at = row.map(|(_, next_at)| next_at.get()).transpose();
+                let next_at = next_at.unwrap_or_default().and_then(DateTime::from_timestamp_micros);
+                let at = next_at.unwrap_or(now).clamp(now, now + LONGEST_WAIT);
+                let next_at = retention_pace::next_at.eq(Micros::from(at + turn_of(count, per_second)));
+                diesel::replace_into(retention_pace::table)
+                    .values((retention_pace::is_only.eq(1), next_at))
+                    .execute(connection)?;
+                Ok((at - now).to_std().unwrap_or_default())
             })
             .await
     }

@@ -163,6 +163,13 @@ diesel::table! {
 }
 
 diesel::table! {
+    retention_pace (is_only) {
+        is_only -> BigInt,
+        next_at -> BigInt,
+    }
+}
+
+diesel::table! {
     journal_entries (sequence) {
         sequence -> BigInt,
         user_id -> Binary,
