@@ -13,6 +13,7 @@ mod options;
 mod report;
 mod retention;
 mod service;
+mod totals;
 
 use std::io::{self, Write as _};
 
@@ -34,6 +35,10 @@ async fn main() -> Result<()> {
     if options.beside {
         let report = beside::measure(&cluster, &options).await?;
         return Ok(writeln!(io::stdout(), "{report}")?);
+    }
+    if !options.totals.is_empty() {
+        let report = totals::measure(&cluster, &options).await?;
+        return Ok(write!(io::stdout(), "{report}")?);
     }
     let (cells, limit, name) = if options.http {
         (service::measure(&cluster, &options).await?, "library", "http".to_owned())

@@ -24,6 +24,8 @@ pub(crate) struct Options {
     pub(crate) old: u64,
     /// Whether to measure appends beside a purge.
     pub(crate) beside: bool,
+    /// By how many conversations reports are measured; empty: they are not.
+    pub(crate) totals: Vec<u64>,
     /// How many conversations that one removes in a second.
     pub(crate) per_second: u32,
     /// Whether the limit has the index that our newest-first lists have.
@@ -47,6 +49,7 @@ impl Options {
             sizes: Sizes::from_environment()?,
             old: 5_000,
             beside: false,
+            totals: Vec::new(),
             per_second: 20,
             indexed: false,
             http: false,
@@ -62,6 +65,7 @@ impl Options {
                     (options.rounds, options.sizes, options.old) = (1, Sizes::QUICK, 200);
                 }
                 "--beside" => options.beside = true,
+                "--totals" => options.totals = list(&value()?)?,
                 "--old" => options.old = number(&argument, &value()?)?,
                 "--per-second" => options.per_second = number(&argument, &value()?)?,
                 "--rounds" => options.rounds = number(&argument, &value()?)?,
