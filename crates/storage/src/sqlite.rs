@@ -18,6 +18,7 @@ mod error;
 mod file;
 mod hold;
 mod journal;
+mod limited;
 mod migration;
 mod request;
 mod retention;

@@ -156,7 +156,7 @@ impl AgentStateRepository for Sqlite {
                     .filter(conversations::user_id.eq(BlobUuid::from(user_id)))
                     .filter(conversations::status.ne(DELETED))
                     .select(AgentStateRow::as_select())
-                    .first(connection)
+                    .get_result(connection)
                     .optional()?;
                 into_state(row)
             })
@@ -178,7 +178,7 @@ impl AgentStateRepository for Sqlite {
                     .filter(conversations::user_id.eq(BlobUuid::from(user_id)))
                     .filter(conversations::status.ne(DELETED))
                     .select(AgentStateRow::as_select())
-                    .first(connection)
+                    .get_result(connection)
                     .optional()?;
                 into_state(row)
             })
@@ -225,7 +225,7 @@ impl AgentStateRepository for Sqlite {
                     .filter(conversations::user_id.eq(BlobUuid::from(user_id)))
                     .filter(conversations::status.ne(DELETED))
                     .select((agent_states::agent_id, agent_states::conversation_id))
-                    .first(connection)
+                    .get_result(connection)
                     .optional()?;
                 let Some((key, conversation_id)) = row else {
                     return Ok(false);

@@ -103,7 +103,7 @@ fn inconsistent(table: &'static str, column: &'static str, row: &str, reason: &s
 
 pub(super) fn head(connection: &mut SqliteConnection) -> Result<AuditHead, Failure> {
     let (sequence, bytes): (Cell<i64>, Cell<Vec<u8>>) =
-        audit_head::table.select((audit_head::sequence, audit_head::hash)).first(connection)?;
+        audit_head::table.select((audit_head::sequence, audit_head::hash)).get_result(connection)?;
     let wrong = |reason| inconsistent("audit_head", "hash", "the only one", reason);
     Ok(AuditHead {
         sequence: place("audit_head", sequence)?,

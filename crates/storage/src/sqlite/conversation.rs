@@ -18,6 +18,7 @@ use lcs_domain::{
 };
 
 use super::error::Failure;
+use super::limited::limited;
 use super::row::{BlobUuid, Cell, ConversationRow, Micros, Reader};
 use super::schema::conversation_tombstones;
 use super::schema::conversations::{self, dsl};
@@ -55,7 +56,7 @@ pub(super) fn find(
     let row = dsl::conversations
         .filter(dsl::conversation_id.eq(BlobUuid::from(conversation_id)))
         .select(ConversationRow::as_select())
-        .first(connection)
+        .get_result(connection)
         .optional()?;
     Ok(row.map(ConversationRecord::try_from).transpose()?.map(Conversation::try_from).transpose()?)
 }
@@ -71,7 +72,7 @@ fn find_visible(
         .filter(dsl::user_id.eq(BlobUuid::from(user_id)))
         .filter(dsl::status.ne(DELETED))
         .select(ConversationRow::as_select())
-        .first(connection)
+        .get_result(connection)
         .optional()?;
     Ok(row.map(ConversationRecord::try_from).transpose()?.map(Conversation::try_from).transpose()?)
 }
@@ -154,7 +155,7 @@ pub(super) fn find_place(
         .filter(dsl::user_id.eq(BlobUuid::from(user_id)))
         .filter(dsl::status.ne(DELETED))
         .select((dsl::conversation_id, dsl::turn_count, dsl::state_revision, dsl::status, dsl::agent_id))
-        .first(connection)
+        .get_result(connection)
         .optional()?;
     let Some((key, turn_count, state_revision, status, agent_id)) = row else {
         return Ok(None);
@@ -310,10 +311,8 @@ impl ConversationRepository for Sqlite {
                             .or(dsl::updated_at.eq(time).and(dsl::conversation_id.gt(id))),
                     );
                 }
-                let rows = query
-                    .order((dsl::updated_at.desc(), dsl::conversation_id))
-                    .limit(i64::from(list.limit.get()) + 1)
-                    .load(connection)?;
+                let query = query.order((dsl::updated_at.desc(), dsl::conversation_id));
+                let rows = limited(query, i64::from(list.limit.get()) + 1).load(connection)?;
                 let conversations = rows
                     .into_iter()
                     .map(|row: ConversationRow| ConversationRecord::try_from(row)?.try_into())

@@ -76,11 +76,11 @@ fn find(
     let own = dsl::requests.filter(dsl::user_id.eq(BlobUuid::from(user_id)));
     let own = own.select(RequestRow::as_select());
     let row = match begin.idempotency_key.as_deref() {
-        Some(key) => own.filter(dsl::idempotency_key.eq(key)).first(connection),
+        Some(key) => own.filter(dsl::idempotency_key.eq(key)).get_result(connection),
         None => own
             .filter(dsl::request_id.eq(BlobUuid::from(begin.request_id)))
             .filter(dsl::idempotency_key.is_null())
-            .first(connection),
+            .get_result(connection),
     };
     Ok(row.optional()?.map(|row| Known::of(row, begin)).transpose()?)
 }
@@ -175,7 +175,7 @@ impl RequestRepository for Sqlite {
                         .set(dsl::lease_until.eq(lease_end(now, lease)))
                         .execute(connection)?;
                     let since: Option<Option<i64>> =
-                        running.select(dsl::interrupted_at).first(connection).optional()?;
+                        running.select(dsl::interrupted_at).get_result(connection).optional()?;
                     if since.flatten().is_some() {
                         interrupted.push(request_id);
                     }

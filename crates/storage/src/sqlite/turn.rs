@@ -19,6 +19,7 @@ use super::Sqlite;
 use super::agent_state::{self, StoreState};
 use super::conversation::{DELETED, Place, find_place};
 use super::error::Failure;
+use super::limited::limited;
 use super::row::{BlobUuid, Cell, Micros, Reader, TurnRow};
 use super::schema::conversation_turns::{self, dsl};
 use super::schema::conversations;
@@ -91,7 +92,7 @@ fn find_known(
     let row: Option<Row> = dsl::conversation_turns
         .filter(dsl::turn_id.eq(BlobUuid::from(turn.turn_id())))
         .select((dsl::turn_id, dsl::conversation_id, dsl::turn_number, dsl::content_hash))
-        .first(connection)
+        .get_result(connection)
         .optional()?;
     let Some((key, conversation, turn_number, content_hash)) = row else {
         return Ok(None);
@@ -260,15 +261,16 @@ pub(super) fn turns(
     let turns = dsl::conversation_turns
         .filter(dsl::conversation_id.eq(BlobUuid::from(conversation_id)))
         .filter(dsl::user_id.eq(BlobUuid::from(user_id)))
-        .select(TurnRow::as_select())
-        .limit(limit.get().into());
+        .select(TurnRow::as_select());
+    let limit = limit.get().into();
     let before = |number: i64| turns.filter(dsl::turn_number.lt(number)).order(dsl::turn_number.desc());
     let mut rows: Vec<TurnRow> = match range {
         TurnRange::After(number) => {
-            turns.filter(dsl::turn_number.gt(i64::from(number))).order(dsl::turn_number).load(connection)?
+            let after = turns.filter(dsl::turn_number.gt(i64::from(number))).order(dsl::turn_number);
+            limited(after, limit).load(connection)?
         }
-        TurnRange::Before(number) => before(number.into()).load(connection)?,
-        TurnRange::Newest => before(i64::MAX).load(connection)?,
+        TurnRange::Before(number) => limited(before(number.into()), limit).load(connection)?,
+        TurnRange::Newest => limited(before(i64::MAX), limit).load(connection)?,
     };
     if !matches!(range, TurnRange::After(_)) {
         rows.reverse();
@@ -308,7 +310,7 @@ impl TurnRepository for Sqlite {
                     .filter(conversations::user_id.eq(BlobUuid::from(user_id)))
                     .filter(conversations::status.ne(DELETED))
                     .select(TurnRow::as_select())
-                    .first(connection)
+                    .get_result(connection)
                     .optional()?;
                 Ok(row.map(TurnRecord::try_from).transpose()?.map(Turn::try_from).transpose()?)
             })
