@@ -116,14 +116,17 @@ GRANT SELECT ON conversations, conversation_turns, agent_states, requests, conve
 -- What these two may see under row-level security: policies, and not BYPASSRLS, which would be a right in every
 -- database of the server.
 SELECT format('DROP POLICY IF EXISTS %I ON %I', name || suffix, name)
-  FROM unnest(ARRAY['conversations', 'conversation_turns', 'agent_states', 'requests']) AS name,
+  FROM unnest(ARRAY['conversations', 'conversation_turns', 'agent_states', 'requests', 'holds', 'retention_overrides'])
+       AS name,
        unnest(ARRAY['_operator', '_auditor']) AS suffix
 \gexec
 SELECT format('CREATE POLICY %I ON %I TO %I USING (true)', name || '_operator', name, :'operator')
-  FROM unnest(ARRAY['conversations', 'conversation_turns', 'agent_states', 'requests']) AS name
+  FROM unnest(ARRAY['conversations', 'conversation_turns', 'agent_states', 'requests', 'holds', 'retention_overrides'])
+       AS name
 \gexec
 SELECT format('CREATE POLICY %I ON %I FOR SELECT TO %I USING (true)', name || '_auditor', name, :'auditor')
-  FROM unnest(ARRAY['conversations', 'conversation_turns', 'agent_states', 'requests']) AS name
+  FROM unnest(ARRAY['conversations', 'conversation_turns', 'agent_states', 'requests', 'holds', 'retention_overrides'])
+       AS name
 \gexec
 
 COMMIT;

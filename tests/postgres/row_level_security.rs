@@ -1,6 +1,7 @@
 //! Row-level security: what it holds, what it costs, and who may do what.
 
 mod every_method;
+mod hold;
 mod proxy;
 mod role;
 mod statement;

@@ -12,7 +12,8 @@ use lcs_storage::testing::{Role, TestPostgres};
 use super::{secured, store_as};
 use crate::support::{begin, config};
 
-const TABLES: [&str; 4] = ["agent_states", "conversation_turns", "conversations", "requests"];
+const TABLES: [&str; 6] =
+    ["agent_states", "conversation_turns", "conversations", "holds", "requests", "retention_overrides"];
 
 /// The tables that it is on and forced for.
 async fn forced(database: &TestPostgres) -> String {
@@ -68,7 +69,7 @@ async fn a_migration_back_leaves_no_locked_tables() {
         "SELECT (SELECT count(*) FROM pg_policies) + (SELECT count(*) FROM pg_class WHERE relrowsecurity)";
     assert_eq!(database.value(left).await.as_deref(), Some("0"));
     owner.run_pending().await.unwrap();
-    assert_eq!(database.value("SELECT count(*) FROM pg_policies").await.as_deref(), Some("4"));
+    assert_eq!(database.value("SELECT count(*) FROM pg_policies").await.as_deref(), Some("6"));
 }
 
 #[tokio::test]
@@ -91,7 +92,8 @@ async fn a_start_is_refused_where_configuration_and_database_do_not_agree() {
         (
             &application,
             false,
-            "row-level security is on for agent_states, conversation_turns, conversations, requests, and not configured",
+            "row-level security is on for agent_states, conversation_turns, conversations, holds, requests, \
+             retention_overrides, and not configured",
         ),
         (&off.url_of(Role::Application), true, "run `lcs-persistence migrate run` as their owner"),
         (&on.url().to_owned(), true, "is a superuser"),
@@ -120,7 +122,7 @@ async fn doctor_says_whether_it_is_in_force() {
         let found = findings.into_iter().find(|found| found.check == "row_level_security").unwrap();
         (found.severity, found.detail)
     };
-    assert_eq!(finding(true).await, (Severity::Ok, "on and forced for all 4 tables of users".to_owned()));
+    assert_eq!(finding(true).await, (Severity::Ok, "on and forced for all 6 tables of users".to_owned()));
     assert_eq!(finding(false).await.0, Severity::Error);
     database.execute("ALTER TABLE requests NO FORCE ROW LEVEL SECURITY").await;
     let (severity, detail) = finding(true).await;

@@ -38,7 +38,9 @@ async fn under_row_level_security_nothing_is_shown_as_if_nothing_were_there() {
 #[tokio::test]
 async fn with_the_least_rights_it_reads_and_says_what_the_operator_does_elsewhere() {
     let database = TestPostgres::secured().await;
-    for table in ["conversations", "conversation_turns", "agent_states", "requests"] {
+    for table in
+        ["conversations", "conversation_turns", "agent_states", "requests", "holds", "retention_overrides"]
+    {
         let off = format!("ALTER TABLE {table} NO FORCE ROW LEVEL SECURITY, DISABLE ROW LEVEL SECURITY");
         database.execute(&off).await;
     }

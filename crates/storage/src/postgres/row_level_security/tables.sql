@@ -10,5 +10,6 @@ SELECT c.relname::text, c.relrowsecurity, c.relforcerowsecurity,
                   AND CASE r.role WHEN 0 THEN true ELSE pg_has_role(r.role, 'MEMBER') END)
   FROM pg_class c
   JOIN pg_namespace n ON n.oid = c.relnamespace
- WHERE n.nspname = $1 AND c.relname IN ('agent_states', 'conversation_turns', 'conversations', 'requests')
+ WHERE n.nspname = $1 AND c.relname IN ('agent_states', 'conversation_turns', 'conversations', 'holds', 'requests',
+                                            'retention_overrides')
  ORDER BY c.relname
