@@ -43,6 +43,9 @@ use crate::output::text::word;
 /// The exit code for a command line that is not understood.
 pub(crate) const EXIT_USAGE: u8 = 2;
 
+/// The exit code where nobody reads the answer any more: what a shell says of a program that the signal ended.
+pub(crate) const EXIT_UNREAD: u8 = 141;
+
 /// The user that LCS uses where nobody has to sign in.
 const DEFAULT_USER: &str = "00000000-0000-0000-0000-000";
 

@@ -7,23 +7,31 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use self::command::{CommandLine, EXIT_USAGE};
+use self::command::{CommandLine, EXIT_UNREAD, EXIT_USAGE};
 
 fn main() -> ExitCode {
     let command_line = match CommandLine::try_parse() {
         Ok(command_line) => command_line,
         Err(error) => {
-            // Help and version are asked for; everything else is a mistake. Nobody to tell if it cannot be shown.
-            let _ = error.print();
-            return if error.use_stderr() { EXIT_USAGE.into() } else { ExitCode::SUCCESS };
+            // Help and version are asked for; everything else is a mistake, and nobody to tell if it cannot be shown.
+            return match error.print() {
+                _ if error.use_stderr() => EXIT_USAGE.into(),
+                Ok(()) => ExitCode::SUCCESS,
+                Err(failed) => unwritten(&failed.into()),
+            };
         }
     };
     match command_line.run() {
         Ok(code) => code,
-        Err(error) if output::is_broken_pipe(&error) => ExitCode::SUCCESS,
-        Err(error) => {
-            output::note(&format!("error: {}", command::sentence(&error)));
-            ExitCode::FAILURE
-        }
+        Err(error) => unwritten(&error),
     }
+}
+
+/// What is said of a command that failed, or could not write its answer: nothing, where nobody reads that any more.
+fn unwritten(error: &anyhow::Error) -> ExitCode {
+    if output::is_broken_pipe(error) {
+        return EXIT_UNREAD.into();
+    }
+    output::note(&format!("error: {}", command::sentence(error)));
+    ExitCode::FAILURE
 }

@@ -1,7 +1,7 @@
 //! What the commands say: tables and sentences for people, JSON for programs.
 //!
 //! Everything goes through a writer whose errors are handled: a reader that has gone away (`| head`) ends
-//! the command quietly, a full disk ends it with an error.
+//! the command quietly, and not as if its answer had been read; a full disk ends it with an error.
 
 pub(crate) mod age;
 pub(crate) mod progress;
@@ -92,7 +92,7 @@ pub(crate) fn note(text: &str) {
     let _ = writeln!(io::stderr(), "{text}");
 }
 
-/// Whether `error` says that nobody reads the answer any more: no failure of ours.
+/// Whether `error` says that nobody reads the answer any more: nobody wants to be told.
 pub(crate) fn is_broken_pipe(error: &anyhow::Error) -> bool {
     error
         .chain()

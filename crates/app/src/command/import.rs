@@ -120,11 +120,12 @@ impl Import {
         let is_whole = !self.dry_run && read.is_ok() && ended.as_ref().is_ok_and(|report| !report.stopped);
         let rejects = listener.rejects.close(is_whole);
         let report = ended.context("the import was not finished: run it again to go on")?;
-        // What is stored is said, however the rest went.
-        self.say(&mut output, &report, rejects.as_ref().ok().and_then(Option::as_deref))?;
+        // What is stored is said, however the rest went; and the rest, where nobody reads the answer any more.
+        let said = self.say(&mut output, &report, rejects.as_ref().ok().and_then(Option::as_deref));
         read?;
         recorded.context("the import cannot be recorded in the audit log")?;
         rejects.context("the rejects cannot be written")?;
+        said?;
         Ok(if report.rejected == 0 && !report.stopped { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 

@@ -275,6 +275,37 @@ fn an_export_whose_reader_goes_away_is_a_failure_and_is_recorded() {
     assert_eq!(outcomes(&home, "export"), ["begun", "failed", "begun", "done"]);
 }
 
+#[cfg(unix)]
+#[test]
+fn an_import_whose_report_nobody_reads_has_imported_and_says_by_its_code_that_it_could_not_say_so() {
+    let home = Home::new();
+    let path = home.path("in.jsonl");
+    let path = path.to_str().unwrap();
+    let unread = |arguments: &[&str]| {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let output = home.command(arguments).stdout(writer).stderr(Stdio::piped()).output().unwrap();
+        (output.status.code(), text(&output.stderr))
+    };
+    fs::write(path, file(2, 1)).unwrap();
+    for json in [[].as_slice(), &["--json"]] {
+        assert_eq!(unread(&[&["import", path], json].concat()), (Some(141), String::new()));
+    }
+    assert_eq!(home.json(&["import", path])["present"], 2);
+    // What is wrong with the source is said all the same.
+    fs::write(path, "no export\n").unwrap();
+    let (code, said) = unread(&["import", path]);
+    assert!(code == Some(1) && said.starts_with("error: ") && !said.contains("panicked"), "{said}");
+    // A log that nobody reads keeps nothing from being done.
+    fs::write(path, file(3, 1)).unwrap();
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let import = ["--log-level", "trace", "import", path, "--json"];
+    let output = home.command(&import).stdout(Stdio::piped()).stderr(writer).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stdout));
+    assert!(text(&output.stdout).contains("\"stored\":"), "{}", text(&output.stdout));
+}
+
 #[test]
 fn an_import_whose_source_is_broken_says_its_counts_and_is_recorded_as_failed() {
     let home = Home::new();
