@@ -114,9 +114,16 @@ pub struct LangGraphThread {
     pub began_at: Option<String>,
     /// When its newest one was.
     pub changed_at: Option<String>,
-    /// The channel of its messages, and how it is encoded: `msgpack` or `json`. `None` where it has none.
+    /// The channel of its messages, and how it is encoded: `msgpack` or `json`. `None` where it has none, or more than
+    /// is read.
     pub messages: Option<(String, Vec<u8>)>,
+    /// How many bytes its messages have, where that is more than is read: [`LANGGRAPH_BYTES`].
+    pub too_long: Option<u64>,
 }
+
+/// How many bytes of messages a thread of LangGraph's may have to be read: they are in memory as a whole, which takes
+/// some times as much.
+pub const LANGGRAPH_BYTES: u32 = 32 << 20;
 
 impl std::fmt::Debug for LangGraphThread {
     /// Shows which thread it is, never what was said.

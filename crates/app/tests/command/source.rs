@@ -234,3 +234,28 @@ fn langgraph_threads_move_in() {
     assert_eq!(shown["turns"][0]["input_messages"], json!([{"role": "user", "content": "my dog is Rex"}]));
     assert_eq!(shown["turns"][0]["output_message"]["content"], "A good dog.");
 }
+
+#[test]
+fn langgraph_threads_with_long_messages_are_read_some_at_a_time_and_one_that_is_too_long_is_rejected() {
+    // More than a page has, of rows and of bytes.
+    const LONG: &str = "
+        INSERT INTO checkpoints (thread_id, checkpoint_id, checkpoint)
+            SELECT 'long-' || lpad(n::text, 2, '0'), '1f0',
+                   '{\"v\": 4, \"ts\": \"2026-01-31T12:00:01.5+00:00\", \"channel_versions\": {\"messages\": \"0001\"}}'
+              FROM generate_series(1, 25) n;
+        INSERT INTO checkpoint_blobs (thread_id, channel, version, type, blob)
+            SELECT 'long-' || lpad(n::text, 2, '0'), 'messages', '0001', 'msgpack',
+                   convert_to(repeat('x', CASE n WHEN 7 THEN 33554433 ELSE 3000000 END), 'UTF8')
+              FROM generate_series(1, 25) n;";
+    let home = Home::new();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let database = runtime.block_on(TestPostgres::create());
+    runtime.block_on(database.execute(&(langgraph_postgres() + LONG)));
+    let source = [database.url(), "--from", "langgraph-postgres", "--user", "ada"];
+    let rejects = import_twice(&home, &source, 1, 1, 27);
+    for (n, reject) in (1..=25).zip(&rejects) {
+        assert_eq!(reject["row"], format!("checkpoints long-{n:02}"));
+        let is_too_long = reject["reason"].as_str().unwrap().contains("its messages take 33554433 bytes");
+        assert_eq!(is_too_long, n == 7, "{reject}");
+    }
+}

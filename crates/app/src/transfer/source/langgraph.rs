@@ -9,7 +9,7 @@ use lcs_domain::repository::RepositoryResult;
 use lcs_domain::{
     ConversationId, Metadata, NewTurn, Payload, PayloadLimits, RepositoryError, TurnId, UserId,
 };
-use lcs_storage::source::LangGraphThread;
+use lcs_storage::source::{LANGGRAPH_BYTES, LangGraphThread};
 use serde_json::json;
 use tokio::sync::mpsc;
 
@@ -56,6 +56,11 @@ fn draft(
     limits: PayloadLimits,
 ) -> Result<(Place, lcs_domain::transfer::IncomingConversation, usize), String> {
     let said = |error: RepositoryError| error.to_string();
+    if let Some(bytes) = thread.too_long {
+        return Err(format!(
+            "its messages take {bytes} bytes, and no more than {LANGGRAPH_BYTES} are read of a thread"
+        ));
+    }
     let Some((encoding, bytes)) = &thread.messages else {
         return Err("its newest checkpoint has no channel of messages".to_owned());
     };

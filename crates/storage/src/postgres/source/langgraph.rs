@@ -11,11 +11,14 @@ use crate::postgres::connect::Purpose;
 use crate::postgres::error::Fault;
 use crate::postgres::statement::statement;
 use crate::postgres::transfer::{Begin, Commit, wait_for_reader};
-use crate::source::LangGraphThread;
+use crate::source::{LANGGRAPH_BYTES, LangGraphThread};
 use crate::stream::{OPERATORS_PATIENCE, Rows, streamed_for};
 
-/// How many threads are read at once: each comes with all its messages.
+/// How many threads are read at once, at most: each comes with all its messages.
 const THREADS: i64 = 20;
+
+/// As many threads are read at once as have so many bytes of messages, and one more.
+const PAGE_BYTES: i64 = 8 << 20;
 
 statement! {
     /// Whether the tables are there.
@@ -32,9 +35,12 @@ statement! {
         Nullable<SqlText>,
         Nullable<SqlText>,
         Nullable<Bytea>,
+        Nullable<BigInt>,
     ) {
         thread_id: String as SqlText,
         limit: i64 as BigInt,
+        most: i64 as BigInt,
+        page: i64 as BigInt,
     }
 }
 
@@ -45,6 +51,7 @@ struct Row {
     changed_at: Option<String>,
     kind: Option<String>,
     messages: Option<Vec<u8>>,
+    too_long: Option<i64>,
 }
 
 impl Postgres {
@@ -70,14 +77,16 @@ impl Postgres {
                           in postgres://…?namespace=agents";
             return Err(RepositoryError::invalid("", reason).into());
         }
-        let mut page = Threads { thread_id: String::new(), limit: THREADS };
+        let most = LANGGRAPH_BYTES.into();
+        let mut page = Threads { thread_id: String::new(), limit: THREADS, most, page: PAGE_BYTES };
         loop {
             let read = session.load::<Row>(&page).await?;
             let Some(last) = read.last() else { break };
             page.thread_id.clone_from(&last.thread_id);
-            for Row { thread_id, began_at, changed_at, kind, messages } in read {
+            for Row { thread_id, began_at, changed_at, kind, messages, too_long } in read {
                 let messages = kind.zip(messages);
-                let thread = LangGraphThread { thread_id, began_at, changed_at, messages };
+                let too_long = too_long.map(i64::unsigned_abs);
+                let thread = LangGraphThread { thread_id, began_at, changed_at, messages, too_long };
                 if !rows.send(thread).await? {
                     return Ok(());
                 }
