@@ -5,7 +5,7 @@
 //! | [`location`] | where they are: a folder, or a bucket of S3, Google Cloud or Azure |
 //! | [`files`] | writing them there, reading them, deleting them |
 //! | [`manifest`] | what an archive says of itself |
-//! | `desk` | the one thread that works with files' bytes |
+//! | `desk` | the thread that works with files' bytes: one, and one for restores |
 //! | [`volume`] | an archive's file: written, read, copied in part |
 //! | `leftover` | what is left there of a write that was interrupted |
 //! | [`step`] | the steps between which everything may end |

@@ -108,6 +108,13 @@ impl ArchiveService {
         Ok(self.files.get_or_init(|| files))
     }
 
+    /// The same, whose work with files does not wait for this one's.
+    fn aside(&self) -> Self {
+        let aside = self.files().map(|files| Arc::new(files.aside().into()));
+        // Without a place it says so where it needs one.
+        Self { files: aside.unwrap_or_else(|_| Arc::clone(&self.files)), ..self.clone() }
+    }
+
     /// A page of the archives that the database knows, in the order of their ids.
     pub async fn list(&self, after: Option<ArchiveId>, limit: PageLimit) -> RepositoryResult<Vec<Archive>> {
         self.repositories.archives().list_archives(after, limit).await

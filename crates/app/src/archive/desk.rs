@@ -1,6 +1,7 @@
 //! One thread for what is done with archives' files, one after the other: compressing and reading takes buffers of some
 //! megabytes, and a memory allocator keeps such for each thread that ever had them. So the memory of a run does not
-//! depend on how many archives it comes to.
+//! depend on how many archives it comes to. Restores have another desk: a person waits for them, and the work here is a
+//! whole file, which is as long as the database and the bucket are slow.
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -43,6 +43,8 @@ pub struct ArchiveFiles {
     folder: Option<PathBuf>,
     shown: String,
     desk: Arc<Desk>,
+    /// For who is waited for, while the first one has a file to write.
+    desk_aside: Arc<Desk>,
 }
 
 impl fmt::Debug for ArchiveFiles {
@@ -71,7 +73,8 @@ impl ArchiveFiles {
         let shown = url.to_string();
         match url.open() {
             Ok((store, root)) => {
-                Ok(Self { store, root, folder: url.folder().map(PathBuf::from), shown, desk: Arc::default() })
+                let folder = url.folder().map(PathBuf::from);
+                Ok(Self { root, folder, ..Self::at(store, shown) })
             }
             Err(error) => Err(ArchiveError::Place { place: shown, what: "opened", reason: reason(&error) }),
         }
@@ -80,7 +83,19 @@ impl ArchiveFiles {
     /// Archives in a store of the host's own.
     #[must_use]
     pub fn over(store: Arc<dyn ObjectStore>) -> Self {
-        Self { shown: store.to_string(), root: Path::default(), folder: None, desk: Arc::default(), store }
+        let shown = store.to_string();
+        Self::at(store, shown)
+    }
+
+    fn at(store: Arc<dyn ObjectStore>, shown: String) -> Self {
+        let (desk, desk_aside) = (Arc::default(), Arc::default());
+        Self { store, root: Path::default(), folder: None, shown, desk, desk_aside }
+    }
+
+    /// The same place, with a thread of its own for files' bytes: what is done there does not wait for what an archive
+    /// run does here.
+    pub(crate) fn aside(&self) -> Self {
+        Self { desk: Arc::clone(&self.desk_aside), ..self.clone() }
     }
 
     /// The folder of all archives, where that is one of this machine.

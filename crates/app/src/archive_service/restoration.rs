@@ -67,13 +67,23 @@ impl ArchiveService {
     }
 
     /// Stores what was archived again, as it was, and leaves it alone for as long as `keep`. The archives that held it
-    /// are replaced by others without it. Done again, it is the same; what was interrupted is finished.
+    /// are replaced by others without it. Done again, it is the same; what was interrupted is finished. It does not wait
+    /// for a run of this process that archives meanwhile.
     ///
     /// `progress` is told of conversations that were looked at.
     ///
     /// # Errors
     /// What is wrong with the place or the database. What has come back by then stays.
     pub async fn restore(
+        &self,
+        target: RestoreTarget,
+        keep: Duration,
+        progress: impl FnMut(u64) + Send,
+    ) -> Result<RestoreReport, ArchiveError> {
+        self.aside().restore_here(target, keep, progress).await
+    }
+
+    async fn restore_here(
         &self,
         target: RestoreTarget,
         keep: Duration,

@@ -152,6 +152,23 @@ async fn an_archive_of_somebody_who_is_gone_is_finished_where_it_was_whole() {
 }
 
 #[tokio::test]
+async fn a_restore_does_not_wait_for_a_file_that_is_being_written() {
+    let place = Place::new();
+    let idle = place.idle(UserId::generate(), 3).await;
+    let service = place.service(0);
+    archive_due(&service, Patience::Insists, &mut |_| ()).await.unwrap();
+    // A file that waits for its database: the desk is at it until it ends, and takes nothing else meanwhile.
+    let (ends, waits) = std::sync::mpsc::channel::<()>();
+    let writing = place.files.desk().begin(move || waits.recv().is_err()).unwrap();
+    let target = RestoreTarget::Conversation(idle[0].conversation_id);
+    let restored = service.restore(target, YEAR, |_| ()).await.unwrap();
+    assert_eq!((restored.restored, restored.unsettled), (1, false), "and its archive is written anew");
+    assert!(place.is_stored(&idle[0]).await);
+    drop(ends);
+    assert!(writing.get().await.unwrap());
+}
+
+#[tokio::test]
 async fn what_is_forgotten_is_in_no_archive_also_in_none_that_is_just_being_made() {
     for step in [Step::Written, Step::Described, Step::Closed] {
         let place = Place::new();
