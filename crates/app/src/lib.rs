@@ -29,6 +29,7 @@ pub mod erasure_task;
 pub mod http;
 pub mod llama_stack;
 pub mod monitor_task;
+pub mod observer;
 mod pace;
 #[cfg(test)]
 mod paused_clock;

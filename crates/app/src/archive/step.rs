@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::str::FromStr;
-use std::sync::Arc;
 
 /// What is done by now. The names never change: a test ends the process at each of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -90,25 +89,4 @@ impl FromStr for Step {
 }
 
 /// Who is told of each step, when it is done.
-#[derive(Clone, Default)]
-pub struct Observer(Option<Arc<dyn Fn(Step) + Send + Sync>>);
-
-impl Observer {
-    /// Tells `observer`.
-    #[must_use]
-    pub fn new(observer: impl Fn(Step) + Send + Sync + 'static) -> Self {
-        Self(Some(Arc::new(observer)))
-    }
-
-    pub(crate) fn done(&self, step: Step) {
-        if let Some(observer) = &self.0 {
-            observer(step);
-        }
-    }
-}
-
-impl fmt::Debug for Observer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Observer").field(&self.0.is_some()).finish()
-    }
-}
+pub type Observer = crate::observer::Observer<Step>;

@@ -1,7 +1,6 @@
 //! The steps of an erasure: between any two, everything may end.
 
 use std::fmt;
-use std::sync::Arc;
 
 /// What is done by now. A test ends the process at each of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -45,26 +44,4 @@ impl fmt::Display for Step {
 }
 
 /// Who is told of each step, when it is done.
-#[derive(Clone, Default)]
-pub struct Observer(Option<Arc<dyn Fn(Step) + Send + Sync>>);
-
-impl Observer {
-    /// Tells `observer`.
-    #[must_use]
-    pub fn new(observer: impl Fn(Step) + Send + Sync + 'static) -> Self {
-        Self(Some(Arc::new(observer)))
-    }
-
-    pub(super) fn done(&self, step: Step) {
-        tracing::debug!(%step, "erasure");
-        if let Some(observer) = &self.0 {
-            observer(step);
-        }
-    }
-}
-
-impl fmt::Debug for Observer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Observer").field(&self.0.is_some()).finish()
-    }
-}
+pub type Observer = crate::observer::Observer<Step>;
