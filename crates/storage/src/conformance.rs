@@ -179,6 +179,7 @@ macro_rules! conformance_suite {
             }
             search {
                 what_was_said_is_found_by_its_words
+                a_phrase_is_found_word_for_word
                 a_search_finds_what_its_user_has
                 what_is_found_comes_in_pages
                 what_was_just_stored_is_found

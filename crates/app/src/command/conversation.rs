@@ -44,7 +44,7 @@ pub(super) struct List {
 
 #[derive(Args)]
 pub(super) struct Search {
-    /// 1 to 16 words: the topic or one of the turns has to have them all.
+    /// 1 to 16 words: the topic or one of the turns has to have them all, and those in double quotes one behind the other.
     #[arg(value_name = "WORDS")]
     query: SearchQuery,
     #[command(flatten)]

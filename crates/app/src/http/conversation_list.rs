@@ -123,7 +123,7 @@ fn shown_id(summary: &ConversationSummary) -> String {
 #[utoipa::path(
     get, path = "/v1/conversations", tag = "conversations",
     params(
-        ("query" = Option<String>, Query, min_length = 1, max_length = 256, description = "1 to 16 words, which the topic or a turn has to have"),
+        ("query" = Option<String>, Query, min_length = 1, max_length = 256, description = "1 to 16 words, which the topic or a turn has to have; those in quotes one behind the other"),
         ("limit" = Option<u32>, Query, minimum = 1, maximum = 200, description = "how many at most; without it, all of them"),
         ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before"),
     ),
@@ -143,7 +143,7 @@ pub(super) async fn list_conversations(
 #[utoipa::path(
     get, path = "/v2/conversations", tag = "conversations v2",
     params(
-        ("query" = Option<String>, Query, min_length = 1, max_length = 256, description = "1 to 16 words, which the topic or a turn has to have"),
+        ("query" = Option<String>, Query, min_length = 1, max_length = 256, description = "1 to 16 words, which the topic or a turn has to have; those in quotes one behind the other"),
         ("limit" = Option<u32>, Query, minimum = 1, maximum = 200, description = "how many at most; without it, all of them"),
         ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before"),
     ),

@@ -79,6 +79,37 @@ pub async fn what_was_said_is_found_by_its_words(harness: &dyn Harness) {
     assert_eq!(client.find("ending").await, []);
 }
 
+/// Words in quotes are found where they follow one another, whatever stands between them that is no word.
+pub async fn a_phrase_is_found_word_for_word(harness: &dyn Harness) {
+    let client = Client::of(harness).await;
+    let one = client.begin().await;
+    client.exchange(&one, r#""The disk is full, again""#, None).await;
+    let other = client.begin().await;
+    client.exchange(&other, r#"[{"role":"user","content":"is the full disk -- again?"}]"#, None).await;
+    client.exchange(&other, r#""full""#, Some(r#""thanks""#)).await;
+    let about = client.begin().await;
+    client.update(&about, to_topic("A full DISK")).await.expect("an update");
+    for (asked, expected) in [
+        (r#""disk is full""#, vec![&one]),
+        (r#""DISK   is, full""#, vec![&one]),
+        (r#""full disk""#, vec![&about, &other]),
+        (r#"again "full-disk""#, vec![&other]),
+        (r#""full disk again""#, vec![&other]),
+        (r#""is full" "the disk""#, vec![&one]),
+        (r#""the disk" full""#, vec![&one]),
+        (r#""full disk" thanks"#, vec![]),
+        (r#""ull disk""#, vec![]),
+        (r#""again" "disk""#, vec![&other, &one]),
+        // What has no end is no phrase.
+        (r#""disk is"#, vec![&other, &one]),
+    ] {
+        let expected: Vec<_> = expected.into_iter().map(|found| found.conversation_id).collect();
+        assert_eq!(client.find(asked).await, expected, "{asked}");
+    }
+    let somebody = client.somebody_else();
+    assert_eq!(somebody.find(r#""disk is full""#).await, []);
+}
+
 /// Another user's is not found, nor what is deleted or purged; and what is found is what a list shows of it.
 pub async fn a_search_finds_what_its_user_has(harness: &dyn Harness) {
     let client = Client::of(harness).await;

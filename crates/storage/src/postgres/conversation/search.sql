@@ -1,6 +1,7 @@
--- The user's conversations whose topic, or one of whose turns, has all the words; newest first, as summaries.sql.
+-- The user's conversations whose topic, or one of whose turns, has all the words, and phrases word for word; newest first,
+-- as summaries.sql.
 -- $1 user_id  $2 words, with a space between them  $3 updated_at  $4 conversation_id (the place to go on behind; null: the
--- beginning)  $5 limit  $6 each word as a pattern
+-- beginning)  $5 limit  $6 each word, or phrase, as a pattern
 -- With the index of migrations/search.sql its words are asked once; without it the turns of each conversation are read,
 -- from the newest on, until there are enough. The other way is planned and not taken. Under row-level security the index knows
 -- only whose a turn is: then it is no help.

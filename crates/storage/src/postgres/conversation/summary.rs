@@ -93,9 +93,10 @@ impl From<SummaryRow> for SummaryRecord {
     }
 }
 
-/// A regular expression for the word alone. It is letters and digits: nothing in it stands for anything else.
-fn pattern(word: &str) -> String {
-    format!("(^|[^[:alnum:]]){word}($|[^[:alnum:]])")
+/// A regular expression for these words, one behind the other. They are letters and digits: nothing in them stands for
+/// anything else.
+fn pattern(words: &[String]) -> String {
+    format!("(^|[^[:alnum:]]){}($|[^[:alnum:]])", words.join("[^[:alnum:]]+"))
 }
 
 impl Postgres {
@@ -127,7 +128,7 @@ impl Postgres {
             updated_at: search.after.map(|after| storable(after.updated_at)),
             conversation_id: search.after.map(|after| after.conversation_id.into()),
             limit: search.limit.into(),
-            patterns: search.query.written().iter().map(|word| pattern(word)).collect(),
+            patterns: search.query.written().iter().map(|words| pattern(words)).collect(),
         };
         let rows: Vec<SummaryRow> = self.read(user_id, &query).await?;
         rows.into_iter().map(|row| SummaryRecord::from(row).try_into()).collect()

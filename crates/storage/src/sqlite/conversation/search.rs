@@ -16,9 +16,8 @@ use lcs_domain::search::turn_text;
 use lcs_domain::{
     ConversationId, ConversationSummary, ListSummaries, RepositoryError, SearchConversations, Turn, UserId,
 };
-use uuid::Uuid;
 
-use self::index::{State, turns_behind};
+use self::index::{State, turns_behind, turns_with};
 use super::summary::newest_first;
 use crate::row::TurnRecord;
 use crate::sqlite::Sqlite;
@@ -68,6 +67,11 @@ impl Sqlite {
     }
 }
 
+/// The id as the file has it.
+fn key(conversation_id: ConversationId) -> Vec<u8> {
+    conversation_id.as_uuid().as_bytes().to_vec()
+}
+
 fn find(
     connection: &mut SqliteConnection,
     user_id: UserId,
@@ -79,18 +83,30 @@ fn find(
         let owner = owner_word(&user_id.as_uuid().simple().to_string());
         // Quoted, a word is a word and no operator; all of them have to be there.
         let words = search.query.words().iter().chain([&owner]).map(|word| format!("\"{word}\""));
-        let found: Vec<Found> = diesel::sql_query(FIND)
-            .bind::<SqlText, _>(words.collect::<Vec<_>>().join(" "))
-            .bind::<Binary, _>(BlobUuid::from(user_id))
-            .load(connection)?;
-        said.extend(found.into_iter().map(|found| found.conversation_id));
+        let words = words.collect::<Vec<_>>().join(" ");
+        if search.query.has_phrases() {
+            // The index knows that words are there, and not where: their turns are looked at.
+            turns_with(connection, words, user_id, |row| {
+                let (conversation_id, text) = text_of(row)?;
+                if search.query.matches(&text) {
+                    said.insert(key(conversation_id));
+                }
+                Ok(())
+            })?;
+        } else {
+            let found: Vec<Found> = diesel::sql_query(FIND)
+                .bind::<SqlText, _>(words)
+                .bind::<Binary, _>(BlobUuid::from(user_id))
+                .load(connection)?;
+            said.extend(found.into_iter().map(|found| found.conversation_id));
+        }
     }
     if !is_sound || is_behind {
         let first = if is_sound { None } else { Some(0) };
         turns_behind(connection, first, Some(user_id), |behind| {
             let (conversation_id, text) = text_of(behind.row)?;
             if search.query.matches(&text) {
-                said.insert(Uuid::from(conversation_id).as_bytes().to_vec());
+                said.insert(key(conversation_id));
             }
             Ok(true)
         })?;

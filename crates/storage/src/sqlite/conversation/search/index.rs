@@ -84,6 +84,28 @@ pub(super) fn turns_behind(
     Ok(())
 }
 
+/// Shows `take` the user's turns that have these words, by the index, in its own language.
+pub(super) fn turns_with(
+    connection: &mut SqliteConnection,
+    words: String,
+    user_id: UserId,
+    mut take: impl FnMut(TurnRow) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    let have = diesel::dsl::sql::<Bool>(
+        "conversation_turns.rowid IN (SELECT rowid FROM turn_words WHERE turn_words MATCH ",
+    )
+    .bind::<SqlText, _>(words)
+    .sql(")");
+    let query = turns::table
+        .filter(turns::user_id.eq(BlobUuid::from(user_id)))
+        .filter(have)
+        .select(TurnRow::as_select());
+    for row in query.load_iter::<TurnRow, DefaultLoadingMode>(connection)? {
+        take(row?)?;
+    }
+    Ok(())
+}
+
 /// Empties the index: whoever searches makes it again.
 pub(in crate::sqlite) fn empty(connection: &mut SqliteConnection) -> Result<(), Failure> {
     diesel::sql_query("INSERT INTO turn_words (turn_words) VALUES ('delete-all')").execute(connection)?;
