@@ -1,8 +1,9 @@
-//! Figures of a SQLite file: every row of a small table, and of a large one each n-th.
+//! Figures of a SQLite file: every row of a small table, and of a large one each n-th, for a minute at most.
 
 mod database;
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
@@ -15,8 +16,9 @@ use lcs_domain::analytics::{ConversationFact, Tally, TurnFact, UserFigures};
 use lcs_domain::repository::RepositoryResult;
 use lcs_domain::{
     Analytics, AnalyticsRepository, AnalyticsWindow, ConversationId, DatabaseStatus, Metadata,
-    RetentionPolicy, UserId,
+    RepositoryError, RetentionPolicy, UserId,
 };
+use tokio::time::Instant;
 
 use super::Sqlite;
 use super::error::Failure;
@@ -24,6 +26,13 @@ use super::row::{Cell, Reader};
 
 /// How many rows of a table are looked at, at most.
 const ROWS: i64 = 100_000;
+
+/// How many bytes of turns are read, at most, by what one takes in the mean. What is looked at of a turn stands behind what
+/// was said in it, which SQLite reads to get there.
+const BYTES: i64 = 256 << 20;
+
+/// How long all of it may take.
+const LIMIT: Duration = Duration::from_mins(1);
 
 /// Which rows of a table are looked at: each `step`-th row number from the first to the last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,7 +43,8 @@ struct Sample {
 }
 
 impl Sample {
-    fn of(table: &str, connection: &mut SqliteConnection) -> Result<Self, Failure> {
+    /// Which rows are looked at, of a table whose rows take `bytes` together, where that matters.
+    fn of(table: &str, bytes: Option<i64>, connection: &mut SqliteConnection) -> Result<Self, Failure> {
         let end = |which: &str, connection: &mut SqliteConnection| {
             // Each by itself: for one of them SQLite goes straight to that end of the table.
             sql::<Nullable<BigInt>>(&format!("SELECT {which}(rowid) FROM {table}"))
@@ -42,7 +52,8 @@ impl Sample {
         };
         let first = end("min", connection)?.unwrap_or_default();
         let last = end("max", connection)?.unwrap_or_default();
-        Ok(Self::between(first, last, ROWS))
+        let most = bytes.map_or(ROWS, |bytes| rows_within(BYTES, bytes, last.saturating_sub(first)));
+        Ok(Self::between(first, last, most))
     }
 
     fn between(first: i64, last: i64, rows: i64) -> Self {
@@ -72,6 +83,21 @@ impl Sample {
     }
 }
 
+/// How many of so many rows, which take `bytes` together, are read for no more than `most` bytes.
+fn rows_within(most: i64, bytes: i64, rows: i64) -> i64 {
+    let mean = (bytes / rows.max(1)).max(1);
+    (most / mean).clamp(1, ROWS)
+}
+
+/// Refuses to go on behind `end`.
+fn within(end: Instant) -> Result<(), Failure> {
+    if Instant::now() > end {
+        let reason = format!("the figures took longer than {LIMIT:?}");
+        return Err(RepositoryError::Overloaded { reason }.into());
+    }
+    Ok(())
+}
+
 /// The users of the conversations that were looked at, and whether one of theirs changed in the window.
 type Users = HashMap<UserId, bool>;
 
@@ -80,6 +106,7 @@ fn conversations(
     sample: Sample,
     since: DateTime<Utc>,
     tally: &mut Tally,
+    end: Instant,
 ) -> Result<Users, Failure> {
     type Columns = (Binary, Binary, Text, BigInt, BigInt, BigInt);
     type Row = (Cell<Vec<u8>>, Cell<Vec<u8>>, Cell<String>, Cell<i64>, Cell<i64>, Cell<i64>);
@@ -87,6 +114,7 @@ fn conversations(
     let query = sql::<Columns>(&sample.select(columns, "conversations"));
     let mut users = Users::new();
     for row in query.load_iter::<Row, DefaultLoadingMode>(connection)? {
+        within(end)?;
         let (key, user_id, status, created_at, updated_at, turn_count) = row?;
         let reader = Reader::new("conversations", "conversation_id", key)?;
         let fact = ConversationFact {
@@ -103,12 +131,18 @@ fn conversations(
     Ok(users)
 }
 
-fn turns(connection: &mut SqliteConnection, sample: Sample, tally: &mut Tally) -> Result<(), Failure> {
+fn turns(
+    connection: &mut SqliteConnection,
+    sample: Sample,
+    tally: &mut Tally,
+    end: Instant,
+) -> Result<(), Failure> {
     type Columns = (Binary, BigInt, BigInt, Text);
     type Row = (Cell<Vec<u8>>, Cell<i64>, Cell<i64>, Cell<String>);
     let columns = "turn_id, started_at, completed_at, metadata";
     let query = sql::<Columns>(&sample.select(columns, "conversation_turns"));
     for row in query.load_iter::<Row, DefaultLoadingMode>(connection)? {
+        within(end)?;
         let (key, started_at, completed_at, metadata) = row?;
         let reader = Reader::new("conversation_turns", "turn_id", key)?;
         tally.turn(&TurnFact {
@@ -128,10 +162,13 @@ impl AnalyticsRepository for Sqlite {
         self.database
             .read_snapshot(move |connection| {
                 let mut tally = Tally::new(window, policy, now);
-                let of_conversations = Sample::of("conversations", connection)?;
-                let of_turns = Sample::of("conversation_turns", connection)?;
-                let users = conversations(connection, of_conversations, window.since(now), &mut tally)?;
-                turns(connection, of_turns, &mut tally)?;
+                let end = Instant::now() + LIMIT;
+                let of_conversations = Sample::of("conversations", None, connection)?;
+                // Nearly all of a file is what was said in turns.
+                let of_turns =
+                    Sample::of("conversation_turns", Some(database::bytes(connection)?), connection)?;
+                let users = conversations(connection, of_conversations, window.since(now), &mut tally, end)?;
+                turns(connection, of_turns, &mut tally, end)?;
                 let active = users.values().filter(|is_active| **is_active).count() as u64;
                 let at_least = of_conversations.step > 1;
                 let users = UserFigures { total: users.len() as u64, active, at_least };
@@ -158,6 +195,29 @@ mod tests {
             let sample = Sample::between(first, last, 10);
             assert_eq!(sample.step, step, "{sample:?}");
         }
+    }
+
+    #[test]
+    fn of_long_turns_fewer_are_looked_at_and_of_any_at_least_one() {
+        for (bytes, rows, expected) in [
+            (0, 0, ROWS),
+            (4 << 10, 2, ROWS),
+            // A gigabyte of turns of a kilobyte: more than may be looked at.
+            (1 << 30, 1 << 20, ROWS),
+            // Of sixteen kilobytes, and of a megabyte.
+            (1 << 30, 1 << 16, 1 << 14),
+            (1 << 30, 1 << 10, 256),
+            (i64::MAX, 1, 1),
+            (1, i64::MAX, ROWS),
+        ] {
+            assert_eq!(rows_within(BYTES, bytes, rows), expected, "{bytes} {rows}");
+        }
+    }
+
+    #[test]
+    fn figures_end() {
+        assert!(within(Instant::now() + LIMIT).is_ok());
+        assert!(within(Instant::now().checked_sub(Duration::from_secs(1)).unwrap()).is_err());
     }
 
     #[test]

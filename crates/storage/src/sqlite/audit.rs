@@ -1,5 +1,7 @@
 //! The audit log in SQLite. The write lock makes its rows one chain.
 
+mod trail;
+
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use diesel::dsl::sql;
@@ -13,6 +15,7 @@ use lcs_domain::{
     Actor, AuditAction, AuditDetail, AuditQuery, AuditRecord, AuditRepository, ConversationId, NewAuditEvent,
     RepositoryError, UserId,
 };
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::Sqlite;
@@ -147,6 +150,22 @@ impl AuditRepository for Sqlite {
 
     #[tracing::instrument(name = "db.audit.records", skip_all)]
     async fn records(&self, query: AuditQuery) -> RepositoryResult<Vec<AuditRecord>> {
+        if let AuditQuery {
+            is_look: true,
+            conversation_id: Some(id),
+            user_id: None,
+            action: None,
+            after: None,
+            limit,
+        } = query
+        {
+            let look = move |connection: &mut SqliteConnection| {
+                let end = Instant::now() + trail::PATIENCE;
+                let rows = trail::trail(connection, id, limit.get() as usize, end)?;
+                Ok(rows.into_iter().map(AuditRecord::try_from).collect::<Result<_, _>>()?)
+            };
+            return self.database.read_snapshot(look).await;
+        }
         self.database
             .read(move |connection| {
                 let mut rows = audit_events::table.select(RecordRow::as_select()).into_boxed::<Backend>();

@@ -23,6 +23,12 @@ const OBJECTS: &str = "SELECT s.type, s.name, s.tbl_name, coalesce((SELECT pgsiz
 
 type Object = (String, String, String, i64, i64);
 
+/// What the file takes.
+pub(super) fn bytes(connection: &mut SqliteConnection) -> Result<i64, Failure> {
+    let bytes = "SELECT page_size * page_count FROM pragma_page_size, pragma_page_count";
+    Ok(sql::<BigInt>(bytes).get_result(connection)?)
+}
+
 pub(super) fn status(connection: &mut SqliteConnection) -> Result<DatabaseStatus, Failure> {
     let mut number =
         |sql_text: &str| sql::<BigInt>(sql_text).get_result::<i64>(connection).map(i64::unsigned_abs);
