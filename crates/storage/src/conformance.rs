@@ -57,6 +57,7 @@ pub mod conversation;
 pub mod diagnostic;
 pub mod erasure;
 mod fixture;
+pub mod held_archive;
 pub mod hold;
 pub mod late_beginning;
 pub mod model;
@@ -227,6 +228,11 @@ macro_rules! conformance_suite {
                 an_archive_takes_anothers_place
                 a_users_conversations_leave_the_archives
                 many_conversations_leave_the_archives_at_once
+            }
+            held_archive {
+                what_a_hold_keeps_stays_when_another_is_erased_from_its_archive
+                what_a_hold_keeps_stays_when_another_comes_back_from_its_archive
+                what_a_hold_keeps_stays_when_its_archive_is_closed
             }
             restoration {
                 what_is_archived_comes_back_as_it_was

@@ -93,6 +93,10 @@ impl ArchiveRepository for Fallback {
         self.of_primary(REFUSED, self.primary.archives().archived_in(archive_id)).await
     }
 
+    async fn restorable_in(&self, archive_id: ArchiveId) -> RepositoryResult<Vec<ConversationId>> {
+        self.of_primary(REFUSED, self.primary.archives().restorable_in(archive_id)).await
+    }
+
     async fn tombstone(&self, conversation_id: ConversationId) -> RepositoryResult<Option<Tombstone>> {
         self.of_primary(REFUSED, self.primary.archives().tombstone(conversation_id)).await
     }

@@ -218,11 +218,11 @@ impl ArchiveService {
             match archives.find_archive(archive_id).await? {
                 Some(closed) if closed.state != ArchiveState::Begun => archive = closed,
                 // One that is just begun may hold nothing yet that is nowhere else.
-                Some(_) => return Ok(!archives.archived_in(archive_id).await?.is_empty()),
+                Some(_) => return Ok(!archives.restorable_in(archive_id).await?.is_empty()),
                 None => return Ok(true),
             }
         }
-        let held: HashSet<_> = archives.archived_in(archive_id).await?.into_iter().collect();
+        let held: HashSet<_> = archives.restorable_in(archive_id).await?.into_iter().collect();
         let files = self.files()?;
         let mut elsewhere = false;
         if !held.is_empty() {

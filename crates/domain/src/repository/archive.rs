@@ -88,8 +88,12 @@ pub trait ArchiveRepository: Send + Sync {
         limit: PageLimit,
     ) -> RepositoryResult<Vec<Archive>>;
 
-    /// The conversations that this archive holds, in the order of their ids.
+    /// The conversations that this archive holds, in the order of their ids: those whose tombstones name it, whatever
+    /// their reason is by now. An erasure that a hold has stopped has changed that, and the hold keeps them.
     async fn archived_in(&self, archive_id: ArchiveId) -> RepositoryResult<Vec<ConversationId>>;
+
+    /// Those of them that may come back, in the order of their ids: not what is erased by now.
+    async fn restorable_in(&self, archive_id: ArchiveId) -> RepositoryResult<Vec<ConversationId>>;
 
     /// What is left of a removed conversation.
     async fn tombstone(&self, conversation_id: ConversationId) -> RepositoryResult<Option<Tombstone>>;
@@ -97,7 +101,7 @@ pub trait ArchiveRepository: Send + Sync {
     /// Whether this conversation is stored, came back from an archive, and was not deleted since.
     async fn is_restored(&self, conversation_id: ConversationId) -> RepositoryResult<bool>;
 
-    /// The archives that hold conversations of this user, in the order of their ids.
+    /// The archives that hold conversations of this user that may come back, in the order of their ids.
     async fn archives_of_user(&self, user: UserHash) -> RepositoryResult<Vec<ArchiveId>>;
 
     /// No archive holds these conversations any more: their tombstones say `erased` where they said `expired`. Says

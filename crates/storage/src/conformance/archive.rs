@@ -53,7 +53,7 @@ pub(super) async fn read(client: &Client, conversations: &[&Conversation]) -> Ve
     read
 }
 
-fn heads(conversations: &[IncomingConversation]) -> Vec<ArchivedHead> {
+pub(super) fn heads(conversations: &[IncomingConversation]) -> Vec<ArchivedHead> {
     conversations.iter().map(|incoming| ArchivedHead::of(&incoming.head.conversation)).collect()
 }
 
@@ -61,18 +61,22 @@ pub(super) fn content(conversations: u64) -> ArchiveContent {
     ArchiveContent { conversations, turns: 2 * conversations, bytes: 100 }
 }
 
-async fn begin(client: &Client) -> ArchiveId {
+pub(super) async fn begin(client: &Client) -> ArchiveId {
     let archive_id = ArchiveId::generate();
     let begun = client.store.archives().begin_archive(archive_id, Duration::ZERO).await;
     assert!(begun.expect("an archive is begun"));
     archive_id
 }
 
-async fn remove(client: &Client, archive_id: ArchiveId, heads: Vec<ArchivedHead>) -> Option<u64> {
+pub(super) async fn remove(client: &Client, archive_id: ArchiveId, heads: Vec<ArchivedHead>) -> Option<u64> {
     client.store.archives().remove_archived(archive_id, policy(), heads).await.expect("a removal is answered")
 }
 
-async fn close(client: &Client, archive_id: ArchiveId, conversations: u64) -> Option<ArchiveState> {
+pub(super) async fn close(
+    client: &Client,
+    archive_id: ArchiveId,
+    conversations: u64,
+) -> Option<ArchiveState> {
     let closed = client.store.archives().close_archive(archive_id, content(conversations)).await;
     closed.expect("an archive is closed")
 }

@@ -22,13 +22,10 @@ use super::{Memory, Tables};
 use crate::audit;
 
 impl Tables {
-    /// The conversations that this archive holds.
+    /// The conversations that this archive holds, whatever the reason is by now for which they were removed.
     fn archived(&self, archive_id: ArchiveId) -> Vec<ConversationId> {
-        let named = |left: &super::Tombstone| {
-            left.archive_id == Some(archive_id) && left.reason == PurgeReason::Expired
-        };
-        let mut ids: Vec<_> =
-            self.tombstones.iter().filter(|(_, left)| named(left)).map(|(id, _)| *id).collect();
+        let named = self.tombstones.iter().filter(|(_, left)| left.archive_id == Some(archive_id));
+        let mut ids: Vec<_> = named.map(|(id, _)| *id).collect();
         ids.sort_unstable();
         ids
     }
@@ -192,7 +189,6 @@ impl ArchiveRepository for Memory {
         for id in conversations {
             if let Some(left) = tables.tombstones.get_mut(&id)
                 && left.archive_id == Some(old)
-                && left.reason == PurgeReason::Expired
             {
                 left.archive_id = Some(new);
             }
@@ -249,6 +245,17 @@ impl ArchiveRepository for Memory {
     #[tracing::instrument(name = "db.archive.archived_in", skip_all, fields(%archive_id))]
     async fn archived_in(&self, archive_id: ArchiveId) -> RepositoryResult<Vec<ConversationId>> {
         Ok(self.tables().archived(archive_id))
+    }
+
+    #[tracing::instrument(name = "db.archive.restorable_in", skip_all, fields(%archive_id))]
+    async fn restorable_in(&self, archive_id: ArchiveId) -> RepositoryResult<Vec<ConversationId>> {
+        let tables = self.tables();
+        let has_expired = |id: &ConversationId| {
+            tables.tombstones.get(id).is_some_and(|left| left.reason == PurgeReason::Expired)
+        };
+        let mut ids = tables.archived(archive_id);
+        ids.retain(has_expired);
+        Ok(ids)
     }
 
     #[tracing::instrument(name = "db.archive.tombstone", skip_all, fields(%conversation_id))]

@@ -140,12 +140,13 @@ statement! {
 }
 
 statement! {
-    /// What an archive holds.
+    /// What an archive holds: all of it, or what may come back.
     Archived(
-        "-- $1 archive_id\nSELECT conversation_id FROM conversation_tombstones WHERE archive_id = $1 \
-         AND reason = 'expired' ORDER BY conversation_id"
+        "-- $1 archive_id  $2 expired\nSELECT conversation_id FROM conversation_tombstones WHERE archive_id = $1 \
+         AND (NOT $2 OR reason = 'expired') ORDER BY conversation_id"
     ) -> SqlUuid {
         archive_id: Uuid as SqlUuid,
+        expired: bool as Bool,
     }
 }
 
@@ -169,7 +170,7 @@ statement! {
 }
 
 statement! {
-    /// The archives that hold a user's.
+    /// The archives from which something of a user may come back.
     OfUser(
         "-- $1 user_hash\nSELECT DISTINCT archive_id FROM conversation_tombstones WHERE archive_id IS NOT NULL \
          AND reason = 'expired' AND user_hash = $1 ORDER BY archive_id"
@@ -383,7 +384,12 @@ impl ArchiveRepository for Postgres {
 
     #[tracing::instrument(name = "db.archive.archived_in", skip_all, fields(%archive_id))]
     async fn archived_in(&self, archive_id: ArchiveId) -> RepositoryResult<Vec<ConversationId>> {
-        self.ask(&Archived { archive_id: archive_id.into() }).await.map(ids)
+        self.ask(&Archived { archive_id: archive_id.into(), expired: false }).await.map(ids)
+    }
+
+    #[tracing::instrument(name = "db.archive.restorable_in", skip_all, fields(%archive_id))]
+    async fn restorable_in(&self, archive_id: ArchiveId) -> RepositoryResult<Vec<ConversationId>> {
+        self.ask(&Archived { archive_id: archive_id.into(), expired: true }).await.map(ids)
     }
 
     #[tracing::instrument(name = "db.archive.tombstone", skip_all, fields(%conversation_id))]

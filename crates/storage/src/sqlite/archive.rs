@@ -1,8 +1,8 @@
 //! Archives in SQLite: which holds what. The write lock keeps all that changes it apart.
 
+mod leave;
 mod restore;
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -21,14 +21,12 @@ use lcs_domain::{
     PurgeReason, PurgedConversation, RepositoryError, RetentionPolicy, UserId,
 };
 
+use self::leave::leave;
 use super::error::Failure;
 use super::retention::{due, is_held, purge};
 use super::row::{BlobUuid, Cell, Micros, Reader};
 use super::schema::{archives, conversation_tombstones as tombstones, conversations, restorations};
-use super::{Sqlite, audit, hold};
-
-/// How many ids one statement names: SQLite binds no more than 32,766.
-const BINDS: usize = 10_000;
+use super::{Sqlite, audit};
 
 #[derive(Queryable, Selectable)]
 #[diesel(table_name = archives, check_for_backend(Backend))]
@@ -71,11 +69,10 @@ fn is_begun(connection: &mut SqliteConnection, archive_id: ArchiveId) -> Result<
     Ok(find(connection, archive_id)?.is_some_and(|archive| archive.state == ArchiveState::Begun))
 }
 
-/// How many conversations the tombstones say that it holds.
+/// How many conversations the tombstones say that it holds, whatever their reason is by now.
 fn count(connection: &mut SqliteConnection, archive_id: ArchiveId) -> Result<u64, Failure> {
     let archived: i64 = tombstones::table
         .filter(tombstones::archive_id.eq(BlobUuid::from(archive_id)))
-        .filter(tombstones::reason.eq(PurgeReason::Expired.as_str()))
         .count()
         .get_result(connection)?;
     Ok(archived.unsigned_abs())
@@ -186,6 +183,28 @@ fn ids(table: &'static str, rows: Vec<Cell<Vec<u8>>>) -> Result<Vec<uuid::Uuid>,
 }
 
 impl Sqlite {
+    /// What the archive holds: all of it, or what may come back.
+    async fn held_in(
+        &self,
+        archive_id: ArchiveId,
+        is_expired: bool,
+    ) -> RepositoryResult<Vec<ConversationId>> {
+        self.database
+            .read(move |connection| {
+                let mut query = tombstones::table
+                    .filter(tombstones::archive_id.eq(BlobUuid::from(archive_id)))
+                    .order(tombstones::conversation_id)
+                    .select(tombstones::conversation_id)
+                    .into_boxed::<Backend>();
+                if is_expired {
+                    query = query.filter(tombstones::reason.eq(PurgeReason::Expired.as_str()));
+                }
+                let ids = ids("conversation_tombstones", query.load(connection)?)?;
+                Ok(ids.into_iter().map(ConversationId::from_uuid).collect())
+            })
+            .await
+    }
+
     async fn archive_page(
         &self,
         after: Option<ArchiveId>,
@@ -316,8 +335,7 @@ impl ArchiveRepository for Sqlite {
                     for id in conversations {
                         let left = tombstones::table
                             .find(BlobUuid::from(id))
-                            .filter(tombstones::archive_id.eq(BlobUuid::from(old)))
-                            .filter(tombstones::reason.eq(PurgeReason::Expired.as_str()));
+                            .filter(tombstones::archive_id.eq(BlobUuid::from(old)));
                         diesel::update(left)
                             .set(tombstones::archive_id.eq(BlobUuid::from(new)))
                             .execute(connection)?;
@@ -372,18 +390,12 @@ impl ArchiveRepository for Sqlite {
 
     #[tracing::instrument(name = "db.archive.archived_in", skip_all, fields(%archive_id))]
     async fn archived_in(&self, archive_id: ArchiveId) -> RepositoryResult<Vec<ConversationId>> {
-        self.database
-            .read(move |connection| {
-                let rows = tombstones::table
-                    .filter(tombstones::archive_id.eq(BlobUuid::from(archive_id)))
-                    .filter(tombstones::reason.eq(PurgeReason::Expired.as_str()))
-                    .order(tombstones::conversation_id)
-                    .select(tombstones::conversation_id)
-                    .load(connection)?;
-                let ids = ids("conversation_tombstones", rows)?;
-                Ok(ids.into_iter().map(ConversationId::from_uuid).collect())
-            })
-            .await
+        self.held_in(archive_id, false).await
+    }
+
+    #[tracing::instrument(name = "db.archive.restorable_in", skip_all, fields(%archive_id))]
+    async fn restorable_in(&self, archive_id: ArchiveId) -> RepositoryResult<Vec<ConversationId>> {
+        self.held_in(archive_id, true).await
     }
 
     #[tracing::instrument(name = "db.archive.tombstone", skip_all, fields(%conversation_id))]
@@ -424,55 +436,7 @@ impl ArchiveRepository for Sqlite {
 
     #[tracing::instrument(name = "db.archive.leave_archives", skip_all)]
     async fn leave_archives(&self, what: Forgotten) -> RepositoryResult<u64> {
-        self.database
-            .write("the erasure", move |connection, _| {
-                hold::refuse_forgotten(connection, &what)?;
-                let query = || {
-                    let archived = tombstones::table.filter(tombstones::archive_id.is_not_null());
-                    archived.select((tombstones::conversation_id, tombstones::archive_id))
-                };
-                let mut leaving: Vec<(Cell<Vec<u8>>, Option<Cell<Vec<u8>>>)> = Vec::new();
-                match what {
-                    Forgotten::Conversations(ids) => {
-                        let ids: BTreeSet<_> = ids.into_iter().collect();
-                        let ids: Vec<_> = ids.into_iter().map(BlobUuid::from).collect();
-                        for some in ids.chunks(BINDS) {
-                            let some = query().filter(tombstones::conversation_id.eq_any(some));
-                            leaving.extend(some.load::<(_, _)>(connection)?);
-                        }
-                    }
-                    Forgotten::User(user) => {
-                        leaving =
-                            query().filter(tombstones::user_hash.eq(user.0.to_vec())).load(connection)?;
-                    }
-                }
-                let (mut touched, count) = (Vec::new(), leaving.len() as u64);
-                for (key, archive_id) in leaving {
-                    let reader = Reader::new("conversation_tombstones", "conversation_id", key)?;
-                    if let Some(archive_id) = archive_id {
-                        touched.push(ArchiveId::from_uuid(reader.uuid("archive_id", archive_id)?));
-                    }
-                    let left = tombstones::table.find(BlobUuid::from(reader.key()));
-                    diesel::update(left.filter(tombstones::reason.eq(PurgeReason::Expired.as_str())))
-                        .set(tombstones::reason.eq(PurgeReason::Erased.as_str()))
-                        .execute(connection)?;
-                    diesel::update(left)
-                        .set(tombstones::archive_id.eq(None::<BlobUuid>))
-                        .execute(connection)?;
-                }
-                let begun = archives::table
-                    .filter(archives::state.eq(ArchiveState::Begun.as_str()))
-                    .select(archives::archive_id)
-                    .load(connection)?;
-                touched.extend(ids("archives", begun)?.into_iter().map(ArchiveId::from_uuid));
-                touched.sort_unstable();
-                touched.dedup();
-                for archive_id in touched {
-                    give_up(connection, archive_id)?;
-                }
-                Ok(count)
-            })
-            .await
+        self.database.write("the erasure", move |connection, _| leave(connection, what)).await
     }
 
     #[tracing::instrument(name = "db.archive.restore", skip_all, fields(%archive_id, conversations = conversations.len()))]

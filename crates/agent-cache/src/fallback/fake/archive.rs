@@ -79,6 +79,10 @@ impl ArchiveRepository for Fake {
         self.enter().await.map(|_| Vec::new())
     }
 
+    async fn restorable_in(&self, _: ArchiveId) -> RepositoryResult<Vec<ConversationId>> {
+        self.enter().await.map(|_| Vec::new())
+    }
+
     async fn tombstone(&self, _: ConversationId) -> RepositoryResult<Option<Tombstone>> {
         self.enter().await.map(|_| None)
     }

@@ -93,6 +93,10 @@ impl ArchiveRepository for Timed {
         timed("archive.archived_in", self.0.archives().archived_in(archive_id)).await
     }
 
+    async fn restorable_in(&self, archive_id: ArchiveId) -> RepositoryResult<Vec<ConversationId>> {
+        timed("archive.restorable_in", self.0.archives().restorable_in(archive_id)).await
+    }
+
     async fn tombstone(&self, conversation_id: ConversationId) -> RepositoryResult<Option<Tombstone>> {
         timed("archive.tombstone", self.0.archives().tombstone(conversation_id)).await
     }

@@ -24,7 +24,7 @@ WITH held AS MATERIALIZED (
 ), touched AS (
     UPDATE archives a
        SET state = CASE WHEN EXISTS (SELECT FROM conversation_tombstones t
-                                      WHERE t.archive_id = a.archive_id AND t.reason = 'expired'
+                                      WHERE t.archive_id = a.archive_id
                                         AND NOT EXISTS (SELECT FROM leaving l
                                                          WHERE l.conversation_id = t.conversation_id))
                         THEN 'stale' ELSE 'given_up' END
