@@ -271,6 +271,9 @@ macro_rules! conformance_suite {
             late_beginning {
                 p6_what_comes_late_is_not_begun_where_it_was_erased_since
                 what_comes_late_while_its_user_is_erased_is_not_there_afterwards
+                p6_an_import_that_was_begun_before_an_erasure_brings_nothing_back
+                what_is_imported_while_its_user_is_erased_is_not_there_afterwards
+                what_is_imported_turn_by_turn_while_its_user_is_erased_is_not_there_afterwards
             }
             browse {
                 all_conversations_are_found_newest_first

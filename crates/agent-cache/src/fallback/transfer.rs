@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use chrono::TimeDelta;
 use futures_util::stream::{self, BoxStream};
 use futures_util::{StreamExt, TryStreamExt};
 use lcs_domain::repository::RepositoryResult;
@@ -45,15 +46,20 @@ impl TransferRepository for Fallback {
         stream::once(parts).try_flatten().boxed()
     }
 
-    async fn import(&self, conversations: Vec<IncomingConversation>) -> RepositoryResult<Vec<Imported>> {
-        self.of_primary(REFUSED, self.primary.transfers().import(conversations)).await
+    async fn import(
+        &self,
+        conversations: Vec<IncomingConversation>,
+        age: TimeDelta,
+    ) -> RepositoryResult<Vec<Imported>> {
+        self.of_primary(REFUSED, self.primary.transfers().import(conversations, age)).await
     }
 
     async fn import_long(
         &self,
         head: IncomingHead,
         turns: BoxStream<'static, RepositoryResult<NewTurn>>,
+        age: TimeDelta,
     ) -> RepositoryResult<Imported> {
-        self.of_primary(REFUSED, self.primary.transfers().import_long(head, turns)).await
+        self.of_primary(REFUSED, self.primary.transfers().import_long(head, turns, age)).await
     }
 }

@@ -16,6 +16,7 @@ use lcs_domain::{NewTurn, Repositories, RepositoryError};
 use serde::Serialize;
 use thiserror::Error;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 use super::arrival::{Arrival, Place, Reject};
 
@@ -71,6 +72,7 @@ pub trait ImportListener: Send {
 pub struct Import {
     store: Arc<dyn Repositories>,
     began: DateTime<Utc>,
+    started: Instant,
     is_dry: bool,
 }
 
@@ -96,8 +98,8 @@ pub fn renewed(updated_at: DateTime<Utc>, began: DateTime<Utc>) -> DateTime<Utc>
 impl Import {
     /// An import into `store` that begins now. A dry one stores nothing: it looks whether what comes is there.
     #[must_use]
-    pub const fn new(store: Arc<dyn Repositories>, began: DateTime<Utc>, is_dry: bool) -> Self {
-        Self { store, began, is_dry }
+    pub fn new(store: Arc<dyn Repositories>, began: DateTime<Utc>, is_dry: bool) -> Self {
+        Self { store, began, started: Instant::now(), is_dry }
     }
 
     /// Takes in what arrives, until nothing more comes or `stop` is ready.
@@ -168,7 +170,7 @@ impl Import {
         for incoming in &mut conversations {
             self.renew(&mut incoming.head);
         }
-        self.store.transfers().import(conversations).await
+        self.store.transfers().import(conversations, self.age()).await
     }
 
     async fn long(
@@ -189,7 +191,12 @@ impl Import {
         }
         self.renew(&mut head);
         let turns = stream::poll_fn(move |context| turns.poll_recv(context)).boxed();
-        self.store.transfers().import_long(head, turns).await
+        self.store.transfers().import_long(head, turns, self.age()).await
+    }
+
+    /// How long ago it began: what is erased since is not brought back by it.
+    fn age(&self) -> TimeDelta {
+        TimeDelta::from_std(self.started.elapsed()).unwrap_or(TimeDelta::MAX)
     }
 
     fn renew(&self, head: &mut IncomingHead) {

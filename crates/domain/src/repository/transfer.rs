@@ -1,6 +1,7 @@
 //! The operator's port for moving conversations from one store to another.
 
 use async_trait::async_trait;
+use chrono::TimeDelta;
 use futures_core::stream::BoxStream;
 
 use super::RepositoryResult;
@@ -25,8 +26,14 @@ pub trait TransferRepository: Send + Sync {
     /// whole or not at all, and says of each what became of it, in their order. What is there already is compared
     /// and never changed, so that the same import sent twice stores once.
     ///
-    /// A conversation that was deleted or purged here is refused (P6).
-    async fn import(&self, conversations: Vec<IncomingConversation>) -> RepositoryResult<Vec<Imported>>;
+    /// A conversation that was deleted or purged here is refused (P6), and so is one that was erased, or whose user
+    /// was, since the import began, `age` ago. It is looked under the lock under which is erased: what this stores is
+    /// there when the next step of an erasure looks.
+    async fn import(
+        &self,
+        conversations: Vec<IncomingConversation>,
+        age: TimeDelta,
+    ) -> RepositoryResult<Vec<Imported>>;
 
     /// The same for one conversation whose turns are too many to be held at once: they are read from `turns`
     /// while they are stored. Where `turns` ends with an error, nothing is stored, and that error is the answer:
@@ -35,5 +42,6 @@ pub trait TransferRepository: Send + Sync {
         &self,
         head: IncomingHead,
         turns: BoxStream<'static, RepositoryResult<NewTurn>>,
+        age: TimeDelta,
     ) -> RepositoryResult<Imported>;
 }

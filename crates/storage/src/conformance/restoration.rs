@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use chrono::TimeDelta;
 use futures_util::stream::{self, StreamExt as _};
 use lcs_domain::archive::{ArchiveState, Forgotten, Restored, Tombstone, UserHash};
 use lcs_domain::conversation::OpenStatus;
@@ -125,7 +126,9 @@ pub async fn p6_only_what_is_archived_comes_back(harness: &dyn Harness) {
     let again = NewConversation { conversation_id: kept.conversation_id, ..beginning() };
     assert_refused(client.create(again).await, &EXISTS, "a create with the id of what is archived");
     assert!(client.append(saying(&kept, "late")).await.is_err());
-    for imported in client.store.transfers().import(read_out.clone()).await.expect("an import") {
+    for imported in
+        client.store.transfers().import(read_out.clone(), TimeDelta::zero()).await.expect("an import")
+    {
         assert!(is_refused(&Restored::from(imported), "was deleted or purged here"));
     }
     for (incoming, restored) in gone.iter().zip(restore(&client, archive_id, gone.clone()).await) {

@@ -60,7 +60,7 @@ fn read(lines: &[String]) -> Vec<IncomingConversation> {
 }
 
 async fn import(store: &Arc<dyn Repositories>, incoming: Vec<IncomingConversation>) -> Vec<Imported> {
-    store.transfers().import(incoming).await.expect("an import is answered")
+    store.transfers().import(incoming, TimeDelta::zero()).await.expect("an import is answered")
 }
 
 /// Why `imported` is a refusal.
@@ -72,7 +72,7 @@ fn refusal(imported: &Imported) -> String {
 }
 
 /// A new conversation with `count` turns, as it comes from elsewhere.
-fn incoming(user_id: UserId, count: u32) -> IncomingConversation {
+pub(super) fn incoming(user_id: UserId, count: u32) -> IncomingConversation {
     let at = SystemClock.now() - TimeDelta::days(400);
     let conversation = Conversation {
         conversation_id: ConversationId::generate(),
@@ -277,7 +277,8 @@ pub async fn p6_what_was_deleted_is_not_imported(harness: &dyn Harness) {
             assert!(refusal(&imported).contains("what is deleted stays deleted"), "{purged}");
         }
         let turns = stream::iter(batch[0].turns.clone().into_iter().map(Ok)).boxed();
-        let imported = client.store.transfers().import_long(batch[0].head.clone(), turns).await;
+        let imported =
+            client.store.transfers().import_long(batch[0].head.clone(), turns, TimeDelta::zero()).await;
         let imported = imported.expect("an import is answered");
         assert!(refusal(&imported).contains("what is deleted stays deleted"), "{purged}");
     }
@@ -323,7 +324,7 @@ pub async fn a_long_conversation_is_imported_whole_or_not_at_all(harness: &dyn H
     let IncomingConversation { head, turns } = incoming(client.user_id, 1_200);
     let conversation = head.conversation.clone();
     let long = async |turns: BoxStream<'static, RepositoryResult<NewTurn>>| {
-        client.store.transfers().import_long(head.clone(), turns).await
+        client.store.transfers().import_long(head.clone(), turns, TimeDelta::zero()).await
     };
     let some = |count: usize| stream::iter(turns.clone().into_iter().take(count).map(Ok));
 

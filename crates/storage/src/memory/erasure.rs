@@ -66,7 +66,7 @@ impl Tables {
         self.forget_all(usize::MAX, is_of) as u64
     }
 
-    fn erased_of(&self, asked: Vec<OwnedConversation>, now: DateTime<Utc>) -> Erased {
+    pub(super) fn erased_of(&self, asked: Vec<OwnedConversation>, now: DateTime<Utc>) -> Erased {
         let erased = |owned: OwnedConversation| {
             let OwnedConversation { user_id, conversation_id } = owned;
             let of_user = NewErasure::of(ErasureTarget::User(user_id), lcs_domain::Actor::unknown());

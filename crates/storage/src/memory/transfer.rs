@@ -1,8 +1,10 @@
 //! Export and import in memory.
 
 use async_trait::async_trait;
+use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::stream::{self, BoxStream};
 use futures_util::{StreamExt, TryStreamExt};
+use lcs_domain::erasure::OwnedConversation;
 use lcs_domain::repository::RepositoryResult;
 use lcs_domain::transfer::comparison::{Comparison, TurnKey};
 use lcs_domain::transfer::{ExportFilter, Exported, Imported, IncomingConversation, IncomingHead, Refusal};
@@ -60,11 +62,23 @@ impl Tables {
         Ok(())
     }
 
-    pub(super) fn import(
+    /// The same of an import that began `age` before it was `asked`: what is erased since is refused.
+    fn import_begun(
         &mut self,
         incoming: IncomingConversation,
-        now: chrono::DateTime<chrono::Utc>,
+        (asked, age): (DateTime<Utc>, TimeDelta),
+        now: DateTime<Utc>,
     ) -> Imported {
+        let Conversation { user_id, conversation_id, .. } = incoming.head.conversation;
+        let owned = OwnedConversation { user_id, conversation_id };
+        let is_erased = || self.erased_of(vec![owned], asked).includes_of_age(owned, age);
+        if !self.conversations.contains_key(&conversation_id) && is_erased() {
+            return Imported::Refused(Refusal::deleted());
+        }
+        self.import(incoming, now)
+    }
+
+    pub(super) fn import(&mut self, incoming: IncomingConversation, now: DateTime<Utc>) -> Imported {
         if let Err(error) = incoming.validate() {
             return Imported::Refused(Refusal::invalid(&error));
         }
@@ -111,10 +125,15 @@ impl TransferRepository for Memory {
     }
 
     #[tracing::instrument(name = "db.transfer.import", skip_all, fields(conversations = conversations.len()))]
-    async fn import(&self, conversations: Vec<IncomingConversation>) -> RepositoryResult<Vec<Imported>> {
+    async fn import(
+        &self,
+        conversations: Vec<IncomingConversation>,
+        age: TimeDelta,
+    ) -> RepositoryResult<Vec<Imported>> {
         let now = self.clock.now();
         let mut tables = self.tables();
-        Ok(conversations.into_iter().map(|incoming| tables.import(incoming, now)).collect())
+        let imported = conversations.into_iter();
+        Ok(imported.map(|incoming| tables.import_begun(incoming, (now, age), now)).collect())
     }
 
     #[tracing::instrument(name = "db.transfer.import_long", skip_all, fields(conversation_id = %head.conversation.conversation_id))]
@@ -122,13 +141,16 @@ impl TransferRepository for Memory {
         &self,
         head: IncomingHead,
         turns: BoxStream<'static, RepositoryResult<NewTurn>>,
+        age: TimeDelta,
     ) -> RepositoryResult<Imported> {
+        let asked = self.clock.now();
         // What is in memory afterwards may be so before.
         let turns: Vec<NewTurn> = match turns.try_collect().await {
             Ok(turns) => turns,
             Err(error) => return Imported::of_refusal(error),
         };
         let now = self.clock.now();
-        Ok(self.tables().import(IncomingConversation { head, turns }, now))
+        let incoming = IncomingConversation { head, turns };
+        Ok(self.tables().import_begun(incoming, (asked, age), now))
     }
 }

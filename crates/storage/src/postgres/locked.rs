@@ -84,6 +84,15 @@ impl<'q, Q> Locked<'q, Q> {
     }
 }
 
+impl<'q, Q> Locked<'q, Q> {
+    /// What takes in what may be erased. It waits for a batch of an erasure or a purge.
+    pub(super) fn import(query: &'q Q) -> Self {
+        let opening =
+            format!("{}; SET LOCAL lock_timeout = '30s'; {BESIDE_ERASURES}", begin_on_behalf_of(None));
+        Self { opening: opening.into(), query, closing: None }
+    }
+}
+
 impl<Q: Single<U>, U: Send + 'static> Statement<U> for Locked<'_, Q> {
     fn rows<'a>(
         &'a self,

@@ -9,13 +9,14 @@ pub(super) use self::export::wait_for_reader;
 pub(super) use self::restore::Origin;
 
 use async_trait::async_trait;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use diesel::prelude::*;
 use diesel::sql_types::{Array, BigInt, Integer, Nullable, Text as SqlText, Timestamptz, Uuid as SqlUuid};
 use futures_util::stream::BoxStream;
 use lcs_domain::repository::RepositoryResult;
 use lcs_domain::transfer::{ExportFilter, Exported, Imported, IncomingConversation, IncomingHead};
 use lcs_domain::{ConversationId, ConversationStatus, NewTurn, TransferRepository};
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::Postgres;
@@ -87,9 +88,14 @@ impl TransferRepository for Postgres {
     }
 
     #[tracing::instrument(name = "db.transfer.import", skip_all, fields(conversations = conversations.len()))]
-    async fn import(&self, conversations: Vec<IncomingConversation>) -> RepositoryResult<Vec<Imported>> {
+    async fn import(
+        &self,
+        conversations: Vec<IncomingConversation>,
+        age: TimeDelta,
+    ) -> RepositoryResult<Vec<Imported>> {
         let store = self.clone();
-        detached(Uuid::nil(), async move { store.import_all(&conversations).await }).await
+        let began = self.ago(age, Instant::now()).await?;
+        detached(Uuid::nil(), async move { store.import_all(&conversations, began).await }).await
     }
 
     #[tracing::instrument(
@@ -101,7 +107,9 @@ impl TransferRepository for Postgres {
         &self,
         head: IncomingHead,
         turns: BoxStream<'static, RepositoryResult<NewTurn>>,
+        age: TimeDelta,
     ) -> RepositoryResult<Imported> {
-        self.import_piece_by_piece(head, turns).await
+        let began = self.ago(age, Instant::now()).await?;
+        self.import_piece_by_piece(head, turns, began).await
     }
 }

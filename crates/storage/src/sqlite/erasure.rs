@@ -4,6 +4,8 @@ mod looking;
 mod row;
 mod words;
 
+pub(super) use self::looking::is_erased;
+
 use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
 use diesel::prelude::*;

@@ -8,6 +8,7 @@ pub(super) use self::export::state_of;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use chrono::{DateTime, TimeDelta, Utc};
 use diesel::prelude::*;
 use diesel::sqlite::Sqlite as Backend;
 use futures_util::StreamExt;
@@ -20,6 +21,7 @@ use tokio::time::timeout;
 
 pub(super) use self::import::take_in;
 use super::Sqlite;
+use super::erasure::is_erased;
 use super::row::{BlobUuid, Micros};
 use super::schema::conversations::{self, dsl};
 
@@ -48,6 +50,11 @@ fn taken(filter: &ExportFilter) -> conversations::BoxedQuery<'static, Backend> {
     query
 }
 
+/// When an import began whose age is told now.
+fn began(now: DateTime<Utc>, age: TimeDelta) -> DateTime<Utc> {
+    now.checked_sub_signed(age).unwrap_or(DateTime::UNIX_EPOCH)
+}
+
 pub(super) fn stood_still() -> RepositoryError {
     let reason =
         format!("the source stood still for {PATIENCE:?} in the middle of a conversation: run it again");
@@ -71,8 +78,13 @@ impl TransferRepository for Sqlite {
     }
 
     #[tracing::instrument(name = "db.transfer.import", skip_all, fields(conversations = conversations.len()))]
-    async fn import(&self, conversations: Vec<IncomingConversation>) -> RepositoryResult<Vec<Imported>> {
-        let file = self.database.file();
+    async fn import(
+        &self,
+        conversations: Vec<IncomingConversation>,
+        age: TimeDelta,
+    ) -> RepositoryResult<Vec<Imported>> {
+        // Before it waits for others who write: what they erase is erased since.
+        let (file, began) = (self.database.file(), began(self.database.now(), age));
         self.database
             .write("the import", move |connection, now| {
                 let mut imported = Vec::with_capacity(conversations.len());
@@ -81,6 +93,9 @@ impl TransferRepository for Sqlite {
                     let mut turns = incoming.turns.into_iter().map(Ok);
                     imported.push(match refusal {
                         Some(error) => Imported::Refused(Refusal::invalid(&error)),
+                        None if is_erased(connection, &incoming.head, began)? => {
+                            Imported::Refused(Refusal::deleted())
+                        }
                         None => take_in(connection, &file, &incoming.head, &mut turns, now)?,
                     });
                 }
@@ -98,13 +113,18 @@ impl TransferRepository for Sqlite {
         &self,
         head: IncomingHead,
         mut turns: BoxStream<'static, RepositoryResult<NewTurn>>,
+        age: TimeDelta,
     ) -> RepositoryResult<Imported> {
         if let Err(error) = head.validate() {
             return Ok(Imported::Refused(Refusal::invalid(&error)));
         }
         let (file, runtime) = (self.database.file(), Handle::current());
+        let began = began(self.database.now(), age);
         self.database
             .write(head.conversation.conversation_id, move |connection, now| {
+                if is_erased(connection, &head, began)? {
+                    return Ok(Imported::Refused(Refusal::deleted()));
+                }
                 let mut turns = std::iter::from_fn(|| {
                     let next = async { timeout(PATIENCE, turns.next()).await };
                     runtime.block_on(next).unwrap_or_else(|_| Some(Err(stood_still())))

@@ -1,6 +1,7 @@
 //! Nothing is exported from the fake, and what is imported is there.
 
 use async_trait::async_trait;
+use chrono::TimeDelta;
 use futures_util::StreamExt as _;
 use futures_util::stream::{self, BoxStream};
 use lcs_domain::repository::RepositoryResult;
@@ -19,7 +20,11 @@ impl TransferRepository for Fake {
         stream::empty().boxed()
     }
 
-    async fn import(&self, conversations: Vec<IncomingConversation>) -> RepositoryResult<Vec<Imported>> {
+    async fn import(
+        &self,
+        conversations: Vec<IncomingConversation>,
+        _: TimeDelta,
+    ) -> RepositoryResult<Vec<Imported>> {
         self.enter().await.map(|_| conversations.iter().map(|_| Imported::Present).collect())
     }
 
@@ -27,6 +32,7 @@ impl TransferRepository for Fake {
         &self,
         _: IncomingHead,
         _: BoxStream<'static, RepositoryResult<NewTurn>>,
+        _: TimeDelta,
     ) -> RepositoryResult<Imported> {
         self.enter().await.map(|_| Imported::Present)
     }

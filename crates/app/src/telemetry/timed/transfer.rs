@@ -1,6 +1,7 @@
 //! Export and import, timed.
 
 use async_trait::async_trait;
+use chrono::TimeDelta;
 use futures_core::stream::BoxStream;
 use futures_util::StreamExt as _;
 use lcs_domain::repository::RepositoryResult;
@@ -28,15 +29,20 @@ impl TransferRepository for Timed {
             .boxed()
     }
 
-    async fn import(&self, conversations: Vec<IncomingConversation>) -> RepositoryResult<Vec<Imported>> {
-        timed("transfer.import", self.0.transfers().import(conversations)).await
+    async fn import(
+        &self,
+        conversations: Vec<IncomingConversation>,
+        age: TimeDelta,
+    ) -> RepositoryResult<Vec<Imported>> {
+        timed("transfer.import", self.0.transfers().import(conversations, age)).await
     }
 
     async fn import_long(
         &self,
         head: IncomingHead,
         turns: BoxStream<'static, RepositoryResult<NewTurn>>,
+        age: TimeDelta,
     ) -> RepositoryResult<Imported> {
-        timed("transfer.import_long", self.0.transfers().import_long(head, turns)).await
+        timed("transfer.import_long", self.0.transfers().import_long(head, turns, age)).await
     }
 }

@@ -87,7 +87,11 @@ impl Postgres {
     }
 
     /// The server's time so long before it was `asked`.
-    async fn ago(&self, age: TimeDelta, asked: Instant) -> RepositoryResult<DateTime<Utc>> {
+    pub(in crate::postgres) async fn ago(
+        &self,
+        age: TimeDelta,
+        asked: Instant,
+    ) -> RepositoryResult<DateTime<Utc>> {
         let answer = self.run::<DateTime<Utc>>(Purpose::Service, Effect::Reads, &Now {}).await;
         let now = answer.map_err(Fault::into_error)?.one().ok_or_else(no_row)?;
         let waited = TimeDelta::from_std(asked.elapsed()).unwrap_or(TimeDelta::MAX);

@@ -46,6 +46,8 @@ pub(super) struct Columns {
     pub(super) turn_metadata: Vec<Json>,
     /// The archive whose tombstones are not in the way of these, for they are lifted behind.
     pub(super) archive_id: Option<Uuid>,
+    /// When the import began; none where it comes from an archive.
+    pub(super) began: Option<DateTime<Utc>>,
 }
 
 impl Columns {

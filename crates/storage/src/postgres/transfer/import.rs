@@ -17,11 +17,13 @@ use lcs_domain::{AgentState, Conversation, Entity, Metadata, NewTurn, Repository
 use uuid::Uuid;
 
 use super::columns::Columns;
+use super::restore::{Patience, Share};
 use super::{BeginWriting, Commit, HeadRow, wait_for_reader};
 use crate::postgres::Postgres;
 use crate::postgres::connect::Purpose;
 use crate::postgres::error::Fault;
 use crate::postgres::json::Json;
+use crate::postgres::locked::Locked;
 use crate::postgres::operation::Effect;
 use crate::postgres::pool::Session;
 use crate::postgres::retry::outcome_unknown;
@@ -68,6 +70,7 @@ statement! {
         completed_at as Array<Timestamptz>,
         turn_metadata as Array<Jsonb>,
         archive_id as Nullable<SqlUuid>,
+        began as Nullable<Timestamptz>,
     }
 }
 
@@ -107,11 +110,11 @@ statement! {
 }
 
 statement! {
-    /// Whether it was purged.
-    IsPurged(
-        "-- $1 conversation_id\nSELECT EXISTS (SELECT FROM conversation_tombstones WHERE conversation_id = $1)"
-    ) -> Bool {
+    /// Whether it was purged, or erased since.
+    IsGone(include_str!("erased.sql")) -> Bool {
         conversation_id: Uuid as SqlUuid,
+        user_id: Uuid as SqlUuid,
+        began: DateTime<Utc> as Timestamptz,
     }
 }
 
@@ -145,6 +148,7 @@ impl Postgres {
     pub(super) async fn import_all(
         &self,
         conversations: &[IncomingConversation],
+        began: DateTime<Utc>,
     ) -> RepositoryResult<Vec<Imported>> {
         let refusals: Vec<_> = conversations.iter().map(|incoming| incoming.validate().err()).collect();
         let valid = || conversations.iter().zip(&refusals).filter(|(_, refusal)| refusal.is_none());
@@ -153,7 +157,7 @@ impl Postgres {
         let is_first =
             |incoming: &&IncomingConversation| sent.insert(incoming.head.conversation.conversation_id);
         let together: Vec<_> = valid().map(|(incoming, _)| incoming).filter(is_first).collect();
-        let mut stored = match self.store(&together).await {
+        let mut stored = match self.store(&together, began).await {
             Ok(stored) => Some(stored),
             // One of them is in the way of all: which one, each of them is asked alone.
             Err(Fault::Constraint(_)) => None,
@@ -168,39 +172,52 @@ impl Postgres {
             imported.push(match (refusal, is_stored) {
                 (Some(error), _) => Imported::Refused(Refusal::invalid(error)),
                 (None, Some(true)) => Imported::Stored,
-                (None, Some(false)) => self.compare(incoming).await?,
-                (None, None) => self.import_alone(incoming).await?,
+                (None, Some(false)) => self.compare(incoming, began).await?,
+                (None, None) => self.import_alone(incoming, began).await?,
             });
         }
         Ok(imported)
     }
 
     /// Stores those of these conversations that nothing stands against.
-    async fn store(&self, conversations: &[&IncomingConversation]) -> Result<HashSet<Uuid>, Fault> {
+    async fn store(
+        &self,
+        conversations: &[&IncomingConversation],
+        began: DateTime<Utc>,
+    ) -> Result<HashSet<Uuid>, Fault> {
         if conversations.is_empty() {
             return Ok(HashSet::new());
         }
-        let columns = Columns::of(conversations)?;
+        let columns = Columns { began: Some(began), ..Columns::of(conversations)? };
+        let import = Import(&columns);
         let effect = Effect::Writes(Uuid::nil());
         Ok(self
-            .run::<Uuid>(Purpose::Maintenance, effect, &Import(&columns))
+            .run::<Uuid>(Purpose::Maintenance, effect, &Locked::import(&import))
             .await?
             .rows
             .into_iter()
             .collect())
     }
 
-    async fn import_alone(&self, incoming: &IncomingConversation) -> RepositoryResult<Imported> {
-        match self.store(&[incoming]).await {
+    async fn import_alone(
+        &self,
+        incoming: &IncomingConversation,
+        began: DateTime<Utc>,
+    ) -> RepositoryResult<Imported> {
+        match self.store(&[incoming], began).await {
             Ok(stored) if !stored.is_empty() => Ok(Imported::Stored),
-            Ok(_) => self.compare(incoming).await,
+            Ok(_) => self.compare(incoming, began).await,
             Err(fault) => refused(fault),
         }
     }
 
     /// What becomes of a conversation that was not stored.
-    async fn compare(&self, incoming: &IncomingConversation) -> RepositoryResult<Imported> {
-        let mut comparison = match self.compare_head(&incoming.head).await? {
+    async fn compare(
+        &self,
+        incoming: &IncomingConversation,
+        began: DateTime<Utc>,
+    ) -> RepositoryResult<Imported> {
+        let mut comparison = match self.compare_head(&incoming.head, began).await? {
             Ok(comparison) => comparison,
             Err(refusal) => return Ok(Imported::Refused(refusal)),
         };
@@ -212,16 +229,19 @@ impl Postgres {
         Ok(comparison.end())
     }
 
-    async fn compare_head(&self, head: &IncomingHead) -> RepositoryResult<Result<Comparison, Refusal>> {
+    async fn compare_head(
+        &self,
+        head: &IncomingHead,
+        began: DateTime<Utc>,
+    ) -> RepositoryResult<Result<Comparison, Refusal>> {
         let conversation_id = head.conversation.conversation_id.into();
         let query = StoredHead { user_id: head.conversation.user_id.into(), conversation_id };
         let answer = self.run::<HeadRow>(Purpose::Maintenance, Effect::Reads, &query).await;
         let Some(row) = answer.map_err(Fault::into_error)?.one() else {
-            let answer =
-                self.run::<bool>(Purpose::Maintenance, Effect::Reads, &IsPurged { conversation_id }).await;
-            let is_purged = answer.map_err(Fault::into_error)?.one().unwrap_or_default();
+            let answer = self.run::<bool>(Purpose::Maintenance, Effect::Reads, &is_gone(head, began)).await;
+            let is_gone = answer.map_err(Fault::into_error)?.one().unwrap_or_default();
             let in_use = Refusal::in_use(Entity::Conversation);
-            return Ok(Err(if is_purged { Refusal::deleted() } else { in_use }));
+            return Ok(Err(if is_gone { Refusal::deleted() } else { in_use }));
         };
         let stored: Conversation = ConversationRecord::from(row.conversation).try_into()?;
         let state = row.agent_state.map(AgentStateRecord::from).map(AgentState::try_from).transpose()?;
@@ -246,20 +266,22 @@ impl Postgres {
         Ok(comparison.turns(turns, &keys))
     }
 
-    /// Stores a conversation whose turns come one after the other, in one transaction.
+    /// Stores a conversation whose turns come one after the other, in one transaction. The lock of erasures is taken
+    /// behind the last of them, and it is looked then whether it was erased: for as long as turns come, nobody waits.
     pub(super) async fn import_piece_by_piece(
         &self,
         head: IncomingHead,
         turns: BoxStream<'static, RepositoryResult<NewTurn>>,
+        began: DateTime<Utc>,
     ) -> RepositoryResult<Imported> {
         if let Err(error) = head.validate() {
             return Ok(Imported::Refused(Refusal::invalid(&error)));
         }
         let mut turns = turns.ready_chunks(TURNS);
         let mut session = self.pool().own_session(&mut self.tries(Purpose::Maintenance)).await?;
-        match store_head(&mut session, &head).await {
+        match store_head(&mut session, &head, began).await {
             Ok(true) => {}
-            Ok(false) => return self.compare_piece_by_piece(&head, turns).await,
+            Ok(false) => return self.compare_piece_by_piece(&head, turns, began).await,
             Err(fault) => return refused(fault),
         }
         // Whoever leaves before the commit closes the connection, and the server forgets it all.
@@ -281,6 +303,9 @@ impl Postgres {
         if stored != head.conversation.turn_count {
             return Ok(Imported::Refused(miscounted(&head, stored)));
         }
+        if erased_meanwhile(&mut session, &head, began).await.map_err(Fault::into_error)? {
+            return Ok(Imported::Refused(Refusal::deleted()));
+        }
         match session.load::<i32>(&Commit {}).await {
             Ok(_) => Ok(Imported::Stored),
             Err(Fault::Lost(_)) => Err(outcome_unknown(head.conversation.conversation_id.into())),
@@ -292,8 +317,9 @@ impl Postgres {
         &self,
         head: &IncomingHead,
         mut turns: impl StreamExt<Item = Vec<RepositoryResult<NewTurn>>> + Unpin + Send,
+        began: DateTime<Utc>,
     ) -> RepositoryResult<Imported> {
-        let mut comparison = match self.compare_head(head).await? {
+        let mut comparison = match self.compare_head(head, began).await? {
             Ok(comparison) => comparison,
             Err(refusal) => return Ok(Imported::Refused(refusal)),
         };
@@ -314,13 +340,33 @@ impl Postgres {
 }
 
 /// Begins a transaction with the conversation in it; `false` where it is in the way of what is there.
-async fn store_head(session: &mut Session, head: &IncomingHead) -> Result<bool, Fault> {
-    let mut columns = Columns::default();
+async fn store_head(session: &mut Session, head: &IncomingHead, began: DateTime<Utc>) -> Result<bool, Fault> {
+    let mut columns = Columns { began: Some(began), ..Columns::default() };
     columns.push(head)?;
     session.load::<i32>(&BeginWriting {}).await?;
     // The turns come as fast as the source gives them: a pipe may be slow.
     wait_for_reader(session).await?;
     Ok(!session.load::<Uuid>(&Import(&columns)).await?.is_empty())
+}
+
+fn is_gone(head: &IncomingHead, began: DateTime<Utc>) -> IsGone {
+    let conversation = &head.conversation;
+    IsGone {
+        conversation_id: conversation.conversation_id.into(),
+        user_id: conversation.user_id.into(),
+        began,
+    }
+}
+
+/// Whether what this transaction has stored was erased since. From here on to its end, nothing is.
+async fn erased_meanwhile(
+    session: &mut Session,
+    head: &IncomingHead,
+    began: DateTime<Utc>,
+) -> Result<bool, Fault> {
+    session.load::<bool>(&Patience {}).await?;
+    session.load::<bool>(&Share {}).await?;
+    Ok(session.load::<bool>(&is_gone(head, began)).await?.contains(&true))
 }
 
 pub(super) fn miscounted(head: &IncomingHead, came: u32) -> Refusal {

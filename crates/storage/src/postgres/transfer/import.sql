@@ -1,7 +1,8 @@
 -- Stores conversations as they were elsewhere, with their states and such of their turns as come along; a row for
 -- each that was stored. One whose id, or its agent's or external one, is in use, is passed over, and so is one that
--- has a tombstone that does not name the archive it comes from; a turn whose id is in use refuses them all. The binds are
--- columns, but for the last one.
+-- has a tombstone that does not name the archive it comes from, or was erased, or its user was since the import began; a
+-- turn whose id is in use refuses them all. An import runs behind the lock of erasures: what one has erased is seen. One
+-- that a hold has stopped before its end erases nothing of what is held. The binds are columns, but for the last two.
 -- $1 conversation_id  $2 user_id  $3 agent_id  $4 model_id  $5 system_prompt  $6 created_at  $7 updated_at
 -- $8 status  $9 metadata  $10 turn_count  $11 state_revision  $12 topic_summary  $13 external_id
 -- $14 states' conversation_id  $15 agent_config  $16 agent_config_sealed  $17 current_state
@@ -9,6 +10,7 @@
 -- $22 turns' conversation_id  $23 turn_number  $24 turn_id  $25 content_hash
 -- $26 input_messages  $27 input_messages_sealed  $28 output_message  $29 output_message_sealed
 -- $30 started_at  $31 completed_at  $32 metadata  $33 archive_id (null: from none)
+-- $34 began (null: it comes from an archive)
 WITH stored AS (
     INSERT INTO conversations (
         conversation_id, user_id, agent_id, model_id, system_prompt, created_at, updated_at, status, metadata,
@@ -22,6 +24,16 @@ WITH stored AS (
      WHERE NOT EXISTS (SELECT FROM conversation_tombstones t
                         WHERE t.conversation_id = i.conversation_id
                           AND ($33 IS NULL OR t.archive_id IS DISTINCT FROM $33))
+       AND ($34 IS NULL OR NOT EXISTS (
+               SELECT FROM erasures e
+                WHERE (e.conversation_id = i.conversation_id
+                       OR e.conversation_id IS NULL AND e.user_hash = sha256(uuid_send(i.user_id))
+                          AND e.erased_at >= $34)
+                  AND (e.audit_sequence IS NOT NULL
+                       OR NOT EXISTS (SELECT FROM holds h
+                                       WHERE h.released_at IS NULL AND h.user_id = i.user_id
+                                         AND (h.conversation_id IS NULL
+                                              OR h.conversation_id = i.conversation_id)))))
     ON CONFLICT DO NOTHING
     RETURNING conversation_id, user_id, agent_id, state_revision, status
 ), state AS (

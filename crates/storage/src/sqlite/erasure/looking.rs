@@ -10,7 +10,8 @@ use diesel::sqlite::{Sqlite as Backend, SqliteConnection};
 use lcs_domain::erasure::{
     ArchivedOfTarget, ErasedConversation, OwnedConversation, RemainingRows, user_hash,
 };
-use lcs_domain::{ArchiveId, Erasure, ErasureTarget, HoldTarget, PurgeReason};
+use lcs_domain::transfer::IncomingHead;
+use lcs_domain::{ArchiveId, Conversation, Erasure, ErasureTarget, HoldTarget, PurgeReason};
 
 use super::super::error::Failure;
 use super::super::hold;
@@ -124,6 +125,22 @@ pub(super) fn archived_of(
     }
     let counts = counts.into_iter();
     Ok(counts.map(|(archive_id, conversations)| ArchivedOfTarget { archive_id, conversations }).collect())
+}
+
+/// Whether an import that began then must not bring this in: it is not stored, and it was erased, or its user was since.
+pub(in crate::sqlite) fn is_erased(
+    connection: &mut SqliteConnection,
+    head: &IncomingHead,
+    began: DateTime<Utc>,
+) -> Result<bool, Failure> {
+    let Conversation { user_id, conversation_id, .. } = head.conversation;
+    let is_any: bool =
+        diesel::select(exists(erasures::table.select(erasures::erasure_id))).get_result(connection)?;
+    if !is_any || hold::owner(connection, conversation_id)?.is_some() {
+        return Ok(false);
+    }
+    let found = erased(connection, vec![OwnedConversation { user_id, conversation_id }])?;
+    Ok(found.iter().any(|erased| erased.includes(began)))
 }
 
 /// Those of these that are erased, or of users who are.
