@@ -24,7 +24,7 @@ use super::manifest::Manifest;
 use lcs_domain::audit::AuditHash;
 
 /// The name of the file with the conversations.
-pub(super) const DATA: &str = "conversations.jsonl.zst";
+pub(crate) const DATA: &str = "conversations.jsonl.zst";
 /// The name of the manifest.
 pub(super) const MANIFEST: &str = "manifest.json";
 /// How much is sent at once; less is sent whole.
@@ -292,18 +292,32 @@ impl ArchiveFiles {
         Ok(found.is_some() || !self.leftovers(archive_id).await?.is_empty())
     }
 
+    /// Whether the file of this archive is there, and its manifest is not.
+    pub(crate) async fn is_headless(&self, archive_id: ArchiveId) -> Result<bool, ArchiveError> {
+        Ok(self.has(archive_id, DATA).await? && !self.has(archive_id, MANIFEST).await?)
+    }
+
+    async fn has(&self, archive_id: ArchiveId, name: &str) -> Result<bool, ArchiveError> {
+        match self.store.head(&self.path(archive_id, name)).await {
+            Ok(_) => Ok(true),
+            Err(Error::NotFound { .. }) => Ok(false),
+            Err(error) => Err(self.failed("read")(error)),
+        }
+    }
+
     /// Refuses where the file of this archive or its manifest is not there.
     pub(crate) async fn require(&self, archive_id: ArchiveId) -> Result<(), ArchiveError> {
         for name in [DATA, MANIFEST] {
-            match self.store.head(&self.path(archive_id, name)).await {
-                Ok(_) => {}
-                Err(Error::NotFound { .. }) => {
-                    return Err(ArchiveError::Missing { archive_id, place: self.shown.clone() });
-                }
-                Err(error) => return Err(self.failed("read")(error)),
+            if !self.has(archive_id, name).await? {
+                return Err(self.missing(archive_id));
             }
         }
         Ok(())
+    }
+
+    /// That the files of this archive are not all there.
+    pub(crate) fn missing(&self, archive_id: ArchiveId) -> ArchiveError {
+        ArchiveError::Missing { archive_id, place: self.shown.clone() }
     }
 
     /// Whether files can be written, read and deleted there.

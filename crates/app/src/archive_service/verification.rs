@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::ArchiveService;
 use crate::archive::ArchiveError;
+use crate::archive::files::DATA;
 use crate::archive::volume::check;
 
 /// What a look at the archives came to.
@@ -23,7 +24,8 @@ pub struct VerifyReport {
     pub damaged: Vec<Finding>,
     /// Archives in the place that the database does not know: of another database, or of one that was set back.
     pub unknown: Vec<ArchiveId>,
-    /// What stands beside the files of archives: left of writes that were interrupted, or of one that is under way.
+    /// What stands beside the files of archives, or has no manifest: left of writes that were interrupted, or of one
+    /// that is under way.
     pub leftovers: Vec<Leftover>,
 }
 
@@ -69,11 +71,15 @@ impl ArchiveService {
         let (mut report, mut after, mut known) = (VerifyReport::default(), None, HashSet::new());
         // Before the database is asked: what is begun meanwhile is in its answer.
         let mut listed = Vec::new();
+        // Those whose files are there, but for the manifest.
+        let mut headless = HashSet::new();
         if let Some(archive_id) = only {
             report.leave(archive_id, self.files()?.leftovers(archive_id).await?);
+            headless.extend(self.files()?.is_headless(archive_id).await?.then_some(archive_id));
         } else {
             for (archive_id, files) in self.files()?.list().await? {
                 listed.push(archive_id);
+                headless.extend((files.data.is_some() && !files.manifest).then_some(archive_id));
                 report.leave(archive_id, files.leftovers);
             }
         }
@@ -89,6 +95,10 @@ impl ArchiveService {
             after = Some(last.archive_id);
             for archive in page {
                 known.insert(archive.archive_id);
+                // Of one that holds what counts, it is damage.
+                if matches!(archive.state, ArchiveState::Complete | ArchiveState::Stale) {
+                    headless.remove(&archive.archive_id);
+                }
                 match self.verify_one(&archive).await {
                     Ok(()) => {
                         report.whole += u64::from(archive.state == ArchiveState::Complete);
@@ -104,6 +114,11 @@ impl ArchiveService {
                 }
                 progress();
             }
+        }
+        let mut headless: Vec<_> = headless.into_iter().collect();
+        headless.sort_unstable();
+        for archive_id in headless {
+            report.leave(archive_id, vec![DATA.to_owned()]);
         }
         for archive_id in listed.into_iter().filter(|id| !known.contains(id)) {
             if self.is_unknown(archive_id).await? {

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 
+use lcs_app::archive::Step;
 use serde_json::{Value, json};
 
 use super::{Archiving, Database, conversation};
@@ -120,6 +121,34 @@ fn an_archive_that_the_database_does_not_know_is_named() {
         fs::remove_dir_all(folder.join(unknown)).unwrap();
     }
     assert_eq!(archiving.coded(&["archive", "verify"]).0, Some(0));
+}
+
+/// A file without a manifest is named: of an archive whose maker was killed, and of one that nobody knows.
+#[test]
+fn a_file_without_a_manifest_is_named() {
+    const DATA: &str = "conversations.jsonl.zst";
+    let archiving = Archiving::new(Database::sqlite, 3);
+    assert!(archiving.killed_behind(Step::Written, &["cleanup"]));
+    let known = archiving.archives()[0]["archive_id"].as_str().unwrap().to_owned();
+    let left = json!([{"archive_id": known, "file": DATA}]);
+    for one_or_all in [["archive", "verify"].as_slice(), &["archive", "verify", &known]] {
+        let (code, verified) = archiving.coded(one_or_all);
+        assert_eq!(
+            (code, &verified["leftovers"]),
+            (Some(0), &left),
+            "the next cleanup sees to it: {verified}"
+        );
+    }
+    archiving.forget_the_time();
+    archiving.json(&["cleanup"]);
+    assert_eq!(archiving.json(&["archive", "verify"])["leftovers"], json!([]));
+    let unknown = "018f0000-0000-7000-8009-000000000001";
+    let folder = archiving.home.0.path().join("archive/archives").join(unknown);
+    fs::create_dir(&folder).unwrap();
+    fs::write(folder.join(DATA), "what was said").unwrap();
+    let (code, verified) = archiving.coded(&["archive", "verify"]);
+    assert_eq!((code, &verified["unknown"]), (Some(1), &json!([unknown])), "{verified}");
+    assert_eq!(verified["leftovers"], json!([{"archive_id": unknown, "file": DATA}]));
 }
 
 /// A damaged file is found, and nothing of it comes back.
