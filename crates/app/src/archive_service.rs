@@ -47,6 +47,15 @@ pub enum Patience {
     Insists,
 }
 
+/// An archive that is to be written anew, and cannot be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnreadArchive {
+    /// Which.
+    pub archive_id: ArchiveId,
+    /// Why not.
+    pub reason: String,
+}
+
 /// Moves conversations to archives and back.
 #[derive(Clone)]
 pub struct ArchiveService {
@@ -115,6 +124,20 @@ impl ArchiveService {
         Self { files: aside.unwrap_or_else(|_| Arc::clone(&self.files)), ..self.clone() }
     }
 
+    /// The same for who only looks: a folder that is not there is not made.
+    ///
+    /// # Errors
+    /// As above, and `Place` where it is not there.
+    pub fn files_there(&self) -> Result<&ArchiveFiles, ArchiveError> {
+        match self.url.as_ref().filter(|url| self.files.get().is_none() && !url.is_there()) {
+            Some(url) => {
+                let (place, reason) = (url.to_string(), "it is not there".to_owned());
+                Err(ArchiveError::Place { place, what: "opened", reason })
+            }
+            None => self.files(),
+        }
+    }
+
     /// A page of the archives that the database knows, in the order of their ids.
     pub async fn list(&self, after: Option<ArchiveId>, limit: PageLimit) -> RepositoryResult<Vec<Archive>> {
         self.repositories.archives().list_archives(after, limit).await
@@ -153,16 +176,35 @@ impl ArchiveService {
     }
 
     async fn leave(&self, what: Forgotten) -> Result<u64, ArchiveError> {
+        self.leave_all(what, |_| true).await.map(|(left, _)| left)
+    }
+
+    /// The same, but only those archives have to be replaced that are `needed`: those that cannot be, and are not, are
+    /// told.
+    pub(crate) async fn leave_all(
+        &self,
+        what: Forgotten,
+        is_needed: impl Fn(ArchiveId) -> bool + Send + Sync,
+    ) -> Result<(u64, Vec<UnreadArchive>), ArchiveError> {
         let archives = self.repositories.archives();
         let left = archives.leave_archives(what).await?;
         for _ in 0..TRIES {
-            let settled = self.settle(Patience::Insists).await?;
-            if let Some(damaged) = settled.damaged.into_iter().next() {
-                return Err(damaged);
+            let mut unread = Vec::new();
+            for damaged in self.settle(Patience::Insists).await?.damaged {
+                match damaged {
+                    ArchiveError::Damaged { archive_id, reason } if !is_needed(archive_id) => {
+                        unread.push(UnreadArchive { archive_id, reason });
+                    }
+                    damaged => return Err(damaged),
+                }
             }
+            let is_open = |archive: &Archive| {
+                archive.state == ArchiveState::Stale
+                    && unread.iter().all(|unread| unread.archive_id != archive.archive_id)
+            };
             let unfinished = archives.unfinished_archives(None, PageLimit::MAX).await?;
-            if !unfinished.iter().any(|archive| archive.state == ArchiveState::Stale) {
-                return Ok(left);
+            if !unfinished.iter().any(is_open) {
+                return Ok((left, unread));
             }
         }
         // Somebody else replaces archives all the time.

@@ -18,8 +18,8 @@ use lcs_domain::audit::AuditHash;
 use lcs_domain::erasure::{ErasedArchive, ErasedRows, RemainingRows};
 use lcs_domain::repository::RepositoryResult;
 use lcs_domain::{
-    Actor, AuditDetail, AuditOutcome, Clock, Erasure, ErasureTarget, NewErasure, PageLimit, Repositories,
-    RepositoryError,
+    Actor, ArchiveId, AuditDetail, AuditOutcome, Clock, Erasure, ErasureTarget, NewErasure, PageLimit,
+    Repositories, RepositoryError,
 };
 use lcs_storage::sqlite::{JournalMatches, JournalSlot};
 use serde::Serialize;
@@ -28,7 +28,7 @@ use sha2::{Digest as _, Sha256};
 pub use self::archives::{Replacement, RewrittenArchive};
 pub use self::certificate::{Certificate, CertifiedErasure, JournalRows, Target};
 
-use self::archives::Reading;
+use self::archives::{Reading, Seen};
 use self::certificate::Verification;
 use self::step::{Observer, Step};
 use crate::{ArchiveService, DatabaseService, PersistentAgentManager};
@@ -151,6 +151,13 @@ impl ErasureService {
         self.look(target, Reading::Named).await
     }
 
+    /// The same before anything is erased: nothing is made for it, and where the archives' place is out of reach, it is
+    /// what the store says of them, and why.
+    pub async fn foreseen(&self, target: ErasureTarget) -> RepositoryResult<(Remaining, Option<String>)> {
+        let (reading, unread) = self.reachable(target).await?;
+        Ok((self.look(target, reading).await?, unread))
+    }
+
     /// The same, but of archives what the store says of them: their place is not looked at, and may be out of reach.
     pub async fn remaining_by_the_store(&self, target: ErasureTarget) -> RepositoryResult<Remaining> {
         self.look(target, Reading::Nothing).await
@@ -176,17 +183,19 @@ impl ErasureService {
     }
 
     /// Erases `target`, or goes on where an earlier run was stopped. `progress` is told after each batch what is removed
-    /// so far.
+    /// so far. The operator states that the files of the archives in `lost` are lost for good: they are not looked for.
     ///
     /// That there is nothing to erase is no error: the certificate then says so, and which earlier one there is.
     ///
     /// # Errors
-    /// `Held` where a legal hold is on anything of it: recorded as refused; and what stores and journals answer. What
+    /// `Held` where a legal hold is on anything of it: recorded as refused; `Invalid` where an archive that is stated to be
+    /// lost is there, or holds nothing of it; and what stores and journals answer. What
     /// is erased by then is erased; run it again.
     pub async fn erase(
         &self,
         target: ErasureTarget,
         actor: Actor,
+        lost: &[ArchiveId],
         mut progress: impl FnMut(&ErasedRows),
     ) -> RepositoryResult<Outcome> {
         let asked = NewErasure::of(target, actor);
@@ -198,6 +207,12 @@ impl ErasureService {
         };
         self.done(Step::Begun);
         let asked = NewErasure { erasure_id: begun.erasure_id, ..asked };
+        if !lost.is_empty()
+            && let Err(error) = self.state_lost(&asked, &begun, lost).await
+        {
+            return Err(self.refused(&asked, error).await);
+        }
+        let mut seen = Seen::default();
         let mut journals = JournalRows::default();
         let mut left = Remaining::default();
         for _ in 0..ROUNDS {
@@ -216,14 +231,14 @@ impl ErasureService {
             self.erase_in_journals(target, &mut journals).await?;
             self.forget_erased().await?;
             self.done(Step::Forgotten);
-            let erased = match self.erase_in_archives(&asked, erased).await {
+            let erased = match self.erase_in_archives(&asked, erased, &mut seen).await {
                 Ok(erased) => erased,
                 Err(error) => return Err(self.refused(&asked, error).await),
             };
             left = self.remaining(target).await?;
             if left.is_nothing() {
                 self.done(Step::Looked);
-                let certified = self.certify(asked, erased, &earlier, journals, left).await?;
+                let certified = self.certify(asked, erased, &earlier, journals, left, seen).await?;
                 self.done(Step::Certified);
                 return Ok(Outcome::Certified(Box::new(certified)));
             }
@@ -252,6 +267,7 @@ impl ErasureService {
         earlier: &[Erasure],
         journals: JournalRows,
         verified: Remaining,
+        seen: Seen,
     ) -> RepositoryResult<CertifiedErasure> {
         let migrations = self.database.migration_status().await?;
         let schema = migrations.into_iter().rfind(|migration| migration.applied);
@@ -269,7 +285,7 @@ impl ErasureService {
             archived_conversations,
             archives,
             key_ids: Vec::new(),
-            verification: Verification::of(self.clock.now(), verified),
+            verification: Verification::of(self.clock.now(), verified, &seen.unread),
             earlier: earlier.iter().filter_map(certificate::Earlier::of).collect(),
             software: concat!("lcs-persistence ", env!("CARGO_PKG_VERSION")),
             schema: schema.map(|migration| migration.name),
@@ -282,11 +298,16 @@ impl ErasureService {
             .count("journal_conflicts", journals.conflicts)
             .count("archived_conversations", archived_conversations)
             .count("archives", certificate.archives.len() as u64)
+            .count(
+                "lost_archives",
+                erased.archives.iter().filter(|archive| archive.lost.is_some()).count() as u64,
+            )
+            .count("unread_archives", seen.unread.len() as u64)
             .count("key_ids", certificate.key_ids.len() as u64)
             .hash("content_sha256", erased.content)
             .hash("certificate_sha256", sha256(&text));
         let ended = self.repositories.erasures().end_erasure(asked, text, detail).await?;
-        CertifiedErasure::of(&ended, earlier)
+        Ok(CertifiedErasure { unread_archives: seen.unread, ..CertifiedErasure::of(&ended, earlier)? })
     }
 
     /// Records that a hold refused it. The refusal is told whether that can be recorded or not.

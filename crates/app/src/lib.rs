@@ -46,7 +46,7 @@ pub use agent_state_service::AgentStatePersistenceService;
 pub use analytics_service::AnalyticsService;
 pub use archive_service::{
     ArchiveService, Finding as ArchiveFinding, Leftover, Patience, RestoreReport, RestoreTarget, Unarchived,
-    Unrestored, VerifyReport,
+    UnreadArchive, Unrestored, VerifyReport,
 };
 pub use conversation_service::ConversationPersistenceService;
 pub use database_service::DatabaseService;

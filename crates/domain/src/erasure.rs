@@ -12,7 +12,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-pub use self::archive::{ArchivedOfTarget, ErasedArchive, note};
+pub use self::archive::{ArchivedOfTarget, ErasedArchive, LostArchive, note};
 use crate::audit::{AuditHash, AuditHead};
 use crate::{Actor, AuditAction, AuditDetail, AuditOutcome, NewAuditEvent};
 use crate::{ConversationId, ErasureId, HoldTarget, UserId};

@@ -36,6 +36,19 @@ pub enum ArchiveError {
         /// Where it was looked.
         place: String,
     },
+    /// What an earlier run has seen in one place is not in the one that is configured now.
+    #[error(
+        "archive {archive_id} was in {was} when this erasure came to it, and it is not known that its files there are \
+         deleted, for the place is {place} now: write the other one into persistence.archive_url again"
+    )]
+    Elsewhere {
+        /// Which one.
+        archive_id: ArchiveId,
+        /// Where it was seen.
+        was: String,
+        /// Where it was looked.
+        place: String,
+    },
     /// An archive is not what it should be.
     #[error("archive {archive_id} is damaged: {reason}; restore its files from a copy")]
     Damaged {

@@ -100,6 +100,11 @@ impl ArchiveUrl {
         }
     }
 
+    /// Whether it may be opened without making it.
+    pub(crate) fn is_there(&self) -> bool {
+        self.folder().is_none_or(std::path::Path::is_dir)
+    }
+
     /// The store there, and where in it archives are.
     pub(crate) fn open(&self) -> Result<(Arc<dyn ObjectStore>, Path), object_store::Error> {
         let store: Arc<dyn ObjectStore> = match &self.place {

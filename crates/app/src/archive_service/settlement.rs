@@ -210,7 +210,7 @@ impl ArchiveService {
     }
 
     /// The same, and forgets it.
-    pub(super) async fn delete(&self, archive_id: ArchiveId) -> Result<(), ArchiveError> {
+    pub(crate) async fn delete(&self, archive_id: ArchiveId) -> Result<(), ArchiveError> {
         self.empty(archive_id).await?;
         self.repositories.archives().forget_archive(archive_id).await?;
         self.done(Step::Forgotten);

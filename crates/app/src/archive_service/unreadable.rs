@@ -45,6 +45,7 @@ impl Fault {
             | ArchiveError::NoPlace
             | ArchiveError::Place { .. }
             | ArchiveError::Missing { .. }
+            | ArchiveError::Elsewhere { .. }
             | ArchiveError::Temporary(_) => Self::Neither,
         }
     }

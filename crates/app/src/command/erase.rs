@@ -7,9 +7,10 @@ use std::process::ExitCode;
 use anyhow::{Context as _, Result, anyhow, bail};
 use clap::Args;
 use lcs_app::PersistenceManager;
+use lcs_app::UnreadArchive;
 use lcs_app::erasure_service::{CertifiedErasure, Outcome, Remaining};
 use lcs_domain::erasure::ErasedRows;
-use lcs_domain::{ConversationId, ErasureTarget, RepositoryError, UserId};
+use lcs_domain::{ArchiveId, ConversationId, ErasureTarget, RepositoryError, UserId};
 use serde_json::json;
 
 use super::{Context, user};
@@ -30,6 +31,10 @@ pub(super) struct Erase {
     /// Only look whether anything is left: the exit code is 1 where there is.
     #[arg(long, conflicts_with_all = ["dry_run", "yes", "certificate"])]
     verify: bool,
+    /// The files of this archive are lost for good, and are not looked for: it must hold something of what is erased, and
+    /// not be there. More than one may be named.
+    #[arg(long, value_name = "ARCHIVE", conflicts_with_all = ["dry_run", "verify"])]
+    lost_archive: Vec<ArchiveId>,
     /// It cannot be taken back: say that you mean it.
     #[arg(long)]
     yes: bool,
@@ -58,11 +63,14 @@ impl Erase {
             return verified(&mut output, &erasure.remaining_anywhere(target).await?);
         }
         if self.dry_run {
-            let found = erasure.remaining(target).await?;
+            let (found, unread) = erasure.foreseen(target).await?;
             if output.is_json() {
-                output.json(&json!({ "dry_run": true, "found": found }))?;
+                output.json(&json!({ "dry_run": true, "found": found, "archives_unread": unread }))?;
             } else {
                 output.line(&format!("Would be erased: {found}."))?;
+                if let Some(why) = unread {
+                    output.line(&format!("Archives are counted as the database has them: {why}."))?;
+                }
             }
             return Ok(ExitCode::SUCCESS);
         }
@@ -80,10 +88,17 @@ impl Erase {
         }
         let conversations = found.tables.iter().find(|table| table.table == "conversations");
         let bar = progress::bar(conversations.map_or(0, |table| table.rows));
-        let outcome = erasure.erase(target, actor, |removed| bar.set_position(removed.conversations)).await;
+        let progress = |removed: &ErasedRows| bar.set_position(removed.conversations);
+        let outcome = erasure.erase(target, actor, &self.lost_archive, progress).await;
         bar.finish_and_clear();
         match outcome.map_err(refusal)? {
             Outcome::Certified(certified) => {
+                for UnreadArchive { archive_id, reason } in &certified.unread_archives {
+                    note(&format!(
+                        "Not written anew: archive {archive_id}, which by what the database says holds nothing of it: \
+                         {reason}"
+                    ));
+                }
                 let path = self
                     .certificate
                     .unwrap_or_else(|| PathBuf::from(format!("erasure-{}.json", certified.erasure_id)));

@@ -6,12 +6,13 @@ use chrono::{DateTime, Utc};
 use lcs_domain::audit::{AuditHash, AuditHead};
 use lcs_domain::erasure::{ErasedArchive, ErasedRows};
 use lcs_domain::repository::RepositoryResult;
-use lcs_domain::{ConversationId, Entity, Erasure, ErasureId, RepositoryError};
+use lcs_domain::{ArchiveId, ConversationId, Entity, Erasure, ErasureId, RepositoryError};
 use lcs_storage::sqlite::JournalMatches;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::{Remaining, RewrittenArchive, UnreadOperation, sha256, unwritable};
+use crate::archive_service::UnreadArchive;
 
 /// What every certificate of this form says of itself.
 pub(super) const FORMAT: &str = "lcs-erasure-1";
@@ -102,12 +103,17 @@ pub struct Verification {
     pub unread: Vec<UnreadOperation>,
     /// Archives that hold something of it.
     pub archives: Vec<ErasedArchive>,
+    /// Archives that are to be written anew for somebody else's sake, and cannot be read: by what the database says, they
+    /// hold nothing of it.
+    pub unread_archives: Vec<ArchiveId>,
 }
 
 impl Verification {
-    pub(super) fn of(at: DateTime<Utc>, found: Remaining) -> Self {
+    pub(super) fn of(at: DateTime<Utc>, found: Remaining, unread: &[UnreadArchive]) -> Self {
+        let unread_archives = unread.iter().map(|unread| unread.archive_id).collect();
         let tables = found.tables.into_iter().map(|table| (table.table, table.rows)).collect();
-        Self { at, tables, journals: found.journals, unread: found.unread, archives: found.archives }
+        let Remaining { journals, unread, archives, .. } = found;
+        Self { at, tables, journals, unread, archives, unread_archives }
     }
 }
 
@@ -150,6 +156,9 @@ pub struct CertifiedErasure {
     /// The erasure.
     #[serde(skip)]
     pub erasure_id: ErasureId,
+    /// Archives of others that could not be read, where this run found some.
+    #[serde(skip)]
+    pub unread_archives: Vec<UnreadArchive>,
 }
 
 impl CertifiedErasure {
@@ -165,6 +174,7 @@ impl CertifiedErasure {
             earlier: with_rows.map(|earlier| Self::of(earlier, &[])).collect::<Result<_, _>>()?,
             removed: erasure.removed,
             erasure_id: erasure.erasure_id,
+            unread_archives: Vec::new(),
         })
     }
 }

@@ -1,5 +1,6 @@
 //! The archives that held something of what is erased.
 
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::ArchiveId;
@@ -24,13 +25,33 @@ pub struct ErasedArchive {
     pub held: u64,
     /// The SHA-256 of its file, in hexadecimal digits; `None`: it had no manifest that can be read.
     pub sha256: Option<String>,
+    /// The address of the place where it was seen the last time; `None`: it was not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub place: Option<String>,
+    /// By whom its files are stated to be lost; `None`: they were there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lost: Option<LostArchive>,
 }
 
-/// Adds to `noted` what is not noted yet.
+/// The statement that an archive's files are lost for good.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LostArchive {
+    /// Who states it.
+    pub stated_by: String,
+    /// When.
+    pub stated_at: DateTime<Utc>,
+}
+
+/// Adds to `noted` what is not noted yet. Of what is, it is as it was first; where it was seen the last time, and that it
+/// is stated to be lost, is added.
 pub fn note(noted: &mut Vec<ErasedArchive>, more: Vec<ErasedArchive>) {
     for archive in more {
-        if noted.iter().all(|known| known.archive_id != archive.archive_id) {
+        let known = noted.iter_mut().find(|known| known.archive_id == archive.archive_id);
+        let Some(known) = known else {
             noted.push(archive);
-        }
+            continue;
+        };
+        known.place = archive.place.or(known.place.take());
+        known.lost = known.lost.take().or(archive.lost);
     }
 }

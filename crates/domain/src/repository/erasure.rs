@@ -38,7 +38,7 @@ pub trait ErasureRepository: Send + Sync {
     async fn archived_of(&self, target: ErasureTarget) -> RepositoryResult<Vec<ArchivedOfTarget>>;
 
     /// Notes archives that hold something of the target, before they are touched. One that is noted already stays as it
-    /// is; an erasure that has ended is given as it is.
+    /// is, but for where it was seen last and that it is lost; an erasure that has ended is given as it is.
     ///
     /// # Errors
     /// `Held` where a legal hold is on anything of it; `NotFound` where no such erasure was begun, or it was one of another

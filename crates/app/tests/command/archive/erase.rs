@@ -1,5 +1,8 @@
 //! Erasing users whose conversations are archived, wholly or in part, in files that hold others' too.
 
+mod lost;
+mod place;
+
 use std::path::Path;
 
 use lcs_domain::UserId;
@@ -25,11 +28,26 @@ fn lines_of(export: &[String], of: u32) -> Vec<String> {
 impl Archiving {
     /// Erases all of a user, and gives the document with the certificate.
     fn erased(&self, of: u32, name: &str) -> Value {
+        self.erased_with(of, name, &[]).0
+    }
+
+    /// The same with more arguments, and with what it notes.
+    fn erased_with(&self, of: u32, name: &str, more: &[&str]) -> (Value, String) {
         let file = self.home.0.path().join(name);
         let (user, path) = (user(of), file.to_str().unwrap());
-        let output = self.run(&["erase", "--user", &user, "--yes", "--certificate", path]);
+        let output = self.run(&[&["erase", "--user", &user, "--yes", "--certificate", path], more].concat());
         assert!(output.status.success(), "{}", text(&output.stderr));
-        read(&file)
+        (read(&file), text(&output.stderr))
+    }
+
+    /// Tries the same, and gives why there is no certificate.
+    fn unerased(&self, of: u32, more: &[&str]) -> String {
+        let file = self.home.0.path().join("none.json");
+        let (user, path) = (user(of), file.to_str().unwrap());
+        let (code, said) =
+            self.failure(&[&["erase", "--user", &user, "--yes", "--certificate", path], more].concat());
+        assert_eq!((code, file.exists()), (1, false), "{said}");
+        said
     }
 
     fn verified(&self, of: u32) -> (Option<i32>, Value) {

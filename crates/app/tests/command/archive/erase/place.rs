@@ -1,0 +1,86 @@
+//! Erasures where the archives' place is another one, or out of reach.
+
+use super::*;
+
+/// Killed when the archives are left already, and gone on with where their files are not: these are not taken to be
+/// deleted.
+fn gone_on_with_in_another_place(database: impl FnOnce(&Home) -> Database) {
+    let mut archiving = Archiving::new(database, 6);
+    archiving.json(&["cleanup"]);
+    let old = archiving.archives()[0]["archive_id"].as_str().unwrap().to_owned();
+    let certificate = archiving.home.0.path().join("killed.json");
+    let (one_user, path) = (user(1), certificate.to_str().unwrap());
+    let all = ["erase", "--user", &one_user, "--yes", "--certificate", path];
+    assert!(archiving.killed_behind(Step::Replaced, &all));
+    assert!(archiving.has_anywhere(1), "the old one is there yet");
+
+    let right = archiving.url.clone();
+    let [place, other, aside] = ["archive", "other", "aside"].map(|name| archiving.home.0.path().join(name));
+    archiving.url = format!("file://{}", other.display());
+    archiving.configure("enable_archival: true");
+    let other_url = archiving.url.clone();
+    for when in ["as it was left", "as a cleanup in the wrong place has left it"] {
+        let said = archiving.unerased(1, &[]);
+        assert!(said.contains(&old) && said.contains(&right) && said.contains(&other_url), "{when}: {said}");
+        archiving.json(&["cleanup"]);
+    }
+    let known = archiving.archives();
+    assert!(known.iter().all(|archive| archive["archive_id"] != old.as_str()), "it is forgotten: {known:?}");
+    // The same address, and nothing there: as where a disk is not mounted.
+    archiving.url.clone_from(&right);
+    archiving.configure("enable_archival: true");
+    fs::rename(&place, &aside).unwrap();
+    let said = archiving.unerased(1, &[]);
+    assert!(said.contains(&old) && said.contains("right place"), "{said}");
+    fs::remove_dir_all(&place).unwrap();
+    fs::rename(&aside, &place).unwrap();
+    assert!(archiving.has_anywhere(1), "it was there all the time");
+
+    let document = archiving.erased(1, "1.json");
+    let archives = document["certificate"]["archives"].as_array().unwrap();
+    assert_eq!(
+        (archives.len(), &archives[0]["archive_id"], &archives[0]["place"]),
+        (1, &json!(old), &json!(right)),
+        "{document}"
+    );
+    assert!(!archiving.has_anywhere(1));
+    assert_eq!(archiving.verified(1).0, Some(0));
+    archiving.json(&["archive", "verify"]);
+    assert_eq!(archiving.json(&["restore", "--all"])["restored"], 4);
+}
+
+#[test]
+fn an_erasure_that_is_gone_on_with_in_another_place_gives_no_certificate_on_sqlite() {
+    gone_on_with_in_another_place(Database::sqlite);
+}
+
+#[test]
+fn an_erasure_that_is_gone_on_with_in_another_place_gives_no_certificate_on_postgresql() {
+    gone_on_with_in_another_place(|_| Database::postgres());
+}
+
+#[test]
+fn a_dry_run_makes_nothing_and_does_without_the_archives_place() {
+    let archiving = Archiving::new(Database::sqlite, 6);
+    let [place, aside] = ["archive", "aside"].map(|name| archiving.home.0.path().join(name));
+    let one_user = user(1);
+    let dry_run = ["erase", "--user", &one_user, "--dry-run"];
+    let found = archiving.json(&dry_run);
+    assert_eq!((&found["archives_unread"], place.exists()), (&Value::Null, false), "{found}");
+    archiving.json(&["cleanup"]);
+    let found = archiving.json(&dry_run);
+    let archives = &found["found"]["archives"];
+    assert_eq!(json!([found["archives_unread"], archives[0]["held"]]), json!([null, 2]), "{found}");
+    fs::rename(&place, &aside).unwrap();
+    let found = archiving.json(&dry_run);
+    assert_eq!((&found["found"]["archives"][0]["archived"], place.exists()), (&json!(2), false), "{found}");
+    assert!(found["archives_unread"].as_str().unwrap().contains("it is not there"), "{found}");
+    let said = text(&archiving.run(&dry_run).stdout);
+    let lines: Vec<&str> = said.lines().collect();
+    assert_eq!(lines.len(), 2, "{said}");
+    assert!(
+        lines[1].starts_with("Archives are counted as the database has them: the archives at "),
+        "{said}"
+    );
+    assert!(!place.exists(), "a look makes no folder");
+}
