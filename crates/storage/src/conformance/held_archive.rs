@@ -20,10 +20,9 @@ async fn stopped(client: &Client) -> (NewErasure, NewHold) {
     while client.erase_some(&asked, 200).await.expect("rows go").has_more {}
     let hold = NewHold::on(HoldTarget::User(client.user_id), name("matter 7"), Actor::operator("ada"));
     client.store.holds().place(hold.clone()).await.expect("a hold is placed");
-    let refused: Result<_, RepositoryError> =
-        client.store.erasures().note_archives(asked.clone(), Vec::new()).await;
-    let held = RepositoryError::Held { hold_id: hold.hold_id, reason: hold.reason.to_string() };
-    assert_refused(refused, &held, "it is held");
+    let noted = client.store.erasures().note_archives(asked.clone(), Vec::new()).await;
+    let refusal = RepositoryError::Held { hold_id: hold.hold_id, reason: hold.reason.to_string() };
+    assert_refused(noted, &refusal, "it is held");
     (asked, hold)
 }
 

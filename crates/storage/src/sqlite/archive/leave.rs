@@ -16,6 +16,9 @@ use crate::sqlite::schema::{archives, conversation_tombstones as tombstones};
 /// How many ids one statement names: SQLite binds no more than 32,766.
 const BINDS: usize = 10_000;
 
+/// A conversation and its archive.
+type Archived = (Cell<Vec<u8>>, Option<Cell<Vec<u8>>>);
+
 /// No archive holds these any more; says how many there were.
 pub(super) fn leave(connection: &mut SqliteConnection, what: Forgotten) -> Result<u64, Failure> {
     hold::refuse_forgotten(connection, &what)?;
@@ -23,7 +26,7 @@ pub(super) fn leave(connection: &mut SqliteConnection, what: Forgotten) -> Resul
         let archived = tombstones::table.filter(tombstones::archive_id.is_not_null());
         archived.select((tombstones::conversation_id, tombstones::archive_id))
     };
-    let mut leaving: Vec<(Cell<Vec<u8>>, Option<Cell<Vec<u8>>>)> = Vec::new();
+    let mut leaving: Vec<Archived> = Vec::new();
     match what {
         Forgotten::Conversations(ids) => {
             let ids: BTreeSet<_> = ids.into_iter().collect();
