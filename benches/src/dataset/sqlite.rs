@@ -22,7 +22,8 @@ pub fn load(file: &Path, sizes: Sizes) -> Result<()> {
     for number in 1..=sizes.conversations() {
         loader.conversation(sizes, number, sizes.turns(number), number <= sizes.hot)?;
     }
-    Ok(loader.connection.batch_execute("COMMIT; ANALYZE; PRAGMA wal_checkpoint(TRUNCATE)")?)
+    // No ANALYZE: the stores do not run it either. SQLite prepares each statement anew with each value where it was run.
+    Ok(loader.connection.batch_execute("COMMIT; PRAGMA wal_checkpoint(TRUNCATE)")?)
 }
 
 /// Makes the conversation of `turns` turns.
