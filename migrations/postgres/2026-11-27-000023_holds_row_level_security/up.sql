@@ -1,5 +1,8 @@
 -- Row-level security for what keeps a user's conversations, as migration 3 has it for the conversations: to each user his
 -- own, and nothing at all where no user is named. It does nothing until it is switched on (docs/SECURITY.md).
+-- In the order in which a purge takes them.
+LOCK TABLE retention_overrides, holds IN ACCESS EXCLUSIVE MODE;
+
 CREATE POLICY holds_user ON holds
     USING (user_id = (SELECT current_setting('lcs.user_id')::uuid));
 CREATE POLICY retention_overrides_user ON retention_overrides
@@ -18,6 +21,8 @@ BEGIN
          WHERE p.schemaname = current_schema() AND p.tablename = 'conversations'
            AND p.policyname IN ('conversations_operator', 'conversations_auditor')
     LOOP
+        -- It is there where that file was run ahead of this migration.
+        EXECUTE format('DROP POLICY IF EXISTS %I ON %I', other.name || other.suffix, other.name);
         EXECUTE format('CREATE POLICY %I ON %I FOR %s TO %s USING (true)',
                        other.name || other.suffix, other.name, other.cmd, other.roles);
     END LOOP;

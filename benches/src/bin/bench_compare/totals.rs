@@ -28,7 +28,7 @@ pub(crate) async fn measure(cluster: &PrivateCluster, options: &Options) -> Resu
         let manager = PersistenceManager::initialize(configuration).await?;
         let client = database.client().await;
         let conversations_per_user = options.sizes.conversations_per_user;
-        let users = conversations.div_ceil(conversations_per_user);
+        let users = conversations.div_ceil(conversations_per_user.max(1));
         let hot = options.sizes.hot.min(*conversations);
         let sizes = Sizes { users, conversations_per_user, hot, history: 0 };
         dataset::load_postgres(&client, sizes).await?;

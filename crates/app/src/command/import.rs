@@ -125,8 +125,11 @@ impl Import {
         read?;
         recorded.context("the import cannot be recorded in the audit log")?;
         rejects.context("the rejects cannot be written")?;
+        if report.rejected > 0 || report.stopped {
+            return Ok(ExitCode::FAILURE);
+        }
         said?;
-        Ok(if report.rejected == 0 && !report.stopped { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        Ok(ExitCode::SUCCESS)
     }
 
     async fn open(&self, limits: PayloadLimits, configured: LlamaStackConfig) -> Result<Source> {

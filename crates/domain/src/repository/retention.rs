@@ -33,8 +33,8 @@ pub trait RetentionRepository: Send + Sync {
     /// each other, whoever takes them: all who work on the store share the rate, and no more goes in a second than it
     /// allows. What nobody took in time is not caught up with.
     ///
-    /// Nobody waits longer than [`LONGEST_WAIT`](crate::retention::LONGEST_WAIT): a clock that was put back does not
-    /// stop retention.
+    /// A turn is when a batch may begin. Nobody waits longer than [`LONGEST_WAIT`](crate::retention::LONGEST_WAIT): a
+    /// clock that was put back does not stop retention; and who would have to wait longer goes with others at its end.
     async fn take_turn(&self, count: u32, per_second: NonZeroU32) -> RepositoryResult<Duration>;
 
     /// Removes up to `limit` requests that came to no answer, and says how many: those whose leases ended

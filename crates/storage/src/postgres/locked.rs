@@ -6,8 +6,9 @@
 //! default is. The messages are sent together and cost one round trip.
 //!
 //! Two locks: one for whoever purges, which is tried and not waited for; one for who changes what may be purged (holds,
-//! users' own retention), which a purge and an erasure have too. They are taken in this order, before any row's. Who begins
-//! what may be erased shares the second one with others who do.
+//! users' own retention), which a purge and an erasure have too. They are taken in this order, before any row's,
+//! but for an import and a restore of one long conversation, which take the second one when its rows are written, at the end. Who
+//! begins what may be erased shares the second one with others who do.
 
 use std::borrow::Cow;
 
@@ -45,8 +46,14 @@ const HOLDS: &str = "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeou
 const BESIDE_ERASURES: &str = "DO $$ BEGIN \
     PERFORM pg_advisory_xact_lock_shared(hashtext('lcs-persistence hold'), hashtext(current_schema())); END $$";
 
+/// The same for who may wait longer for this lock than for any behind it: whoever holds it keeps others waiting.
+const BESIDE_ERASURES_PATIENTLY: &str = "DO $$ DECLARE patience text := current_setting('lock_timeout'); BEGIN \
+    PERFORM set_config('lock_timeout', '30s', true), \
+        pg_advisory_xact_lock_shared(hashtext('lcs-persistence hold'), hashtext(current_schema())); \
+    PERFORM set_config('lock_timeout', patience, true); END $$";
+
 statement! {
-    /// The same lock, inside a transaction that is begun already.
+    /// The holds' lock, inside a transaction that is begun already.
     TakeHolds(
         "SELECT set_config('lock_timeout', '30s', true), \
                 pg_advisory_xact_lock(hashtext('lcs-persistence hold'), hashtext(current_schema()))::text"
@@ -87,8 +94,7 @@ impl<'q, Q> Locked<'q, Q> {
 impl<'q, Q> Locked<'q, Q> {
     /// What takes in what may be erased. It waits for a batch of an erasure or a purge.
     pub(super) fn import(query: &'q Q) -> Self {
-        let opening =
-            format!("{}; SET LOCAL lock_timeout = '30s'; {BESIDE_ERASURES}", begin_on_behalf_of(None));
+        let opening = format!("{}; {BESIDE_ERASURES_PATIENTLY}", begin_on_behalf_of(None));
         Self { opening: opening.into(), query, closing: None }
     }
 }

@@ -94,7 +94,7 @@ impl TransferRepository for Postgres {
         age: TimeDelta,
     ) -> RepositoryResult<Vec<Imported>> {
         let store = self.clone();
-        let began = self.ago(age, Instant::now()).await?;
+        let began = self.ago(Purpose::Maintenance, age, Instant::now()).await?;
         detached(Uuid::nil(), async move { store.import_all(&conversations, began).await }).await
     }
 
@@ -109,7 +109,7 @@ impl TransferRepository for Postgres {
         turns: BoxStream<'static, RepositoryResult<NewTurn>>,
         age: TimeDelta,
     ) -> RepositoryResult<Imported> {
-        let began = self.ago(age, Instant::now()).await?;
+        let began = self.ago(Purpose::Maintenance, age, Instant::now()).await?;
         self.import_piece_by_piece(head, turns, began).await
     }
 }

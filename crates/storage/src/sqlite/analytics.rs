@@ -26,6 +26,9 @@ use super::row::{Cell, Reader};
 
 /// How many rows of a table are looked at, at most.
 const ROWS: i64 = 100_000;
+/// How many rows of turns are read at least, however large they are: by the mean of all that is in the file, they may
+/// seem larger than they are.
+const FEWEST: i64 = 1_000;
 
 /// How many bytes of turns are read, at most, by what one takes in the mean. What is looked at of a turn stands behind what
 /// was said in it, which SQLite reads to get there.
@@ -83,10 +86,10 @@ impl Sample {
     }
 }
 
-/// How many of so many rows, which take `bytes` together, are read for no more than `most` bytes.
+/// How many of so many rows, and no fewer than a thousand, which take `bytes` together, are read for no more than `most` bytes.
 fn rows_within(most: i64, bytes: i64, rows: i64) -> i64 {
     let mean = (bytes / rows.max(1)).max(1);
-    (most / mean).clamp(1, ROWS)
+    (most / mean).clamp(FEWEST.min(ROWS), ROWS)
 }
 
 /// Refuses to go on behind `end`.
@@ -198,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn of_long_turns_fewer_are_looked_at_and_of_any_at_least_one() {
+    fn of_long_turns_fewer_are_looked_at_and_of_any_a_thousand() {
         for (bytes, rows, expected) in [
             (0, 0, ROWS),
             (4 << 10, 2, ROWS),
@@ -206,8 +209,8 @@ mod tests {
             (1 << 30, 1 << 20, ROWS),
             // Of sixteen kilobytes, and of a megabyte.
             (1 << 30, 1 << 16, 1 << 14),
-            (1 << 30, 1 << 10, 256),
-            (i64::MAX, 1, 1),
+            (1 << 30, 1 << 10, FEWEST),
+            (i64::MAX, 1, FEWEST),
             (1, i64::MAX, ROWS),
         ] {
             assert_eq!(rows_within(BYTES, bytes, rows), expected, "{bytes} {rows}");

@@ -52,7 +52,7 @@ impl Postgres {
     ) -> RepositoryResult<Option<Conversation>> {
         let (store, asked) = (self.operation(), Instant::now());
         let key = new.conversation_id.into();
-        let recorded_at = store.ago(age, asked).await?;
+        let recorded_at = store.ago(Purpose::Service, age, asked).await?;
         let query = CreateLate {
             conversation_id: key,
             user_id: user_id.into(),
@@ -89,10 +89,11 @@ impl Postgres {
     /// The server's time so long before it was `asked`.
     pub(in crate::postgres) async fn ago(
         &self,
+        purpose: Purpose,
         age: TimeDelta,
         asked: Instant,
     ) -> RepositoryResult<DateTime<Utc>> {
-        let answer = self.run::<DateTime<Utc>>(Purpose::Service, Effect::Reads, &Now {}).await;
+        let answer = self.run::<DateTime<Utc>>(purpose, Effect::Reads, &Now {}).await;
         let now = answer.map_err(Fault::into_error)?.one().ok_or_else(no_row)?;
         let waited = TimeDelta::from_std(asked.elapsed()).unwrap_or(TimeDelta::MAX);
         let then = now.checked_sub_signed(age).and_then(|then| then.checked_sub_signed(waited));

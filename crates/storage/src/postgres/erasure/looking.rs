@@ -1,6 +1,6 @@
 //! What is asked about erasures: which there were, what is left, and what is not to come back.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use diesel::prelude::*;
 use diesel::sql_types::{
     Array, BigInt, Bool, Bytea, Nullable, Text as SqlText, Timestamptz, Uuid as SqlUuid,
@@ -10,6 +10,7 @@ use lcs_domain::erasure::{
 };
 use lcs_domain::repository::RepositoryResult;
 use lcs_domain::{ArchiveId, ConversationId, Erasure, ErasureTarget, PageLimit, UserId};
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::columns;
@@ -108,8 +109,11 @@ impl Postgres {
             let found: Vec<ErasedRow> = self.read(first.user_id, &query).await?;
             rows.extend(found);
         }
-        // Where nothing is erased, it does not matter what time it is.
-        let now = rows.first().map_or(DateTime::UNIX_EPOCH, |(now, ..)| *now);
+        // Where nothing is erased, it does not matter what time it is; and where there were many answers, the first one's is past.
+        let now = match rows.first() {
+            Some(_) if one_by_one => self.ago(Purpose::Service, TimeDelta::zero(), Instant::now()).await?,
+            first => first.map_or(DateTime::UNIX_EPOCH, |(now, ..)| *now),
+        };
         let erased =
             |(_, user_id, conversation_id, user_erased_at, is_erased): ErasedRow| ErasedConversation {
                 owned: OwnedConversation {

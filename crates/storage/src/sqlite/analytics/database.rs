@@ -23,9 +23,10 @@ const OBJECTS: &str = "SELECT s.type, s.name, s.tbl_name, coalesce((SELECT pgsiz
 
 type Object = (String, String, String, i64, i64);
 
-/// What the file takes.
+/// What the file takes, but for pages that are free.
 pub(super) fn bytes(connection: &mut SqliteConnection) -> Result<i64, Failure> {
-    let bytes = "SELECT page_size * page_count FROM pragma_page_size, pragma_page_count";
+    let bytes = "SELECT page_size * (page_count - freelist_count) \
+                 FROM pragma_page_size, pragma_page_count, pragma_freelist_count";
     Ok(sql::<BigInt>(bytes).get_result(connection)?)
 }
 
