@@ -90,7 +90,7 @@ impl ArchiveService {
             ArchiveState::GivenUp if archive.content.conversations == 0 && age < GRACE => {
                 self.empty(archive_id).await.map(|()| 0)
             }
-            ArchiveState::GivenUp => self.delete(archive_id).await.map(|()| 0),
+            ArchiveState::GivenUp => self.delete_if_empty(archive_id).await.map(|()| 0),
             ArchiveState::Begun => match self.begun(archive_id).await {
                 Ok(Some(manifest)) if manifest.replaces.is_none() => {
                     self.finish(&manifest, pace, progress).await
@@ -101,6 +101,14 @@ impl ArchiveService {
                 Ok(_) | Err(ArchiveError::Damaged { .. }) => self.give_up(archive_id).await.map(|()| 0),
                 Err(error) => Err(error),
             },
+        }
+    }
+
+    /// Deletes one that was given up, where still no tombstone names it: a program of before may have overlooked some.
+    async fn delete_if_empty(&self, archive_id: ArchiveId) -> Result<(), ArchiveError> {
+        match self.repositories.archives().give_up_archive(archive_id).await? {
+            Some(ArchiveState::Stale) => self.replace(archive_id).await,
+            _ => self.delete(archive_id).await,
         }
     }
 

@@ -16,7 +16,7 @@ use crate::archive::volume::check;
 pub struct VerifyReport {
     /// Archives whose files were read and are right.
     pub whole: u64,
-    /// How many conversations those hold.
+    /// How many conversations were read in files that are right.
     pub conversations: u64,
     /// Archives that are not finished, or are to be replaced or deleted by the next run.
     pub unfinished: u64,
@@ -100,10 +100,10 @@ impl ArchiveService {
                     headless.remove(&archive.archive_id);
                 }
                 match self.verify_one(&archive).await {
-                    Ok(()) => {
+                    Ok(conversations) => {
                         report.whole += u64::from(archive.state == ArchiveState::Complete);
                         report.unfinished += u64::from(archive.state != ArchiveState::Complete);
-                        report.conversations += archive.content.conversations;
+                        report.conversations += conversations;
                     }
                     // It was replaced while it was read.
                     Err(ArchiveError::Damaged { archive_id, .. }) if self.is_gone(archive_id).await? => {}
@@ -135,11 +135,12 @@ impl ArchiveService {
         Ok(!is_known && self.files()?.is_there(archive_id).await?)
     }
 
-    async fn verify_one(&self, archive: &Archive) -> Result<(), ArchiveError> {
+    /// Reads its files where they have to be there, and says how many conversations are in them.
+    async fn verify_one(&self, archive: &Archive) -> Result<u64, ArchiveError> {
         let archive_id = archive.archive_id;
         let archived = self.repositories.archives().archived_in(archive_id).await?;
         if archived.is_empty() && archive.state != ArchiveState::Complete {
-            return Ok(());
+            return Ok(0);
         }
         let files = self.files()?;
         let manifest = files.manifest_of(archive_id).await?;
@@ -150,7 +151,7 @@ impl ArchiveService {
                 archive_id,
                 format!("conversation {id}, which the database says is archived in it, is not in it"),
             )),
-            None => Ok(()),
+            None => Ok(manifest.conversations.len() as u64),
         }
     }
 }

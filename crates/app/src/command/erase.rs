@@ -188,7 +188,7 @@ fn print(output: &mut Output, certified: &CertifiedErasure, path: &Path) -> Resu
     let ErasedRows { conversations, turns, agent_states, requests, .. } = certified.removed;
     let said = if certified.removed.is_empty() && !certified.earlier.is_empty() {
         let earlier = count(certified.earlier.len() as u64, "earlier certificate");
-        format!("There was nothing to erase any more: with {earlier}")
+        format!("There was nothing to erase any more; there is {earlier}")
     } else if certified.removed.is_empty() {
         "There was nothing to erase".to_owned()
     } else {
@@ -200,6 +200,10 @@ fn print(output: &mut Output, certified: &CertifiedErasure, path: &Path) -> Resu
             count(requests, "request"),
         )
     };
-    output.line(&format!("{said}. Nothing is left. The certificate: {}", path.display()))?;
+    let archived = match certified.archived {
+        0 => String::new(),
+        archived => format!(", and {} out of archives", count(archived, "conversation")),
+    };
+    output.line(&format!("{said}{archived}. Nothing is left. The certificate: {}", path.display()))?;
     Ok(())
 }

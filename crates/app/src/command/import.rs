@@ -51,8 +51,8 @@ pub(super) struct Import {
     #[arg(long, value_name = "KIND", default_value = "export")]
     from: Kind,
     /// Whose conversations the sessions of a system become that knows no users: a UUID, or any text that names one.
-    #[arg(long, value_name = "ID", default_value = super::DEFAULT_USER, value_parser = super::user)]
-    user: String,
+    #[arg(long, value_name = "ID", value_parser = super::user)]
+    user: Option<String>,
     /// Where LCS's metadata of conversations and turns are: a SQLite file, or a PostgreSQL URL as above.
     #[arg(long, value_name = "DATABASE", required_if_eq("from", "llama-stack"), value_parser = super::secret)]
     metadata: Option<SecretString>,
@@ -132,6 +132,15 @@ impl Import {
         Ok(ExitCode::SUCCESS)
     }
 
+    /// Whose the conversations of a system become that knows no users.
+    fn owner(&self) -> Result<UserId> {
+        let user = self
+            .user
+            .as_deref()
+            .context("this source names no user: say whose its conversations become, with --user")?;
+        Ok(UserId::from_text(user))
+    }
+
     async fn open(&self, limits: PayloadLimits, configured: LlamaStackConfig) -> Result<Source> {
         let (sender, arrivals) = mpsc::channel(AHEAD);
         let (position, path) = (Arc::new(AtomicU64::new(0)), PathBuf::from(self.source()));
@@ -153,7 +162,7 @@ impl Import {
             }
             Kind::LanggraphPostgres => {
                 let database = Postgres::connect(PostgresConfig::from_url(self.source())?).await?;
-                let (threads, user) = (database.langgraph(), UserId::from_text(&self.user));
+                let (threads, user) = (database.langgraph(), self.owner()?);
                 tokio::spawn(async move { Ok(langgraph::read(threads, user, limits, sender).await?) })
             }
             Kind::LlamaStack => {
@@ -169,7 +178,7 @@ impl Import {
                 tokio::spawn(async move { Ok(llama_stack::read(rows, stack, limits, sender).await?) })
             }
             Kind::OpenaiAgentsSqlite => {
-                let (rows, user) = (sqlite::source::openai_agents(path), UserId::from_text(&self.user));
+                let (rows, user) = (sqlite::source::openai_agents(path), self.owner()?);
                 tokio::spawn(async move { Ok(openai_agents::read(rows, user, limits, sender).await?) })
             }
         };
@@ -287,7 +296,7 @@ async fn record(
             .count("continued", report.continued)
             .count("rejected", report.rejected);
     }
-    if report.is_none() || !is_read {
+    if report.is_none_or(|report| report.stopped) || !is_read {
         event.outcome = AuditOutcome::Failed;
     }
     manager.repositories().audit().record(event).await

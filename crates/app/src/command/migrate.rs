@@ -19,7 +19,11 @@ pub(super) enum Migrate {
     /// Apply what is pending. Any number of processes may do so at once.
     Run,
     /// Revert the newest migration, and with it what is stored in what it made.
-    Revert,
+    Revert {
+        /// What is stored in what it made is gone: say that you mean it.
+        #[arg(long)]
+        yes: bool,
+    },
     /// List all migrations, and whether the database has them.
     Status,
 }
@@ -42,8 +46,12 @@ impl Migrate {
                     print_each(&mut output, "Switched row-level security on for", &secured)?;
                 }
             }
-            Self::Revert => {
-                confirm(&mut output)?;
+            Self::Revert { yes } => {
+                let applied =
+                    database.migration_status().await?.into_iter().rfind(|migration| migration.applied);
+                if let Some(newest) = applied.filter(|_| !yes) {
+                    confirm(&mut output, &newest.name)?;
+                }
                 let reverted = database.revert_migration().await?;
                 if output.is_json() {
                     output.json(&json!({ "reverted": reverted }))?;
@@ -75,12 +83,18 @@ fn print_each(output: &mut Output, what: &str, migrations: &[String]) -> io::Res
     migrations.iter().try_for_each(|migration| output.line(&format!("{what} {migration}.")))
 }
 
-/// Asks a person, for what a migration made may hold all conversations. A script has thought of it.
-fn confirm(output: &mut Output) -> Result<()> {
+/// Asks a person, for what a migration made may hold all conversations.
+fn confirm(output: &mut Output, newest: &str) -> Result<()> {
     if !io::stdin().is_terminal() || output.is_json() {
-        return Ok(());
+        bail!(
+            "what is stored in what {newest} made is gone when it is reverted: write --yes to mean it, or `migrate \
+             status` to see what is applied"
+        );
     }
-    note("This may delete all conversations.");
+    note(&format!(
+        "{newest} will be reverted, and what is stored in what it made is gone: of the first ones, all conversations; of \
+         others certificates, holds or the audit log."
+    ));
     if !output.is_confirmed()? {
         bail!("not reverted");
     }

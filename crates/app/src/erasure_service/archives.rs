@@ -84,12 +84,17 @@ impl ErasureService {
         let archived = self.repositories.erasures().archived_of(target).await?.into_iter();
         let mut found: BTreeMap<ArchiveId, u64> =
             archived.map(|archived| (archived.archive_id, archived.conversations)).collect();
-        let reads = reading != Reading::Nothing && self.archives.has_place();
-        let files = if reads { Some(self.archives.files()?) } else { None };
+        let files = if reading == Reading::Nothing { None } else { self.place(reading).await? };
+        // Those whose files have to be there, whoever is in them.
+        let mut written = BTreeSet::new();
         if let Some(files) = files {
             let others = match reading {
                 Reading::Nothing => Vec::new(),
-                Reading::Named => self.unsettled().await?,
+                Reading::Named => {
+                    let unsettled = self.unsettled().await?;
+                    written.extend(unsettled.iter().filter(|one| was_written(one)).map(|one| one.archive_id));
+                    unsettled.into_iter().map(|archive| archive.archive_id).collect()
+                }
                 Reading::Everything => files.list().await?.into_keys().collect(),
             };
             for archive_id in others {
@@ -105,6 +110,11 @@ impl ErasureService {
             let here = files.map(ToString::to_string);
             let (held, sha256, place) = match manifest {
                 Ok(Some(manifest)) => (held(&manifest, target), Some(manifest.sha256), here),
+                // It holds something, nobody knows whose, and its files are where nobody looks.
+                Ok(None) if archived == 0 && written.contains(&archive_id) => match files {
+                    Some(files) if !self.is_the_place(files).await? => return Err(files.missing(archive_id)),
+                    _ => continue,
+                },
                 // Its files are elsewhere, or it is not written yet: the store's word counts.
                 Ok(None) => (archived, None, None),
                 Err(ArchiveError::Damaged { .. }) if archived > 0 => (archived, None, here),
@@ -119,14 +129,36 @@ impl ErasureService {
         Ok(holding)
     }
 
+    /// The place of the archives, which is not made: `None` where there is none, and no archive either.
+    ///
+    /// # Errors
+    /// `NoPlace`, `Place` and `Missing` where the database knows of archives, and they are not to be looked at: a place
+    /// where none is of those that are complete is another one. Who is to erase goes on there by what the database says, and is
+    /// refused where that matters.
+    async fn place(&self, reading: Reading) -> Result<Option<&ArchiveFiles>, ArchiveError> {
+        let is_none = self.archives.list(None, PageLimit::new(1)?).await?.is_empty();
+        let files = match self.archives.files_there() {
+            Ok(files) => files,
+            Err(ArchiveError::NoPlace) if reading == Reading::Named => return Ok(None),
+            Err(ArchiveError::NoPlace | ArchiveError::Place { .. }) if is_none => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        if reading == Reading::Everything
+            && let Some(absent) = self.absent(files).await?
+        {
+            return Err(files.missing(absent));
+        }
+        Ok(Some(files))
+    }
+
     /// The archives that are about to be finished, written anew or deleted.
-    async fn unsettled(&self) -> RepositoryResult<Vec<ArchiveId>> {
+    async fn unsettled(&self) -> RepositoryResult<Vec<Archive>> {
         let (mut unsettled, mut after) = (Vec::new(), None);
         loop {
             let page = self.repositories.archives().unfinished_archives(after, PageLimit::MAX).await?;
             let Some(last) = page.last() else { return Ok(unsettled) };
             after = Some(last.archive_id);
-            unsettled.extend(page.iter().map(|archive| archive.archive_id));
+            unsettled.extend(page);
         }
     }
 
@@ -176,6 +208,11 @@ impl ErasureService {
                     "archive {archive_id} is in {files}, so it is not lost: put its files back from a copy where they \
                      are damaged, or delete what is there of it"
                 )));
+            }
+            let seen = begun.archives.iter().find(|noted| noted.archive_id == archive_id);
+            let (was, place) = (seen.and_then(|noted| noted.place.clone()), files.to_string());
+            if let Some(was) = was.filter(|was| *was != place) {
+                return Err(in_an_archive(ArchiveError::Elsewhere { archive_id, was, place }));
             }
             let archived = named.map_or(0, |archived| archived.conversations);
             let lost = LostArchive { stated_by: asked.actor.to_string(), stated_at: self.clock.now() };
@@ -265,17 +302,22 @@ impl ErasureService {
         read: &BTreeSet<ArchiveId>,
     ) -> Result<(), ArchiveError> {
         let unread = noted.iter().filter(|noted| noted.lost.is_none() && !read.contains(&noted.archive_id));
-        for ErasedArchive { archive_id, place, .. } in unread {
-            let (archive_id, files) = (*archive_id, self.archives.files()?);
+        for ErasedArchive { archive_id, place, sha256, .. } in unread {
+            let (archive_id, files) = (*archive_id, self.archives.files_there()?);
             if files.is_there(archive_id).await? {
                 if self.repositories.archives().find_archive(archive_id).await?.is_none() {
                     self.archives.delete(archive_id).await?;
                 }
                 continue;
             }
-            let (here, Some(was)) = (files.to_string(), place.clone()) else { continue };
-            if was != here {
-                return Err(ArchiveError::Elsewhere { archive_id, was, place: here });
+            let here = files.to_string();
+            match place.clone() {
+                Some(was) if was != here => {
+                    return Err(ArchiveError::Elsewhere { archive_id, was, place: here });
+                }
+                // Nobody has seen its files.
+                None if sha256.is_none() => continue,
+                Some(_) | None => {}
             }
             if !self.is_the_place(files).await? {
                 return Err(files.missing(archive_id));
@@ -286,16 +328,27 @@ impl ErasureService {
 
     /// Whether one of the archives is there that the database says are complete; where it says of none, nobody can tell.
     async fn is_the_place(&self, files: &ArchiveFiles) -> Result<bool, ArchiveError> {
-        let all = self.archives.list(None, PageLimit::MAX).await?.into_iter();
-        let complete = all.filter(|archive: &Archive| archive.state == ArchiveState::Complete);
-        let mut is_any = false;
-        for archive in complete.take(KNOWN_BY) {
-            is_any = true;
-            if files.is_there(archive.archive_id).await? {
-                return Ok(true);
+        self.absent(files).await.map(|absent| absent.is_none())
+    }
+
+    /// One of the archives that the database says are complete, where none of them is there.
+    async fn absent(&self, files: &ArchiveFiles) -> Result<Option<ArchiveId>, ArchiveError> {
+        let (mut absent, mut looked, mut after) = (None, 0, None);
+        loop {
+            let page = self.archives.list(after, PageLimit::MAX).await?;
+            let Some(last) = page.last() else { return Ok(absent) };
+            after = Some(last.archive_id);
+            for archive in page.into_iter().filter(|archive| archive.state == ArchiveState::Complete) {
+                if looked == KNOWN_BY {
+                    return Ok(absent);
+                }
+                if files.is_there(archive.archive_id).await? {
+                    return Ok(None);
+                }
+                absent.get_or_insert(archive.archive_id);
+                looked += 1;
             }
         }
-        Ok(!is_any)
     }
 
     /// What became of the archives that are noted: by what those say that were written since.
@@ -324,6 +377,15 @@ impl ErasureService {
             replaced_by: last(&links, before.archive_id),
         };
         Ok(erased.archives.iter().map(rewritten).collect())
+    }
+}
+
+/// Whether an archive that is not settled has files somewhere: they are to be written anew, or deleted.
+fn was_written(archive: &Archive) -> bool {
+    match archive.state {
+        ArchiveState::Stale => true,
+        ArchiveState::GivenUp => archive.content.conversations > 0,
+        ArchiveState::Begun | ArchiveState::Complete => false,
     }
 }
 

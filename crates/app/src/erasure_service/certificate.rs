@@ -153,6 +153,9 @@ pub struct CertifiedErasure {
     /// What it removed.
     #[serde(skip)]
     pub removed: ErasedRows,
+    /// How many conversations it took out of archives.
+    #[serde(skip)]
+    pub archived: u64,
     /// The erasure.
     #[serde(skip)]
     pub erasure_id: ErasureId,
@@ -173,6 +176,7 @@ impl CertifiedErasure {
             audit: erasure.recorded,
             earlier: with_rows.map(|earlier| Self::of(earlier, &[])).collect::<Result<_, _>>()?,
             removed: erasure.removed,
+            archived: erasure.archives.iter().map(|archive| archive.archived).sum(),
             erasure_id: erasure.erasure_id,
             unread_archives: Vec::new(),
         })

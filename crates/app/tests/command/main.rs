@@ -189,7 +189,10 @@ fn another_users_conversation_is_absent() {
 fn the_schema_is_migrated_by_hand_too_and_doctor_says_when_it_is_not() {
     let home = Home::new();
     home.json(&["migrate", "run"]);
-    home.json(&["migrate", "revert"]);
+    let (code, said) = home.failure(&["migrate", "revert"]);
+    assert!(code == 1 && said.contains("write --yes to mean it"), "{said}");
+    assert_eq!(home.answer(&["migrate", "run"]), "The schema is up to date.\n", "nothing was reverted");
+    home.json(&["migrate", "revert", "--yes"]);
     let sick = home.run(&["doctor"]);
     assert_eq!(sick.status.code(), Some(1));
     assert!(text(&sick.stdout).contains("-> run: lcs-persistence migrate run"), "{}", text(&sick.stdout));
@@ -206,9 +209,9 @@ fn the_schema_is_migrated_by_hand_too_and_doctor_says_when_it_is_not() {
     assert_eq!(healthy["findings"][0]["check"], "connection");
 
     for _ in known {
-        assert!(home.json(&["migrate", "revert"])["reverted"].is_string());
+        assert!(home.json(&["migrate", "revert", "--yes"])["reverted"].is_string());
     }
-    assert_eq!(home.answer(&["migrate", "revert"]), "No migration is applied.\n");
+    assert_eq!(home.answer(&["migrate", "revert", "--yes"]), "No migration is applied.\n");
 }
 
 #[test]

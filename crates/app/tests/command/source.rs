@@ -145,6 +145,8 @@ fn openai_agents_sessions_move_in() {
     let path = home.0.path().join("agents.sqlite");
     openai_agents_sqlite(&path);
     let source = [path.to_str().unwrap(), "--from", "openai-agents-sqlite", "--user", "ada"];
+    let (code, said) = home.failure(&[&["import"], &source[..3]].concat());
+    assert!(code == 1 && said.contains("this source names no user"), "{said}");
     let rejects = import_twice(&home, &source, 1, 2, 1);
     assert_eq!(rejects[0]["row"], "agent_messages 6");
     let list = home.json(&["conversations", "list", "--user", "ada"]);

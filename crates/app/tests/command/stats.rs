@@ -59,7 +59,7 @@ fn a_fresh_machine_has_figures_of_nothing_and_an_old_schema_is_told() {
     assert!(home.answer(&["stats"]).contains("0 active, 0 archived, 0 deleted"));
     assert_eq!(fs::read_dir(home.0.path()).unwrap().count(), 0, "it only looked");
     home.json(&["migrate", "run"]);
-    home.json(&["migrate", "revert"]);
+    home.json(&["migrate", "revert", "--yes"]);
     let (code, said) = home.failure(&["stats"]);
     assert!(code == 1 && said.contains("run: lcs-persistence migrate run"), "{said}");
 }

@@ -338,7 +338,7 @@ fn canary_a_url_where_a_file_belongs_is_refused_without_its_password() {
     for arguments in [
         [postgres].as_slice(),
         &[postgres, "--from", "lcs-cache-sqlite"],
-        &[postgres, "--from", "openai-agents-sqlite"],
+        &[postgres, "--from", "openai-agents-sqlite", "--user", "ada"],
         &[sqlalchemy, "--from", "lcs-cache-postgres"],
         &["http://127.0.0.1:1", "--from", "llama-stack", "--metadata", sqlalchemy],
         &[http, "--from", "llama-stack", "--metadata", "absent.sqlite"],

@@ -303,7 +303,9 @@ fn erased_where_archives_are_elsewhere(database: impl FnOnce(&Home) -> Database)
     for lost in ["conversations", "manifest", ""] {
         // The whole folder, and each of the two files by itself.
         if lost.is_empty() {
-            let _ = fs::remove_dir_all(&place);
+            // As where a disk is not mounted.
+            fs::remove_dir_all(&place).unwrap();
+            fs::create_dir(&place).unwrap();
         } else {
             copied(&aside.join("archives").join(&archive), &place.join("archives").join(&archive), lost);
         }

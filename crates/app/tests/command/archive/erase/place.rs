@@ -16,6 +16,7 @@ fn gone_on_with_in_another_place(database: impl FnOnce(&Home) -> Database) {
 
     let right = archiving.url.clone();
     let [place, other, aside] = ["archive", "other", "aside"].map(|name| archiving.home.0.path().join(name));
+    fs::create_dir(&other).unwrap();
     archiving.url = format!("file://{}", other.display());
     archiving.configure("enable_archival: true");
     let other_url = archiving.url.clone();
@@ -30,6 +31,9 @@ fn gone_on_with_in_another_place(database: impl FnOnce(&Home) -> Database) {
     archiving.url.clone_from(&right);
     archiving.configure("enable_archival: true");
     fs::rename(&place, &aside).unwrap();
+    let said = archiving.unerased(1, &[]);
+    assert!(said.contains("it is not there") && !place.exists(), "{said}");
+    fs::create_dir(&place).unwrap();
     let said = archiving.unerased(1, &[]);
     assert!(said.contains(&old) && said.contains("right place"), "{said}");
     fs::remove_dir_all(&place).unwrap();
@@ -83,4 +87,36 @@ fn a_dry_run_makes_nothing_and_does_without_the_archives_place() {
         "{said}"
     );
     assert!(!place.exists(), "a look makes no folder");
+}
+
+/// What was not looked at is not said to hold nothing.
+#[test]
+fn a_verification_without_the_archives_is_none() {
+    let mut archiving = Archiving::new(Database::sqlite, 6);
+    let [place, aside] = ["archive", "aside"].map(|name| archiving.home.0.path().join(name));
+    assert_eq!(archiving.verified(9).0, Some(0), "there are no archives, and nobody of this name");
+    archiving.json(&["cleanup"]);
+    let certificate = archiving.home.0.path().join("1.json");
+    let one_user = user(1);
+    archiving.json(&["erase", "--user", &one_user, "--yes", "--certificate", certificate.to_str().unwrap()]);
+    assert_eq!(archiving.verified(1).0, Some(0));
+    let verify = ["erase", "--user", &one_user, "--verify"];
+    let refused = |archiving: &Archiving, why: &str| {
+        let output = archiving.run(&verify);
+        let said = text(&output.stderr);
+        assert!(output.status.code() == Some(1) && said.contains(why), "{why}: {said}");
+    };
+    fs::rename(&place, &aside).unwrap();
+    refused(&archiving, "it is not there");
+    fs::create_dir(&place).unwrap();
+    refused(&archiving, "right place");
+    let right = archiving.url.clone();
+    archiving.url = format!("file://{}", archiving.home.0.path().join("other").display());
+    archiving.configure("enable_archival: true");
+    refused(&archiving, "it is not there");
+    archiving.url = right;
+    archiving.configure("enable_archival: true");
+    fs::remove_dir(&place).unwrap();
+    fs::rename(&aside, &place).unwrap();
+    assert_eq!(archiving.verified(1).0, Some(0));
 }
