@@ -56,17 +56,17 @@ mod tests {
         let store = Sqlite::open(config, Arc::new(SystemClock)).await.unwrap();
         store.run_pending().await.unwrap();
         let seen = Arc::new(Mutex::new(Vec::new()));
-        let sees = Arc::clone(&seen);
+        let watched = Arc::clone(&seen);
         let watch = move |event: InstrumentationEvent<'_>| {
             if let InstrumentationEvent::StartQuery { query, .. } = event {
-                sees.lock().unwrap().push(query.to_string());
+                watched.lock().unwrap().push(query.to_string());
             }
         };
-        let watched = store.database.read(move |connection| {
+        let done = store.database.read(move |connection| {
             diesel::Connection::set_instrumentation(connection, watch);
             Ok(())
         });
-        watched.await.unwrap();
+        done.await.unwrap();
         let (user, now) = (UserId::from_text("u"), SystemClock.now());
         let new = NewConversation::begin(Text::name("m", "/model_id").unwrap());
         let conversation = store.create(user, new).await.unwrap();
