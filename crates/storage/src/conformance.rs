@@ -410,6 +410,7 @@ mod tests {
             ("conversation", include_str!("conformance/conversation.rs")),
             ("diagnostic", include_str!("conformance/diagnostic.rs")),
             ("erasure", include_str!("conformance/erasure.rs")),
+            ("held_archive", include_str!("conformance/held_archive.rs")),
             ("hold", include_str!("conformance/hold.rs")),
             ("late_beginning", include_str!("conformance/late_beginning.rs")),
             ("model", include_str!("conformance/model.rs")),

@@ -176,7 +176,9 @@ impl ErasureService {
         match read {
             Ok(()) => Ok((Reading::Named, None)),
             Err(ArchiveError::Place { .. }) if is_none => Ok((Reading::Nothing, None)),
-            Err(error @ ArchiveError::Place { .. }) => Ok((Reading::Nothing, Some(error.to_string()))),
+            Err(error @ (ArchiveError::Place { .. } | ArchiveError::Missing { .. })) => {
+                Ok((Reading::Nothing, Some(error.to_string())))
+            }
             Err(error) => Err(in_an_archive(error)),
         }
     }
@@ -251,7 +253,8 @@ impl ErasureService {
         {
             return Ok(erased);
         }
-        let holding = self.archives_with(asked.target, Reading::Named).await?;
+        let holding = self.read_archives(asked.target, Reading::Named).await;
+        let holding = holding.map_err(|error| in_an_archive(elsewhere(&erased.archives, error)))?;
         let read = holding.iter().filter(|archive| archive.sha256.is_some());
         seen.read.extend(read.map(|archive| archive.archive_id));
         // Behind this nothing names these archives any more, and files that are not found count as deleted.
@@ -386,6 +389,16 @@ fn was_written(archive: &Archive) -> bool {
         ArchiveState::Stale => true,
         ArchiveState::GivenUp => archive.content.conversations > 0,
         ArchiveState::Begun | ArchiveState::Complete => false,
+    }
+}
+
+/// Where it was, where an archive is missed that was noted in another place.
+fn elsewhere(noted: &[ErasedArchive], error: ArchiveError) -> ArchiveError {
+    let ArchiveError::Missing { archive_id, place } = error else { return error };
+    let seen = noted.iter().find(|noted| noted.archive_id == archive_id);
+    match seen.and_then(|noted| noted.place.clone()) {
+        Some(was) if was != place => ArchiveError::Elsewhere { archive_id, was, place },
+        _ => ArchiveError::Missing { archive_id, place },
     }
 }
 

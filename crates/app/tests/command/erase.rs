@@ -163,7 +163,7 @@ fn erasing_again_says_that_there_was_nothing_and_hands_out_the_first_certificate
         file("x.json").to_str().unwrap(),
     ]);
     assert!(
-        answer.starts_with("There was nothing to erase any more: with 1 earlier certificate."),
+        answer.starts_with("There was nothing to erase any more; there is 1 earlier certificate."),
         "{answer}"
     );
     let stranger = erased(&home, &["--user", "nobody ever"], &file("stranger.json"));

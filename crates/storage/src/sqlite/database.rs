@@ -295,7 +295,7 @@ mod tests {
     async fn a_full_store_refuses_whole_keeps_what_it_has_and_writes_again_when_there_is_room() {
         let store = Sqlite::open(SqliteConfig::memory(), Arc::new(SystemClock)).await.unwrap();
         store.run_pending().await.unwrap();
-        limit_pages(&store, 60).await;
+        limit_pages(&store, 70).await;
         let mut stored = Vec::new();
         let error = loop {
             match create(&store, 20_000).await {

@@ -25,7 +25,7 @@ async fn p8_a_closed_circuit_is_the_primary() {
     for (name, result) in stage.asks().await {
         assert!(result.is_ok(), "{name}: {result:?}");
     }
-    assert_eq!(stage.primary.called(), 23, "every method is one call");
+    assert_eq!(stage.primary.called(), 24, "every method is one call");
     assert!(stage.memories.lock().unwrap().is_empty());
     assert_eq!(stage.fallback.capabilities(), stage.primary.capabilities());
 }
