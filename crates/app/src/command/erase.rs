@@ -6,9 +6,8 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use clap::Args;
-use lcs_app::PersistenceManager;
-use lcs_app::UnreadArchive;
 use lcs_app::erasure_service::{CertifiedErasure, Outcome, Remaining};
+use lcs_app::{PersistenceManager, UnreadArchive};
 use lcs_domain::erasure::ErasedRows;
 use lcs_domain::{ArchiveId, ConversationId, ErasureTarget, RepositoryError, UserId};
 use serde_json::json;

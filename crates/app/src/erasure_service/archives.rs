@@ -167,15 +167,8 @@ impl ErasureService {
         &self,
         target: ErasureTarget,
     ) -> RepositoryResult<(Reading, Option<String>)> {
-        let is_none = self.archives.list(None, PageLimit::new(1)?).await?.is_empty();
-        let read = match self.archives.files_there() {
-            Ok(_) => self.read_archives(target, Reading::Named).await.map(drop),
-            Err(ArchiveError::NoPlace) => Ok(()),
-            Err(error) => Err(error),
-        };
-        match read {
-            Ok(()) => Ok((Reading::Named, None)),
-            Err(ArchiveError::Place { .. }) if is_none => Ok((Reading::Nothing, None)),
+        match self.read_archives(target, Reading::Named).await {
+            Ok(_) => Ok((Reading::Named, None)),
             Err(error @ (ArchiveError::Place { .. } | ArchiveError::Missing { .. })) => {
                 Ok((Reading::Nothing, Some(error.to_string())))
             }
@@ -211,10 +204,9 @@ impl ErasureService {
                      are damaged, or delete what is there of it"
                 )));
             }
-            let seen = begun.archives.iter().find(|noted| noted.archive_id == archive_id);
-            let (was, place) = (seen.and_then(|noted| noted.place.clone()), files.to_string());
-            if let Some(was) = was.filter(|was| *was != place) {
-                return Err(in_an_archive(ArchiveError::Elsewhere { archive_id, was, place }));
+            let missing = elsewhere(&begun.archives, files.missing(archive_id));
+            if matches!(missing, ArchiveError::Elsewhere { .. }) {
+                return Err(in_an_archive(missing));
             }
             let archived = named.map_or(0, |archived| archived.conversations);
             let lost = LostArchive { stated_by: asked.actor.to_string(), stated_at: self.clock.now() };
@@ -313,17 +305,13 @@ impl ErasureService {
                 }
                 continue;
             }
-            let here = files.to_string();
-            match place.clone() {
-                Some(was) if was != here => {
-                    return Err(ArchiveError::Elsewhere { archive_id, was, place: here });
-                }
-                // Nobody has seen its files.
-                None if sha256.is_none() => continue,
-                Some(_) | None => {}
+            // Nobody has seen its files.
+            if place.is_none() && sha256.is_none() {
+                continue;
             }
-            if !self.is_the_place(files).await? {
-                return Err(files.missing(archive_id));
+            let missing = elsewhere(noted, files.missing(archive_id));
+            if matches!(missing, ArchiveError::Elsewhere { .. }) || !self.is_the_place(files).await? {
+                return Err(missing);
             }
         }
         Ok(())
