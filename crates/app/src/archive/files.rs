@@ -19,7 +19,7 @@ use tokio::task::spawn_blocking;
 
 use super::desk::Desk;
 use super::error::{ArchiveError, reason};
-use super::location::ArchiveUrl;
+use super::location::{ArchiveUrl, make_within};
 use super::manifest::Manifest;
 use lcs_domain::audit::AuditHash;
 
@@ -141,6 +141,7 @@ impl ArchiveFiles {
         file: File,
         sending: impl Fn() + Send + Sync,
     ) -> Result<(), ArchiveError> {
+        self.make_room().await?;
         let path = self.path(archive_id, DATA);
         let (file, first) = self.piece(rewound(file)?).await?;
         if first.len() < PIECE {
@@ -177,8 +178,20 @@ impl ArchiveFiles {
 
     /// Writes its manifest.
     pub(crate) async fn put_manifest(&self, manifest: &Manifest) -> Result<(), ArchiveError> {
+        self.make_room().await?;
         let bytes = manifest.to_bytes().map_err(io::Error::from)?;
         self.put_once(&self.path(manifest.archive_id, MANIFEST), bytes.into()).await
+    }
+
+    /// Makes the folder of all archives, where that is one of this machine: nobody but its owner enters it, whoever may
+    /// enter the place.
+    async fn make_room(&self) -> Result<(), ArchiveError> {
+        match (self.folder.clone(), self.folder_of_all()) {
+            (Some(place), Some(folder)) => {
+                self.blocking(move || make_within(&place, &folder), "written").await
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The next piece of the file: shorter than others where it is the last one.

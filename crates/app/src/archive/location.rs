@@ -152,6 +152,17 @@ fn make(folder: &std::path::Path) -> std::io::Result<()> {
     builder.create(folder)
 }
 
+/// Makes the folder of all archives in the place's own, where it is not there, for its owner alone, and has the disk know
+/// of it: what stands in it is gone from the database.
+pub(super) fn make_within(place: &std::path::Path, folder: &std::path::Path) -> std::io::Result<()> {
+    make(folder)?;
+    #[cfg(unix)]
+    std::fs::File::open(place)?.sync_all()?;
+    #[cfg(not(unix))]
+    let _ = place;
+    Ok(())
+}
+
 /// A place that does not answer is told within a minute.
 fn retry() -> RetryConfig {
     RetryConfig {

@@ -143,8 +143,11 @@ fn say(output: &mut crate::output::Output, report: &VerifyReport) -> Result<()> 
     let (whole, held) = (count(report.whole, "archive"), count(report.conversations, "conversation"));
     output.line(&format!("{whole} of {held} read, and right."))?;
     if report.unfinished > 0 {
-        output
-            .line(&format!("To be finished by the next cleanup: {}.", count(report.unfinished, "archive")))?;
+        output.line(&format!(
+            "To be finished by the next cleanup: {}, which may hold conversations that are gone from the database \
+             already.",
+            count(report.unfinished, "archive")
+        ))?;
     }
     Ok(())
 }

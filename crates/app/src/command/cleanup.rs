@@ -2,12 +2,13 @@
 
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use clap::Args;
 use lcs_app::{CleanupReport, Patience, PersistenceManager, Unarchived};
 use serde_json::{Value, json};
 
 use super::Context;
+use super::stop::Stop;
 use crate::output::text::count;
 use crate::output::{note, progress};
 
@@ -81,9 +82,14 @@ impl Cleanup {
         }
         let bar = progress::bar(due);
         let mut report = CleanupReport::default();
-        let ended = retention.cleanup_into(Patience::Insists, &mut report, |removed| bar.inc(removed)).await;
+        let run = retention.cleanup_into(Patience::Insists, &mut report, |removed| bar.inc(removed));
+        let ended = Stop::listen().unless_requested(run).await;
         bar.finish_and_clear();
         let CleanupReport { expired, archived, unarchived, deleted, held, busy, .. } = report;
+        let Some(ended) = ended else {
+            name(&unarchived);
+            bail!("stopped: what is removed stays removed; run it again to go on");
+        };
         if let Err(error) = ended {
             name(&unarchived);
             return Err(error.into());

@@ -12,6 +12,7 @@ use lcs_domain::erasure::ErasedRows;
 use lcs_domain::{ArchiveId, ConversationId, ErasureTarget, RepositoryError, UserId};
 use serde_json::json;
 
+use super::stop::Stop;
 use super::{Context, user};
 use crate::output::text::{count, one_line};
 use crate::output::{Output, note, progress, whole_file};
@@ -88,8 +89,12 @@ impl Erase {
         let conversations = found.tables.iter().find(|table| table.table == "conversations");
         let bar = progress::bar(conversations.map_or(0, |table| table.rows));
         let progress = |removed: &ErasedRows| bar.set_position(removed.conversations);
-        let outcome = erasure.erase(target, actor, &self.lost_archive, progress).await;
+        let run = erasure.erase(target, actor, &self.lost_archive, progress);
+        let outcome = Stop::listen().unless_requested(run).await;
         bar.finish_and_clear();
+        let outcome = outcome.context(
+            "stopped: what is erased stays erased, and there is no certificate yet; run it again to go on",
+        )?;
         match outcome.map_err(refusal)? {
             Outcome::Certified(certified) => {
                 for UnreadArchive { archive_id, reason } in &certified.unread_archives {

@@ -2,11 +2,12 @@
 
 use std::process::ExitCode;
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
 use clap::{Args, Subcommand};
 use lcs_app::PersistenceManager;
 use lcs_domain::{
-    Clock, ConversationId, Hold, HoldId, HoldTarget, NewHold, PageLimit, SystemClock, Text, UserId,
+    Clock, ConversationId, Hold, HoldId, HoldTarget, NewHold, PageLimit, PurgeReason, RepositoryError,
+    SystemClock, Text, UserId,
 };
 use serde_json::json;
 
@@ -83,23 +84,35 @@ impl HoldCommand {
                     reason: Text::name(place.reason, "/reason")?,
                     placed_by: actor,
                 };
-                let hold = holds.place(new).await?;
+                let placed = holds.place(new).await;
+                if let (Err(RepositoryError::NotFound { .. }), Some(id)) = (&placed, place.conversation)
+                    && let Ok(Some(left)) = repositories.archives().tombstone(id).await
+                    && let (PurgeReason::Expired, Some(archive_id)) = (left.reason, left.archive_id)
+                {
+                    bail!(
+                        "conversation {id} is in archive {archive_id}, and is held there by a hold on its user only: \
+                         place that, or restore the conversation first (`restore --conversation {id}`)"
+                    );
+                }
+                let hold = placed?;
                 if hold.released_at.is_some() {
                     bail!("hold {} was released, and keeps nothing: place another one", hold.hold_id);
                 }
-                if output.is_json() {
-                    output.json(&hold)?;
+                let printed = if output.is_json() {
+                    output.json(&hold)
                 } else {
-                    output.line(&format!("Placed hold {} on {}.", hold.hold_id, kept(&hold)))?;
-                }
+                    output.line(&format!("Placed hold {} on {}.", hold.hold_id, kept(&hold)))
+                };
+                printed.with_context(|| format!("hold {} is placed", hold.hold_id))?;
             }
             Self::Release { hold } => {
                 let Some(released) = holds.release(hold, actor).await? else { bail!("hold not found") };
-                if output.is_json() {
-                    output.json(&released)?;
+                let printed = if output.is_json() {
+                    output.json(&released)
                 } else {
-                    output.line(&format!("Released hold {hold} on {}.", kept(&released)))?;
-                }
+                    output.line(&format!("Released hold {hold} on {}.", kept(&released)))
+                };
+                printed.with_context(|| format!("hold {hold} is released"))?;
             }
             Self::List(list) => {
                 let all = match target(list.conversation, list.user.as_deref()) {

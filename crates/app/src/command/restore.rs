@@ -3,13 +3,14 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use clap::Args;
 use lcs_app::{PersistenceManager, RestoreReport, RestoreTarget};
 use lcs_domain::{ConversationId, UserId};
 use serde_json::json;
 
 use super::Context;
+use super::stop::Stop;
 use crate::output::text::count;
 use crate::output::{note, progress};
 
@@ -55,9 +56,10 @@ impl Restore {
         let keep =
             self.keep_days.map_or_else(|| archives.usual_keep(), |days| Duration::from_hours(24) * days);
         let bar = progress::counter();
-        let report = archives.restore(self.target.meant(), keep, |seen| bar.inc(seen)).await;
+        let run = archives.restore(self.target.meant(), keep, |seen| bar.inc(seen));
+        let ended = Stop::listen().unless_requested(run).await;
         bar.finish_and_clear();
-        let report = report?;
+        let report = ended.context("stopped: what has come back stays; run it again to go on")??;
         if output.is_json() {
             output.json(&json!(report))?;
         } else {

@@ -28,6 +28,15 @@ impl Stop {
         (sender, Self(receiver))
     }
 
+    /// What `work` comes to; `None` where the process is asked to end before. It is dropped then.
+    pub(super) async fn unless_requested<T>(&mut self, work: impl Future<Output = T>) -> Option<T> {
+        tokio::select! {
+            biased;
+            ended = work => Some(ended),
+            () = self.requested() => None,
+        }
+    }
+
     /// The next time that the process is asked to end.
     pub(super) async fn requested(&mut self) {
         if self.0.changed().await.is_err() {
@@ -79,5 +88,21 @@ impl Signals {
         if tokio::signal::ctrl_c().await.is_err() {
             pending::<()>().await;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::ready;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_is_done_is_told_and_what_is_not_is_given_up_when_it_is_asked_for() {
+        let (sender, mut stop) = Stop::by_hand();
+        assert_eq!(stop.unless_requested(ready(7)).await, Some(7));
+        sender.send_modify(|count| *count += 1);
+        assert_eq!(stop.unless_requested(ready(7)).await, Some(7), "what is done is done");
+        assert_eq!(stop.unless_requested(pending::<u32>()).await, None);
     }
 }

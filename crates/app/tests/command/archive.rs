@@ -9,8 +9,8 @@ mod kill;
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::PathBuf;
-use std::process::{Command, Output};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
 
 use diesel::Connection as _;
 use diesel::connection::SimpleConnection as _;
@@ -23,7 +23,7 @@ use lcs_storage::testing::TestPostgres;
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
-use crate::transfer::file;
+use crate::transfer::{file, interrupt};
 use crate::{Home, text};
 
 /// A home with a database, archival on, and ways behind the program.
@@ -401,6 +401,61 @@ fn what_wakes_up_or_is_held_meanwhile_is_kept_and_in_no_archive() {
     archiving.database.run("UPDATE conversation_tombstones SET reason = 'erased' WHERE reason = 'expired'");
     let all = archiving.json(&["restore", "--all"]);
     assert_eq!(all["restored"], 0, "what was erased stays erased: {all}");
+}
+
+/// What is archived is not unknown: it is said what keeps it.
+#[test]
+fn a_hold_on_what_is_archived_is_refused_with_what_to_do() {
+    let archiving = Archiving::new(Database::sqlite, 3);
+    archiving.json(&["cleanup"]);
+    let archive_id = archiving.archives()[0]["archive_id"].as_str().unwrap().to_owned();
+    let id = conversation(1);
+    let place = ["hold", "place", "--conversation", &id, "--reason", "matter 7"];
+    let (code, said) = archiving.failure(&place);
+    assert!(code == 1 && said.contains(&format!("conversation {id} is in archive {archive_id}")), "{said}");
+    assert!(said.contains(&format!("`restore --conversation {id}`")), "{said}");
+    archiving.json(&["restore", "--conversation", &id]);
+    assert_eq!(archiving.json(&place)["conversation_id"], id.as_str());
+}
+
+/// Ctrl-C between two batches: it is said, the exit code is 1, and the next run goes on.
+#[cfg(unix)]
+#[test]
+fn a_cleanup_that_is_asked_to_end_says_so_and_the_next_one_goes_on() {
+    let archiving = Archiving::new(Database::sqlite, 30);
+    archiving.configure("enable_archival: false");
+    let (all, _) = archiving.database.places();
+    let mut cleanup = archiving.command(&["cleanup", "--per-second", "1"]);
+    let mut cleanup = cleanup.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    while archiving.database.places().0.len() == all.len() {
+        assert!(cleanup.try_wait().unwrap().is_none(), "it ended before it removed anything");
+        std::thread::yield_now();
+    }
+    interrupt(cleanup.id());
+    let output = cleanup.wait_with_output().unwrap();
+    let said = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert_eq!(said, "error: stopped: what is removed stays removed; run it again to go on\n");
+    let (left, _) = archiving.database.places();
+    assert!(!left.is_empty() && left.len() < all.len(), "{}", left.len());
+    assert_eq!(archiving.json(&["cleanup", "--per-second", "0"])["expired"], left.len());
+}
+
+/// Who may enter the place does not enter what is archived in it.
+#[cfg(unix)]
+#[test]
+fn archives_are_their_owners_alone_and_the_place_keeps_its_mode() {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let home = Home::new();
+    let place = home.0.path().join("shared");
+    fs::create_dir(&place).unwrap();
+    fs::set_permissions(&place, fs::Permissions::from_mode(0o755)).unwrap();
+    let archiving = Archiving::at(home, &format!("file://{}", place.display()), Database::sqlite, 3);
+    archiving.json(&["cleanup"]);
+    let mode = |path: &Path| path.metadata().unwrap().permissions().mode() & 0o777;
+    assert_eq!((mode(&place), mode(&place.join("archives"))), (0o755, 0o700));
+    assert_eq!(archiving.json(&["archive", "verify"])["whole"], 1);
 }
 
 /// Where the place of the archives cannot be written, nothing is removed, and one sentence says why.

@@ -123,6 +123,18 @@ fn an_archive_that_the_database_does_not_know_is_named() {
     assert_eq!(archiving.coded(&["archive", "verify"]).0, Some(0));
 }
 
+/// `archive list` says 0 of it yet, and what is gone from the database is in it alone.
+#[test]
+fn of_an_archive_that_is_not_finished_it_is_said_that_it_may_hold_something() {
+    let archiving = Archiving::new(Database::sqlite, 3);
+    assert!(archiving.killed_behind(Step::Removed, &["cleanup"]));
+    assert!(!archiving.database.places().1.is_empty(), "it holds something");
+    let said = text(&archiving.run(&["archive", "verify"]).stdout);
+    let expected = "To be finished by the next cleanup: 1 archive, which may hold conversations that are gone from \
+                    the database already.\n";
+    assert!(said.ends_with(expected), "{said}");
+}
+
 /// A file without a manifest is named: of an archive whose maker was killed, and of one that nobody knows.
 #[test]
 fn a_file_without_a_manifest_is_named() {
