@@ -5,7 +5,7 @@ use std::time::Duration;
 use lcs_domain::{Repositories, RepositoryError};
 use lcs_storage::postgres::{Postgres, PostgresConfig};
 use lcs_storage::testing::{PrivateCluster, PrivateOptions, TestPostgres};
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
 use crate::support::config;
@@ -145,6 +145,32 @@ async fn a_server_that_closes_at_once_is_told() {
             assert!(error.to_string().contains("closed the connection while it was made"), "{error}");
         }
         never = closing => never,
+    }
+}
+
+#[tokio::test]
+async fn something_else_that_answers_there_is_told() {
+    let server = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = server.local_addr().unwrap().port();
+    let answering = async {
+        loop {
+            let (mut client, _) = server.accept().await.unwrap();
+            let _read = client.read(&mut [0; 8]).await;
+            let _written = client.write_all(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n").await;
+        }
+    };
+    let config = PostgresConfig {
+        host: "127.0.0.1".into(),
+        port,
+        operation_timeout: Duration::from_millis(300),
+        ..PostgresConfig::default()
+    };
+    tokio::select! {
+        error = refusal(config) => assert!(
+            error.to_string().contains(&format!("what listens at 127.0.0.1:{port} does not speak PostgreSQL's protocol")),
+            "{error}"
+        ),
+        never = answering => never,
     }
 }
 

@@ -168,17 +168,28 @@ impl Context {
         }
     }
 
-    /// For commands that only look, or remove: they make no database file. At the default path its absence
-    /// is the state of a fresh machine, and they find nothing; at a path that was written it is a mistake.
-    fn of_what_is_there(mut self) -> anyhow::Result<Self> {
+    /// What is said on a fresh machine, where even the default database file is not there yet.
+    fn nothing_yet(&self) -> Option<String> {
+        let path = self.missing_file().filter(|path| is_default(path))?;
+        Some(format!("nothing is stored yet: the first conversation makes {}", path.display()))
+    }
+
+    /// As if a database file that is not there were, with nothing in it: none is made.
+    fn with_nothing(mut self) -> Self {
         if let Some(path) = self.missing_file() {
-            if !is_default(path) {
-                bail!("{}", no_file(path));
-            }
             let nothing = SqliteConfig { file: SqliteFile::Memory, ..SqliteConfig::file(path) };
             self.configuration.store = StoreConfiguration::Sqlite(nothing).acting_as(self.actor.clone());
         }
-        Ok(self)
+        self
+    }
+
+    /// For commands that only look, or remove: they make no database file. At the default path its absence
+    /// is the state of a fresh machine, and they find nothing; at a path that was written it is a mistake.
+    fn of_what_is_there(self) -> anyhow::Result<Self> {
+        if let Some(path) = self.missing_file().filter(|path| !is_default(path)) {
+            bail!("{}", no_file(path));
+        }
+        Ok(self.with_nothing())
     }
 
     /// For commands whose work has to last: there is a store already, and it outlives the process.
@@ -204,7 +215,7 @@ fn is_default(path: &Path) -> bool {
 
 fn no_file(path: &Path) -> String {
     format!(
-        "there is no database file at {}: correct the path; serve, chat and migrate run make one",
+        "there is no database file at {}: correct the path; serve, chat, import and migrate run make one",
         path.display()
     )
 }

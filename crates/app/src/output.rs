@@ -32,7 +32,7 @@ impl Output {
         let terminal = stdout.is_terminal();
         let width = terminal_size::terminal_size_of(&stdout).map(|(width, _)| usize::from(width.0));
         Self {
-            writer: Box::new(stdout),
+            writer: Box::new(Answer(stdout)),
             json,
             colour: terminal && style::wanted(|name| std::env::var_os(name)),
             width: width.filter(|_| terminal),
@@ -85,6 +85,23 @@ impl Output {
     pub(crate) fn styled(&self, style: Style, text: &str) -> String {
         if self.colour { style.paint(text) } else { text.to_owned() }
     }
+}
+
+/// Where an answer goes: its errors say that it is the answer that cannot be printed, and not what was asked that failed.
+struct Answer<W>(W);
+
+impl<W: Write> Write for Answer<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write(bytes).map_err(unprinted)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush().map_err(unprinted)
+    }
+}
+
+fn unprinted(error: io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("the answer cannot be printed ({error})"))
 }
 
 /// Says something beside the answer, on standard error: nobody is to be told where that fails.
@@ -143,8 +160,10 @@ mod tests {
 
     #[test]
     fn a_reader_that_has_gone_is_told_from_a_failure() {
-        let error = anyhow::Error::from(output(Gone, false).json(&"x").unwrap_err()).context("listing");
+        let error =
+            anyhow::Error::from(output(Answer(Gone), false).json(&"x").unwrap_err()).context("listing");
         assert!(is_broken_pipe(&error));
+        assert!(error.root_cause().to_string().starts_with("the answer cannot be printed (broken pipe"));
         assert!(!is_broken_pipe(&anyhow::Error::from(io::Error::from(io::ErrorKind::StorageFull))));
     }
 

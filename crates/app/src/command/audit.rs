@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use clap::{Args, Subcommand};
 use lcs_app::PersistenceManager;
 use lcs_domain::audit::{AuditVerification, verify};
@@ -43,19 +43,16 @@ pub(super) struct List {
 
 impl Audit {
     pub(super) async fn run(self, context: Context) -> Result<ExitCode> {
+        if let Some(said) = context.nothing_yet() {
+            // Not what a database in its stead would record.
+            return self.of_nothing(context.output, &said);
+        }
         let Context { configuration, mut output, .. } = context.of_what_is_there()?;
         let manager = PersistenceManager::builder(configuration).operator().initialize().await?;
         let repositories = manager.repositories();
         match self {
             Self::List(list) => {
-                let query = AuditQuery {
-                    user_id: list.user.as_deref().map(UserId::from_text),
-                    conversation_id: list.conversation,
-                    action: list.action,
-                    after: list.after,
-                    limit: list.limit,
-                    is_look: false,
-                };
+                let query = list.query();
                 let records = repositories.audit().records(query).await?;
                 print(&mut output, &records, query)?;
                 Ok(ExitCode::SUCCESS)
@@ -79,6 +76,30 @@ impl Audit {
                     Ok(ExitCode::FAILURE)
                 }
             },
+        }
+    }
+
+    /// Of a log that is not there nothing is listed, and nothing is said to be whole.
+    fn of_nothing(self, mut output: Output, said: &str) -> Result<ExitCode> {
+        match self {
+            Self::List(list) => {
+                print(&mut output, &[], list.query())?;
+                Ok(ExitCode::SUCCESS)
+            }
+            Self::Verify => bail!("there is no log to verify: {said}"),
+        }
+    }
+}
+
+impl List {
+    fn query(&self) -> AuditQuery {
+        AuditQuery {
+            user_id: self.user.as_deref().map(UserId::from_text),
+            conversation_id: self.conversation,
+            action: self.action,
+            after: self.after,
+            limit: self.limit,
+            is_look: false,
         }
     }
 }

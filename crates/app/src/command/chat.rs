@@ -23,6 +23,9 @@ use crate::output::{Output, note, text};
 const HELP: &str = "Say anything. /quit or Ctrl-D ends, /help shows this. The conversation is kept.";
 const NOT_TEXT: &str = "what was said is not UTF-8 text";
 
+/// How long a user's name may be, as in a request.
+const MAX_USER_BYTES: usize = 1024;
+
 #[derive(Args)]
 pub(super) struct Chat {
     /// Say this, print the answer and end.
@@ -46,6 +49,11 @@ struct Answer {
 
 impl Chat {
     pub(super) async fn run(self, context: Context) -> Result<ExitCode> {
+        if self.user.user.len() > MAX_USER_BYTES || self.user.user.chars().any(char::is_control) {
+            bail!(
+                "a user is at most {MAX_USER_BYTES} bytes of text without control characters: write another --user"
+            );
+        }
         let Context { configuration, output, again, .. } = context;
         let limits = configuration.payload_limits;
         let partner = match &configuration.model {
@@ -247,7 +255,7 @@ fn unprinted(error: io::Error, answer: &TurnAnswer) -> anyhow::Error {
         }
         _ => String::new(),
     };
-    let sentence = format!("the answer cannot be printed ({error}){stored}");
+    let sentence = format!("{error}{stored}");
     anyhow::Error::new(error).context(sentence)
 }
 

@@ -14,20 +14,17 @@ use lcs_domain::repository::RepositoryResult;
 use lcs_domain::{RepositoryError, SystemClock};
 use serde_json::json;
 
-use super::{Context, is_default, no_file, sentence};
+use super::{Context, no_file, sentence};
 use crate::output::Output;
 use crate::output::style::Style;
 
 /// Prints the findings; the exit code is 1 where one of them has to be dealt with.
 pub(super) async fn run(context: Context) -> Result<ExitCode> {
     let migrate = format!("run: {}", context.again.command("migrate run"));
-    let findings = match context.missing_file() {
-        Some(path) if is_default(path) => vec![Finding::ok(
-            "connection",
-            format!("nothing is stored yet: the first conversation makes {}", path.display()),
-        )],
-        Some(path) => vec![failed(no_file(path))],
-        None => examine(&context.configuration.store, migrate)
+    let findings = match (context.nothing_yet(), context.missing_file()) {
+        (Some(said), _) => vec![Finding::ok("connection", said)],
+        (None, Some(path)) => vec![failed(no_file(path))],
+        (None, None) => examine(&context.configuration.store, migrate)
             .await
             .unwrap_or_else(|error| vec![unreachable(error)]),
     };

@@ -57,6 +57,9 @@ impl Export {
         if !to_stdout && !self.force && self.file.try_exists().unwrap_or_default() {
             bail!("{} is there already: choose another name, or say --force", self.file.display());
         }
+        if !to_stdout && self.file.is_dir() {
+            bail!("{} is a folder: write the path of a file", self.file.display());
+        }
         let manager = PersistenceManager::builder(context.configuration).operator().initialize().await?;
         let mut stop = Stop::listen();
         // Before the first byte of it can be read: there is no export that nobody knows of.

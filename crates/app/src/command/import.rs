@@ -95,6 +95,8 @@ struct Source {
 
 impl Import {
     pub(super) async fn run(self, context: Context) -> Result<ExitCode> {
+        // A dry run makes nothing: in a store that is not there, nothing is stored.
+        let context = if self.dry_run { context.with_nothing() } else { context };
         let mut output = context.output;
         let limits = context.configuration.payload_limits;
         let configured = context.configuration.llama_stack.clone();
@@ -111,7 +113,9 @@ impl Import {
             // It has ended: nothing comes any more.
             Ok(report) if !report.stopped => {
                 let read = source.done.await.context("the source could not be read").flatten();
-                read.with_context(|| format!("{} is not imported to its end", self.shown()))
+                let how =
+                    if report.seen() == 0 { "cannot be imported" } else { "is not imported to its end" };
+                read.with_context(|| format!("{} {how}", self.shown()))
             }
             _ => Ok(()),
         };
@@ -121,7 +125,12 @@ impl Import {
         let rejects = listener.rejects.close(is_whole);
         let report = ended.context("the import was not finished: run it again to go on")?;
         // What is stored is said, however the rest went; and the rest, where nobody reads the answer any more.
-        let said = self.say(&mut output, &report, rejects.as_ref().ok().and_then(Option::as_deref));
+        // Of a source of which nothing came, there is only to say what is wrong with it.
+        let said = if read.is_err() && report.seen() == 0 {
+            Ok(())
+        } else {
+            self.say(&mut output, &report, rejects.as_ref().ok().and_then(Option::as_deref))
+        };
         read?;
         recorded.context("the import cannot be recorded in the audit log")?;
         rejects.context("the rejects cannot be written")?;
@@ -209,7 +218,7 @@ impl Import {
     /// The source without its password, which a URL may have.
     fn shown(&self) -> &str {
         match self.from {
-            Kind::LcsCachePostgres | Kind::LanggraphPostgres => "the database",
+            Kind::LcsCachePostgres | Kind::LanggraphPostgres => "the source, a PostgreSQL database,",
             Kind::LlamaStack => "the Llama Stack",
             Kind::Export | Kind::LcsCacheSqlite | Kind::OpenaiAgentsSqlite => self.source(),
         }
@@ -232,7 +241,14 @@ impl Import {
                  --from langgraph-postgres or --from llama-stack"
             );
         }
-        Ok(if file == "-" { Vec::new() } else { vec![Path::new(file)] })
+        if file == "-" {
+            return Ok(Vec::new());
+        }
+        let path = Path::new(file);
+        if path.is_dir() {
+            bail!("{file} is a folder: name the file that is to be imported");
+        }
+        Ok(vec![path])
     }
 
     fn rejects(&self) -> Result<Rejects> {

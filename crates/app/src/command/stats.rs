@@ -16,14 +16,14 @@ use lcs_domain::{AnalyticsWindow, Clock as _, SystemClock};
 use tempfile::NamedTempFile;
 
 use super::Context;
-use crate::output::whole_file;
+use crate::output::{Output, whole_file};
 
 #[derive(Args)]
 pub(super) struct Stats {
     /// Look back to this day, in UTC: a date like 2026-11-01, or a number of days like 90d
     #[arg(long, value_name = "DAY", default_value = "30d", value_parser = since)]
     since: Since,
-    /// Write a page with plots into this file instead: it needs nothing else, and opens in any browser
+    /// Write a page with plots into this file instead, or - for standard output: it needs nothing else, and opens in any browser
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
 }
@@ -38,14 +38,12 @@ enum Since {
 impl Stats {
     pub(super) async fn run(self, context: Context) -> Result<ExitCode> {
         let window = self.since.window(SystemClock.now().date_naive())?;
-        let has_nothing = context.missing_file().is_some();
+        if let Some(said) = context.nothing_yet() {
+            return self.of_nothing(context.output, &said);
+        }
         let context = context.of_what_is_there()?;
         let (configuration, mut output) = (context.configuration, context.output);
         let database = DatabaseService::open(&configuration.store, Arc::new(SystemClock)).await?;
-        if has_nothing {
-            // A fresh machine: the database in memory stands for the file that is not there.
-            database.migrate().await?;
-        }
         let migrations = database.migration_status().await?;
         let pending = migrations.iter().filter(|migration| !migration.applied).count();
         if pending > 0 {
@@ -54,9 +52,10 @@ impl Stats {
         }
         let policy = configuration.retention_policy()?;
         // Before the look, which may take a minute.
-        let begun = self.report.as_deref().map(begin).transpose()?;
+        let file = self.report.as_deref().filter(|file| *file != Path::new("-"));
+        let begun = file.map(begin).transpose()?;
         let report = AnalyticsService::new(database.repositories(), policy).report(window).await?;
-        if let Some((file, mut begun)) = self.report.as_deref().zip(begun) {
+        if let Some((file, mut begun)) = file.zip(begun) {
             let written = begun.write_all(page(&report, false).as_bytes());
             written.and_then(|()| whole_file::keep(begun, file, true)).with_context(|| cannot(file))?;
             if output.is_json() {
@@ -64,10 +63,27 @@ impl Stats {
             } else {
                 output.line(&format!("Written: {}", file.display()))?;
             }
+        } else if self.report.is_some() {
+            output.line(&page(&report, false))?;
         } else if output.is_json() {
             output.json(&report)?;
         } else {
             table::show(&mut output, &report)?;
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+
+    /// A fresh machine: there are no figures, and no page of them.
+    fn of_nothing(&self, mut output: Output, said: &str) -> Result<ExitCode> {
+        if self.report.is_some() {
+            bail!("{said}");
+        }
+        if output.is_json() {
+            output.json(
+                &serde_json::json!({ "analytics": null, "database": null, "cache": null, "said": said }),
+            )?;
+        } else {
+            output.line(&format!("{said}."))?;
         }
         Ok(ExitCode::SUCCESS)
     }

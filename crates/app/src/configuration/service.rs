@@ -48,6 +48,9 @@ impl ServiceConfig {
     /// # Errors
     /// A sentence that says what to write.
     pub fn check(&self) -> Result<(), String> {
+        if self.host.trim().is_empty() {
+            return Err("the host is empty: write the address to listen at, such as 127.0.0.1".to_owned());
+        }
         let module = match self.authentication.module {
             AuthenticationModule::Noop => "noop",
             AuthenticationModule::NoopWithToken => "noop-with-token",

@@ -8,7 +8,22 @@ use tempfile::NamedTempFile;
 
 /// Begins the file that will be `path`, under a name that begins with `prefix`.
 pub(crate) fn begin(path: &Path, prefix: &str) -> io::Result<NamedTempFile> {
-    tempfile::Builder::new().prefix(prefix).tempfile_in(folder(path))
+    let folder = folder(path);
+    tempfile::Builder::new().prefix(prefix).tempfile_in(folder).map_err(|error| unmade(folder, &error))
+}
+
+/// The error without the name that the file has until it is whole: nobody has written that.
+fn unmade(folder: &Path, error: &io::Error) -> io::Error {
+    let shown = folder.display();
+    let reason = match error.kind() {
+        io::ErrorKind::NotFound => format!("there is no folder {shown}"),
+        _ => {
+            let said = error.to_string();
+            let cause = said.split_once(" at path ").map_or(said.as_str(), |(cause, _)| cause);
+            format!("nothing can be made in the folder {shown}: {cause}")
+        }
+    };
+    io::Error::new(error.kind(), reason)
 }
 
 /// Gives it its name, when it is on the disk. Another file of that name is replaced only where `replace` says so.

@@ -108,7 +108,10 @@ fn unusable(error: &RepositoryError) -> RepositoryError {
         error => error.to_string(),
     };
     RepositoryError::invalid(
-        "/fallback/journal_path",
-        format!("the journal cannot be used: {reason}; or write another folder, or fallback.mode refuse"),
+        "/persistence/fallback/journal_path",
+        format!(
+            "the journal cannot be used: {reason}; otherwise write another folder there, or \
+             persistence.fallback.mode: refuse"
+        ),
     )
 }

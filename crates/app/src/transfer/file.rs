@@ -22,6 +22,15 @@ pub enum FileError {
         "it is no export of lcs-persistence, or one of a later version: its first line is no header ({0})"
     )]
     NoExport(RepositoryError),
+    /// There is nothing in it.
+    #[error("there is nothing in it: an export has a line at least")]
+    Empty,
+    /// What it is compressed with says that more of it belongs here.
+    #[error("it is cut off behind line {line}: get the whole file, and import it again")]
+    CutOff {
+        /// The last line that was read.
+        line: u64,
+    },
     /// It gave an error.
     #[error("it cannot be read behind line {line}: {source}")]
     Unreadable {
@@ -30,6 +39,15 @@ pub enum FileError {
         /// Its error.
         source: std::io::Error,
     },
+}
+
+impl FileError {
+    fn behind(line: u64, source: std::io::Error) -> Self {
+        match source.kind() {
+            std::io::ErrorKind::UnexpectedEof => Self::CutOff { line },
+            _ => Self::Unreadable { line, source },
+        }
+    }
 }
 
 /// Reads `input` to its end, or until nobody takes what comes.
@@ -46,7 +64,7 @@ pub fn read(
     let mut lines = Lines::new(BufReader::with_capacity(256 * 1024, input), longest);
     let mut reader = Reader::new(limits, arrivals);
     loop {
-        let line = lines.next().map_err(|source| FileError::Unreadable { line: reader.line, source })?;
+        let line = lines.next().map_err(|source| FileError::behind(reader.line, source))?;
         if matches!(line, Line::End) {
             break;
         }
@@ -73,6 +91,9 @@ pub fn read(
         if went_on.is_err() {
             return Ok(());
         }
+    }
+    if reader.line == 0 {
+        return Err(FileError::Empty);
     }
     // Whoever has gone needs no last word.
     let _ = reader.end();

@@ -10,6 +10,7 @@ mod erase_kill;
 mod fixture;
 mod journal;
 mod lifecycle;
+mod newcomer;
 #[cfg(test)]
 mod source;
 mod stats;
@@ -296,7 +297,16 @@ fn an_answer_that_cannot_be_written_is_an_error() {
     let full = fs::File::options().write(true).open("/dev/full").unwrap();
     let output = home.command(&["migrate", "status"]).stdout(full).stderr(Stdio::piped()).output().unwrap();
     assert_eq!(output.status.code(), Some(1));
-    assert!(text(&output.stderr).starts_with("error: "), "{}", text(&output.stderr));
+    let said = text(&output.stderr);
+    assert!(said.starts_with("error: the answer cannot be printed (No space left"), "{said}");
+
+    home.json(&["chat", "--once", "hello"]);
+    let place = ["hold", "place", "--user", "ada", "--reason", "a case"];
+    let full = fs::File::options().write(true).open("/dev/full").unwrap();
+    let output = home.command(&place).stdout(full).stderr(Stdio::piped()).output().unwrap();
+    let said = text(&output.stderr);
+    assert!(said.contains(" is placed: the answer cannot be printed ("), "{said}");
+    assert_eq!(home.json(&["hold", "list"])["holds"].as_array().unwrap().len(), 1, "it was done");
 }
 
 #[test]

@@ -214,7 +214,7 @@ fn conversations_of_a_llama_stack_move_in() {
     let arguments =
         ["import", &url, "--from", "llama-stack", "--metadata", metadata, "--database-url", &store];
     let (_, said) = home.failure(&arguments);
-    assert!(said.contains("is not imported to its end: Llama Stack"), "{said}");
+    assert!(said.contains("the Llama Stack cannot be imported: Llama Stack"), "{said}");
 }
 
 #[test]

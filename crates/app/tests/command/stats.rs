@@ -45,6 +45,11 @@ fn a_report_is_one_file_that_is_written_whole_or_not_at_all() {
     assert!(page.starts_with("<!DOCTYPE html>") && page.ends_with("</html>") && !page.contains("canary"));
     assert_eq!(fs::read_dir(&folder).unwrap().count(), 1, "nothing is left beside it");
 
+    // Where a script wants it, it is the answer.
+    let shown = home.answer(&["stats", "--report", "-"]);
+    assert!(shown.starts_with("<!DOCTYPE html>") && shown.trim_end().ends_with("</html>"), "{shown}");
+    assert!(!std::path::Path::new("-").exists(), "and no file");
+
     for bad in [folder.join("nowhere/report.html"), folder.clone(), "/".into()] {
         let (code, said) = home.failure(&["stats", "--report", bad.to_str().unwrap()]);
         assert!(code == 1 && said.lines().count() == 1 && said.contains("write the path"), "{said}");
@@ -54,9 +59,12 @@ fn a_report_is_one_file_that_is_written_whole_or_not_at_all() {
 }
 
 #[test]
-fn a_fresh_machine_has_figures_of_nothing_and_an_old_schema_is_told() {
+fn a_fresh_machine_has_no_figures_and_an_old_schema_is_told() {
     let home = Home::new();
-    assert!(home.answer(&["stats"]).contains("0 active, 0 archived, 0 deleted"));
+    assert!(home.answer(&["stats"]).starts_with("nothing is stored yet: the first conversation makes "));
+    assert!(home.json(&["stats"])["analytics"].is_null(), "there are no figures");
+    let (code, said) = home.failure(&["stats", "--report", "-"]);
+    assert!(code == 1 && said.contains("nothing is stored yet"), "{said}");
     assert_eq!(fs::read_dir(home.0.path()).unwrap().count(), 0, "it only looked");
     home.json(&["migrate", "run"]);
     home.json(&["migrate", "revert", "--yes"]);

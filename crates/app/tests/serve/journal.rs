@@ -208,7 +208,10 @@ async fn a_journal_that_cannot_be_written_keeps_it_from_starting() {
     let configuration = format!("fallback:\n  journal_path: {}", file.display());
     // Nothing listens there; it is not even asked.
     let said = refusal(&Place::at("postgres://u:hunter2@127.0.0.1:1/x", &configuration, &[])).await;
-    assert!(said.contains("the journal cannot be used: ") && said.contains("fallback.mode refuse"), "{said}");
+    assert!(
+        said.contains("the journal cannot be used: ") && said.contains("persistence.fallback.mode: refuse"),
+        "{said}"
+    );
 }
 
 #[tokio::test]

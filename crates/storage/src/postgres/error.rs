@@ -168,7 +168,9 @@ pub(super) fn of_message(message: &str) -> Fault {
              `lcs-persistence migrate run`",
         )
     } else if starts("permission denied") {
-        denied(&format!("{message}: grant it to the user of the configuration"))
+        denied(&format!(
+            "{message}: run this as the role whose work it is, or grant it; migrations/roles.sql says which role may what"
+        ))
     } else {
         // An unknown message may quote a value, as "invalid input syntax" does: it is not repeated.
         backend("PostgreSQL refused the statement: see the server's log")

@@ -166,6 +166,10 @@ impl ConnectFailure {
             _ if error.to_string().contains("lookup address") => {
                 format!("the host name {:?} is not known: correct it, or see the name service", server.host)
             }
+            // The driver's own: what was answered is no message of the protocol.
+            _ if error.raw_os_error().is_none() && is_of_decoding(error) => {
+                format!("what listens at {at} does not speak PostgreSQL's protocol: correct host and port")
+            }
             _ => format!("{at} cannot be reached: {error}"),
         };
         Self { reason, kind: Kind::Passing }
@@ -254,6 +258,12 @@ impl ConnectFailure {
             _ => RepositoryError::unavailable(self.reason.clone()),
         }
     }
+}
+
+/// Whether the driver could make no message of what it read.
+fn is_of_decoding(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData)
+        || error.to_string() == "bytes remaining on stream"
 }
 
 fn certificate(error: &rustls::Error) -> String {

@@ -1,0 +1,104 @@
+//! What somebody meets who tries it for the first time: nothing there yet, the wrong file, the wrong place.
+
+use std::fs;
+
+use crate::transfer::file;
+use crate::{Home, text};
+
+#[test]
+fn a_log_that_is_not_there_is_not_said_to_be_whole() {
+    let home = Home::new();
+    let (code, said) = home.failure(&["audit", "verify"]);
+    assert!(code == 1 && said.contains("there is no log to verify: nothing is stored yet"), "{said}");
+    assert_eq!(home.answer(&["audit", "list"]), "Nothing is recorded of that.\n");
+    assert_eq!(fs::read_dir(home.0.path()).unwrap().count(), 0, "it only looked");
+    home.json(&["chat", "--once", "hello"]);
+    assert!(home.answer(&["audit", "verify"]).contains("is whole"));
+}
+
+#[test]
+fn a_dry_run_into_a_store_that_is_not_there_makes_none() {
+    let home = Home::new();
+    let [source, store] = ["in.jsonl", "new.sqlite"].map(|name| home.0.path().join(name));
+    fs::write(&source, file(2, 1)).unwrap();
+    let url = format!("sqlite:{}", store.display());
+    let import = ["import", source.to_str().unwrap(), "--database-url", &url];
+    assert_eq!(home.json(&[import.as_slice(), &["--dry-run"]].concat())["stored"], 2);
+    assert_eq!(fs::read_dir(home.0.path()).unwrap().count(), 1, "only what is imported is there");
+    assert_eq!(home.json(&import)["stored"], 2);
+    assert!(store.exists(), "an import makes one");
+}
+
+#[test]
+fn a_source_that_cannot_be_read_is_one_sentence() {
+    let home = Home::new();
+    let path = |name: &str| home.0.path().join(name).to_str().unwrap().to_owned();
+    let mut export = zstd::encode_all(file(300, 2).as_bytes(), 0).unwrap();
+    export.truncate(export.len() - 5);
+    fs::write(path("cut.jsonl.zst"), &export).unwrap();
+    export.truncate(20);
+    fs::write(path("stump.jsonl.zst"), export).unwrap();
+    fs::write(path("empty.jsonl"), "").unwrap();
+    let [folder, empty, stump] = ["", "empty.jsonl", "stump.jsonl.zst"].map(path);
+    let (folder, empty, stump) = (folder.as_str(), empty.as_str(), stump.as_str());
+    let postgres = "postgres://u:hunter2@127.0.0.1:1/d";
+    for (arguments, expected) in [
+        ([folder].as_slice(), "is a folder: name the file"),
+        (&[folder, "--from", "openai-agents-sqlite", "--user", "ada"], "is a folder: name the file"),
+        (&[empty], "empty.jsonl cannot be imported: there is nothing in it"),
+        (&[stump], "stump.jsonl.zst cannot be imported: it is cut off behind line 0"),
+        (
+            &[postgres, "--from", "lcs-cache-postgres"],
+            "the source, a PostgreSQL database, cannot be imported: the database is unavailable: nothing listens",
+        ),
+    ] {
+        let output = home.run(&[&["import"], arguments].concat());
+        let said = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        assert!(said.starts_with("error: ") && said.lines().count() == 1, "{said}");
+        assert!(said.contains(expected), "{expected}: {said}");
+        assert_eq!(text(&output.stdout), "", "nothing came, so nothing is said of it");
+    }
+    let output = home.run(&["import", &path("cut.jsonl.zst")]);
+    let said = text(&output.stderr);
+    assert!(output.status.code() == Some(1) && said.contains("it is cut off behind line "), "{said}");
+}
+
+#[test]
+fn a_file_that_cannot_be_made_is_named_as_it_was_written() {
+    let home = Home::new();
+    home.json(&["chat", "--once", "hello"]);
+    let [nowhere, folder] =
+        ["nowhere/x", ""].map(|name| home.0.path().join(name).to_str().unwrap().to_owned());
+    for arguments in [
+        ["export", &nowhere].as_slice(),
+        &["stats", "--report", &nowhere],
+        &["erase", "--user", "ada", "--yes", "--certificate", &nowhere],
+    ] {
+        let (code, said) = home.failure(arguments);
+        assert!(code == 1 && said.contains("there is no folder ") && said.contains("nowhere"), "{said}");
+        assert!(!said.contains("nowhere/."), "a name that nobody wrote: {said}");
+    }
+    let (code, said) = home.failure(&["export", &folder, "--force"]);
+    assert!(code == 1 && said.contains("is a folder: write the path of a file"), "{said}");
+}
+
+#[test]
+fn a_user_whose_name_cannot_be_shown_is_refused() {
+    let home = Home::new();
+    let long = "a".repeat(1025);
+    for user in ["a\u{7}b", "a\nb", &long] {
+        let (code, said) = home.failure(&["chat", "--once", "hello", "--user", user]);
+        assert!(code == 1 && said.contains("without control characters"), "{said}");
+    }
+    assert_eq!(fs::read_dir(home.0.path()).unwrap().count(), 0, "it was refused before anything was made");
+}
+
+#[test]
+fn a_service_without_a_host_is_told_what_to_write() {
+    let home = Home::new();
+    for host in ["", " "] {
+        let (code, said) = home.failure(&["serve", "--host", host, "--port", "0"]);
+        assert!(code == 1 && said.contains("the host is empty: write the address"), "{said}");
+    }
+}
