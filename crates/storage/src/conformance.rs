@@ -78,6 +78,7 @@ pub mod search;
 pub mod summary;
 pub mod transfer;
 pub mod turn;
+pub mod unfinished_erasure;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -268,6 +269,9 @@ macro_rules! conformance_suite {
                 an_append_racing_an_erasure_is_counted_or_refused
                 archives_that_held_something_are_noted
             }
+            unfinished_erasure {
+                an_erasure_knows_of_those_that_share_something_with_it
+            }
             late_beginning {
                 p6_what_comes_late_is_not_begun_where_it_was_erased_since
                 what_comes_late_while_its_user_is_erased_is_not_there_afterwards
@@ -431,6 +435,7 @@ mod tests {
             ("summary", include_str!("conformance/summary.rs")),
             ("transfer", include_str!("conformance/transfer.rs")),
             ("turn", include_str!("conformance/turn.rs")),
+            ("unfinished_erasure", include_str!("conformance/unfinished_erasure.rs")),
         ];
         let list = include_str!("conformance.rs");
         let declared = list.lines().filter(|line| line.starts_with("pub mod ")).count();

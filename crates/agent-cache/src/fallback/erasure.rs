@@ -77,6 +77,10 @@ impl ErasureRepository for Fallback {
         }
     }
 
+    async fn unfinished_erasures(&self, target: ErasureTarget) -> RepositoryResult<Vec<Erasure>> {
+        self.of_primary(REFUSED, self.primary.erasures().unfinished_erasures(target)).await
+    }
+
     async fn remaining(&self, target: ErasureTarget) -> RepositoryResult<Vec<RemainingRows>> {
         self.of_primary(REFUSED, self.primary.erasures().remaining(target)).await
     }

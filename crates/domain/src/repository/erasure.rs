@@ -64,6 +64,11 @@ pub trait ErasureRepository: Send + Sync {
     async fn ended_erasures(&self, target: ErasureTarget, limit: PageLimit)
     -> RepositoryResult<Vec<Erasure>>;
 
+    /// The erasures that were begun and have not ended, and are of something of this target: its own, for a user those of
+    /// single conversations of theirs too, and for a conversation those of all that is of the user whose it is or was. The
+    /// first begun is the first.
+    async fn unfinished_erasures(&self, target: ErasureTarget) -> RepositoryResult<Vec<Erasure>>;
+
     /// How many rows name the target: in each table that the database itself says has a column for it, those too that
     /// this program knows nothing of. Not looked at is what stays and names no user (tombstones, erasures), and the
     /// audit log.

@@ -58,7 +58,7 @@ impl Client {
         self.end(&asked).await
     }
 
-    async fn end(&self, asked: &NewErasure) -> RepositoryResult<Erasure> {
+    pub(super) async fn end(&self, asked: &NewErasure) -> RepositoryResult<Erasure> {
         let detail = AuditDetail::default().word("step", "certified");
         self.store.erasures().end_erasure(asked.clone(), CERTIFICATE.to_owned(), detail).await
     }

@@ -261,6 +261,23 @@ impl ErasureRepository for Memory {
         Ok(ended.take(limit.get() as usize).cloned().collect())
     }
 
+    #[tracing::instrument(name = "db.erasure.unfinished_erasures", skip_all)]
+    async fn unfinished_erasures(&self, target: ErasureTarget) -> RepositoryResult<Vec<Erasure>> {
+        let tables = self.tables();
+        let hash = tables.hash_of(target);
+        let is_of = |erasure: &&Erasure| {
+            let is_users = hash.is_some() && erasure.user_hash == hash;
+            match target {
+                ErasureTarget::User(_) => is_users,
+                ErasureTarget::Conversation(conversation_id) => {
+                    erasure.conversation_id.map_or(is_users, |of| of == conversation_id)
+                }
+            }
+        };
+        let unfinished = tables.erasures.iter().filter(|erasure| erasure.certificate.is_none());
+        Ok(unfinished.filter(is_of).cloned().collect())
+    }
+
     #[tracing::instrument(name = "db.erasure.remaining", skip_all)]
     async fn remaining(&self, target: ErasureTarget) -> RepositoryResult<Vec<RemainingRows>> {
         let tables = self.tables();

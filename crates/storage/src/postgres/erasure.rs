@@ -220,6 +220,11 @@ impl ErasureRepository for Postgres {
         self.ended(target, limit).await
     }
 
+    #[tracing::instrument(name = "db.erasure.unfinished_erasures", skip_all)]
+    async fn unfinished_erasures(&self, target: ErasureTarget) -> RepositoryResult<Vec<Erasure>> {
+        self.unfinished_of(target).await
+    }
+
     #[tracing::instrument(name = "db.erasure.remaining", skip_all)]
     async fn remaining(&self, target: ErasureTarget) -> RepositoryResult<Vec<RemainingRows>> {
         self.count_remaining(target).await

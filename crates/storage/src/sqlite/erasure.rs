@@ -298,6 +298,16 @@ impl ErasureRepository for Sqlite {
             .await
     }
 
+    #[tracing::instrument(name = "db.erasure.unfinished_erasures", skip_all)]
+    async fn unfinished_erasures(&self, target: ErasureTarget) -> RepositoryResult<Vec<Erasure>> {
+        self.database
+            .read_snapshot(move |connection| {
+                let hash = hash_of(connection, target)?;
+                looking::unfinished(connection, target, hash)
+            })
+            .await
+    }
+
     #[tracing::instrument(name = "db.erasure.remaining", skip_all)]
     async fn remaining(&self, target: ErasureTarget) -> RepositoryResult<Vec<RemainingRows>> {
         self.database.read_snapshot(move |connection| looking::remaining(connection, target)).await

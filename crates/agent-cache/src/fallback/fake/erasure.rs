@@ -57,6 +57,10 @@ impl ErasureRepository for Fake {
         self.enter().await.map(|_| Vec::new())
     }
 
+    async fn unfinished_erasures(&self, _: ErasureTarget) -> RepositoryResult<Vec<Erasure>> {
+        self.enter().await.map(|_| Vec::new())
+    }
+
     async fn remaining(&self, _: ErasureTarget) -> RepositoryResult<Vec<RemainingRows>> {
         self.enter().await.map(|_| Vec::new())
     }

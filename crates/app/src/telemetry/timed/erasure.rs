@@ -50,6 +50,10 @@ impl ErasureRepository for Timed {
         timed("erasure.ended_erasures", self.0.erasures().ended_erasures(target, limit)).await
     }
 
+    async fn unfinished_erasures(&self, target: ErasureTarget) -> RepositoryResult<Vec<Erasure>> {
+        timed("erasure.unfinished_erasures", self.0.erasures().unfinished_erasures(target)).await
+    }
+
     async fn remaining(&self, target: ErasureTarget) -> RepositoryResult<Vec<RemainingRows>> {
         timed("erasure.remaining", self.0.erasures().remaining(target)).await
     }

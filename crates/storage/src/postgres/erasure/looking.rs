@@ -13,6 +13,7 @@ use lcs_domain::{ArchiveId, ConversationId, Erasure, ErasureTarget, PageLimit, U
 use tokio::time::Instant;
 use uuid::Uuid;
 
+use super::Owner;
 use super::columns;
 use super::row::{Columns, ErasureRow};
 use crate::postgres::Postgres;
@@ -33,6 +34,18 @@ statement! {
         conversation_id: Option<Uuid> as Nullable<SqlUuid>,
         user_hash: Option<Vec<u8>> as Nullable<Bytea>,
         limit: i64 as BigInt,
+    }
+}
+
+statement! {
+    /// The erasures that have not ended and are of something of a target.
+    OfTarget(concat!(
+        "-- $1 conversation_id  $2 user_hash\nSELECT ", columns!(), " FROM erasures WHERE certificate IS NULL \
+         AND (conversation_id = $1 OR user_hash = $2 AND ($1 IS NULL OR conversation_id IS NULL)) \
+         ORDER BY sequence",
+    )) -> Columns {
+        conversation_id: Option<Uuid> as Nullable<SqlUuid>,
+        user_hash: Option<Vec<u8>> as Nullable<Bytea>,
     }
 }
 
@@ -86,6 +99,21 @@ impl Postgres {
         let (_, conversation_id) = parts(target.into());
         let user_hash = target.user().map(|user_id| user_hash(user_id).0.to_vec());
         let query = Ended { conversation_id, user_hash, limit: limit.get().into() };
+        let answer = self.run::<ErasureRow>(Purpose::Maintenance, Effect::Reads, &query).await;
+        answer.map_err(Fault::into_error)?.rows.into_iter().map(Erasure::try_from).collect()
+    }
+
+    pub(super) async fn unfinished_of(&self, target: ErasureTarget) -> RepositoryResult<Vec<Erasure>> {
+        let (_, conversation_id) = parts(target.into());
+        let user_hash = match target {
+            ErasureTarget::User(user_id) => Some(user_hash(user_id).0.to_vec()),
+            ErasureTarget::Conversation(conversation_id) => {
+                let owner = Owner { conversation_id: conversation_id.into() };
+                let answer = self.run::<Option<Vec<u8>>>(Purpose::Maintenance, Effect::Reads, &owner).await;
+                answer.map_err(Fault::into_error)?.one().flatten()
+            }
+        };
+        let query = OfTarget { conversation_id, user_hash };
         let answer = self.run::<ErasureRow>(Purpose::Maintenance, Effect::Reads, &query).await;
         answer.map_err(Fault::into_error)?.rows.into_iter().map(Erasure::try_from).collect()
     }

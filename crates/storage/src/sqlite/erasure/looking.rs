@@ -7,6 +7,7 @@ use diesel::dsl::exists;
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Binary, Bool, Text};
 use diesel::sqlite::{Sqlite as Backend, SqliteConnection};
+use lcs_domain::audit::AuditHash;
 use lcs_domain::erasure::{
     ArchivedOfTarget, ErasedConversation, OwnedConversation, RemainingRows, user_hash,
 };
@@ -66,6 +67,26 @@ pub(super) fn of_target(
         rows.filter(erasures::certificate.is_null())
     };
     let rows: Vec<ErasureRow> = rows.order(erasures::sequence.desc()).limit(limit).load(connection)?;
+    Ok(rows.into_iter().map(Erasure::try_from).collect::<Result<_, _>>()?)
+}
+
+/// The erasures that have not ended and are of something of a target, which is of the user with this hash.
+pub(super) fn unfinished(
+    connection: &mut SqliteConnection,
+    target: ErasureTarget,
+    hash: Option<AuditHash>,
+) -> Result<Vec<Erasure>, Failure> {
+    let hash = hash.map(|hash| hash.0.to_vec());
+    let mut rows = erasures::table.select(ErasureRow::as_select()).into_boxed();
+    rows = match target {
+        ErasureTarget::User(_) => rows.filter(erasures::user_hash.eq(hash)),
+        ErasureTarget::Conversation(id) => {
+            let of_user = erasures::conversation_id.is_null().and(erasures::user_hash.eq(hash));
+            rows.filter(erasures::conversation_id.eq(BlobUuid::from(id)).or(of_user))
+        }
+    };
+    let rows: Vec<ErasureRow> =
+        rows.filter(erasures::certificate.is_null()).order(erasures::sequence).load(connection)?;
     Ok(rows.into_iter().map(Erasure::try_from).collect::<Result<_, _>>()?)
 }
 
