@@ -129,13 +129,18 @@ impl ArchiveService {
     /// # Errors
     /// As above, and `Place` where it is not there.
     pub fn files_there(&self) -> Result<&ArchiveFiles, ArchiveError> {
-        match self.url.as_ref().filter(|url| self.files.get().is_none() && !url.is_there()) {
+        match self.url.as_ref().filter(|_| self.is_unmade()) {
             Some(url) => {
                 let (place, reason) = (url.to_string(), "it is not there".to_owned());
                 Err(ArchiveError::Place { place, what: "opened", reason })
             }
             None => self.files(),
         }
+    }
+
+    /// Whether the place is a folder that is not there.
+    fn is_unmade(&self) -> bool {
+        self.files.get().is_none() && self.url.as_ref().is_some_and(|url| !url.is_there())
     }
 
     /// A page of the archives that the database knows, in the order of their ids.
@@ -151,7 +156,7 @@ impl ArchiveService {
         let Some(archive) = self.repositories.archives().find_archive(archive_id).await? else {
             return Ok(None);
         };
-        Ok(Some((archive, self.files()?.manifest(archive_id).await?)))
+        Ok(Some((archive, self.files_there()?.manifest(archive_id).await?)))
     }
 
     /// What is left of a removed conversation, and which archive holds it.

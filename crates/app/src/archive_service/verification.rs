@@ -60,9 +60,13 @@ pub struct Finding {
 }
 
 impl ArchiveService {
-    /// Reads every archive, or this one, and finds what is damaged or missing. Changes nothing.
+    /// Reads every archive, or this one, and finds what is damaged or missing. Changes nothing, and makes nothing: where
+    /// nothing was ever archived, the place may not be there yet.
     ///
     /// `progress` is told of each that was read.
+    ///
+    /// # Errors
+    /// `NoPlace`, and `Place` where it is not there, and the database knows of archives.
     pub async fn verify(
         &self,
         only: Option<ArchiveId>,
@@ -73,11 +77,15 @@ impl ArchiveService {
         let mut listed = Vec::new();
         // Those whose files are there, but for the manifest.
         let mut headless = HashSet::new();
+        if self.is_unmade() && self.list(None, PageLimit::new(1)?).await?.is_empty() {
+            return Ok(report);
+        }
+        let place = self.files_there()?;
         if let Some(archive_id) = only {
-            report.leave(archive_id, self.files()?.leftovers(archive_id).await?);
-            headless.extend(self.files()?.is_headless(archive_id).await?.then_some(archive_id));
+            report.leave(archive_id, place.leftovers(archive_id).await?);
+            headless.extend(place.is_headless(archive_id).await?.then_some(archive_id));
         } else {
-            for (archive_id, files) in self.files()?.list().await? {
+            for (archive_id, files) in place.list().await? {
                 listed.push(archive_id);
                 headless.extend((files.data.is_some() && !files.manifest).then_some(archive_id));
                 report.leave(archive_id, files.leftovers);

@@ -120,3 +120,23 @@ fn a_verification_without_the_archives_is_none() {
     fs::rename(&aside, &place).unwrap();
     assert_eq!(archiving.verified(1).0, Some(0));
 }
+
+/// Who only looks makes no folder, and does not take one that is gone for an empty one.
+#[test]
+fn a_look_at_the_archives_makes_no_folder() {
+    let archiving = Archiving::new(Database::sqlite, 3);
+    let [place, aside] = ["archive", "aside"].map(|name| archiving.home.0.path().join(name));
+    let verified = archiving.json(&["archive", "verify"]);
+    assert_eq!((&verified["whole"], place.exists()), (&json!(0), false), "nothing was ever archived");
+    archiving.json(&["cleanup"]);
+    let archive = archiving.archives()[0]["archive_id"].as_str().unwrap().to_owned();
+    fs::rename(&place, &aside).unwrap();
+    for look in
+        [["archive", "verify"].as_slice(), &["archive", "verify", &archive], &["archive", "show", &archive]]
+    {
+        let (code, said) = archiving.failure(look);
+        assert!(code == 1 && said.contains("it is not there") && !place.exists(), "{look:?}: {said}");
+    }
+    fs::rename(&aside, &place).unwrap();
+    assert_eq!(archiving.json(&["archive", "verify"])["whole"], 1);
+}
