@@ -7,6 +7,8 @@
 
 mod archives;
 mod certificate;
+mod lost;
+mod place;
 pub mod step;
 
 use std::fmt;
@@ -189,8 +191,8 @@ impl ErasureService {
     ///
     /// # Errors
     /// `Held` where a legal hold is on anything of it: recorded as refused; `Invalid` where an archive that is stated to be
-    /// lost is there, or holds nothing of it; and what stores and journals answer. What
-    /// is erased by then is erased; run it again.
+    /// lost is there, or holds nothing of it, and then nothing is begun; and what stores and journals answer. What is erased
+    /// by then is erased; run it again.
     pub async fn erase(
         &self,
         target: ErasureTarget,
@@ -201,15 +203,14 @@ impl ErasureService {
         let asked = NewErasure::of(target, actor);
         let erasures = self.repositories.erasures();
         let earlier = erasures.ended_erasures(target, EARLIER).await?;
+        let stated = self.stated_lost(&asked, lost).await?;
         let begun = match erasures.begin_erasure(asked.clone()).await {
             Ok(begun) => begun,
             Err(error) => return Err(self.refused(&asked, error).await),
         };
         self.done(Step::Begun);
         let asked = NewErasure { erasure_id: begun.erasure_id, ..asked };
-        if !lost.is_empty()
-            && let Err(error) = self.state_lost(&asked, &begun, lost).await
-        {
+        if let Err(error) = self.note_lost(&asked, &begun, stated).await {
             return Err(self.refused(&asked, error).await);
         }
         let mut seen = Seen::default();
@@ -272,6 +273,7 @@ impl ErasureService {
         let migrations = self.database.migration_status().await?;
         let schema = migrations.into_iter().rfind(|migration| migration.applied);
         let archives = self.rewritten(&erased).await?;
+        let place_confirmed = self.is_confirmed(&erased.archives).await.map_err(archives::in_an_archive)?;
         let archived_conversations = erased.archives.iter().map(|archive| archive.archived).sum();
         let certificate = Certificate {
             format: certificate::FORMAT,
@@ -285,7 +287,7 @@ impl ErasureService {
             archived_conversations,
             archives,
             key_ids: Vec::new(),
-            verification: Verification::of(self.clock.now(), verified, &seen.unread),
+            verification: Verification::of(self.clock.now(), verified, &seen.unread, place_confirmed),
             earlier: earlier.iter().filter_map(certificate::Earlier::of).collect(),
             software: concat!("lcs-persistence ", env!("CARGO_PKG_VERSION")),
             schema: schema.map(|migration| migration.name),

@@ -1,7 +1,8 @@
 //! Erasure: all that is of a user or of one conversation is removed, for good, and it can be shown.
 //!
-//! What is left names nobody: a tombstone for each conversation, with a hash in the user's place, and a row for each
-//! erasure, by which replicas and journals know what they may not bring back. The audit log stays as it is.
+//! What is left names nobody who was erased: a tombstone for each conversation, with a hash in the user's place, and a row
+//! for each erasure, by which replicas and journals know what they may not bring back. That row names the place of archives,
+//! and the operator who has stated that one is lost. The audit log stays as it is.
 
 mod archive;
 

@@ -3,20 +3,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use lcs_domain::archive::{Archive, ArchiveState, Forgotten, UserHash};
-use lcs_domain::erasure::{ErasedArchive, LostArchive};
+use lcs_domain::erasure::ErasedArchive;
 use lcs_domain::repository::RepositoryResult;
-use lcs_domain::{
-    ArchiveId, AuditDetail, AuditOutcome, Erasure, ErasureTarget, NewErasure, PageLimit, RepositoryError,
-};
+use lcs_domain::{ArchiveId, Erasure, ErasureTarget, NewErasure, PageLimit, RepositoryError};
 use serde::Serialize;
 
 use super::ErasureService;
+use super::lost::is_lost;
 use super::step::Step;
-use crate::archive::{ArchiveError, ArchiveFiles, Manifest};
+use crate::archive::{ArchiveError, Manifest};
 use crate::archive_service::UnreadArchive;
-
-/// How many archives are looked for at most to know a place by.
-const KNOWN_BY: usize = 16;
 
 /// Which archives are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -129,28 +125,6 @@ impl ErasureService {
         Ok(holding)
     }
 
-    /// The place of the archives, which is not made: `None` where there is none, and no archive either.
-    ///
-    /// # Errors
-    /// `NoPlace`, `Place` and `Missing` where the database knows of archives, and they are not to be looked at: a place
-    /// where none is of those that are complete is another one. Who is to erase goes on there by what the database says, and is
-    /// refused where that matters.
-    async fn place(&self, reading: Reading) -> Result<Option<&ArchiveFiles>, ArchiveError> {
-        let is_none = self.archives.list(None, PageLimit::new(1)?).await?.is_empty();
-        let files = match self.archives.files_there() {
-            Ok(files) => files,
-            Err(ArchiveError::NoPlace) if reading == Reading::Named => return Ok(None),
-            Err(ArchiveError::NoPlace | ArchiveError::Place { .. }) if is_none => return Ok(None),
-            Err(error) => return Err(error),
-        };
-        if reading == Reading::Everything
-            && let Some(absent) = self.absent(files).await?
-        {
-            return Err(files.missing(absent));
-        }
-        Ok(Some(files))
-    }
-
     /// The archives that are about to be finished, written anew or deleted.
     async fn unsettled(&self) -> RepositoryResult<Vec<Archive>> {
         let (mut unsettled, mut after) = (Vec::new(), None);
@@ -176,63 +150,14 @@ impl ErasureService {
         }
     }
 
-    /// Notes that an operator states that the files of these archives are lost, and records that.
-    ///
-    /// # Errors
-    /// `Invalid` where the files of one are there, or it holds nothing of the target.
-    pub(super) async fn state_lost(
-        &self,
-        asked: &NewErasure,
-        begun: &Erasure,
-        lost: &[ArchiveId],
-    ) -> RepositoryResult<()> {
-        let invalid = |reason: String| RepositoryError::invalid("--lost-archive", reason);
-        let archived = self.repositories.erasures().archived_of(asked.target).await?;
-        let mut stated = Vec::new();
-        for archive_id in lost.iter().copied() {
-            let named = archived.iter().find(|archived| archived.archive_id == archive_id);
-            let noted = begun.archives.iter().any(|noted| noted.archive_id == archive_id);
-            if named.is_none() && !noted {
-                return Err(invalid(format!(
-                    "archive {archive_id} holds nothing of it by what the database says: look whether the id is right"
-                )));
-            }
-            let files = self.archives.files().map_err(in_an_archive)?;
-            if files.is_there(archive_id).await.map_err(in_an_archive)? {
-                return Err(invalid(format!(
-                    "archive {archive_id} is in {files}, so it is not lost: put its files back from a copy where they \
-                     are damaged, or delete what is there of it"
-                )));
-            }
-            let missing = elsewhere(&begun.archives, files.missing(archive_id));
-            if matches!(missing, ArchiveError::Elsewhere { .. }) {
-                return Err(in_an_archive(missing));
-            }
-            let archived = named.map_or(0, |archived| archived.conversations);
-            let lost = LostArchive { stated_by: asked.actor.to_string(), stated_at: self.clock.now() };
-            stated.push(ErasedArchive {
-                archive_id,
-                archived,
-                held: archived,
-                sha256: None,
-                place: None,
-                lost: Some(lost),
-            });
-        }
-        for ErasedArchive { archive_id, .. } in &stated {
-            let detail = AuditDetail::default().word("step", "archive_lost").id("archive_id", *archive_id);
-            self.repositories.audit().record(asked.event(begun, AuditOutcome::Done, detail)).await?;
-        }
-        self.repositories.erasures().note_archives(asked.clone(), stated).await.map(drop)
-    }
-
     /// Has no archive hold anything of it: files are written anew or deleted. Which those are is noted before, so that
     /// it is known also where this is stopped.
     ///
     /// Those are the archives that tombstones of the target name, and those that are not settled and name it in their
-    /// manifests. What is settled holds what tombstones say, and nothing else. So an archive that cannot be read, and
-    /// that no tombstone of the target names, is somebody else's matter: it is told, and keeps nobody's certificate. What it
-    /// may hold besides, of which nobody has noted anything, nobody can know.
+    /// manifests. What is settled holds what tombstones say, and nothing else. Those that are noted by an erasure that shares something
+    /// with this one and has not ended count as if this one had noted them: no tombstone names them any more. So an archive
+    /// that cannot be read, and that no tombstone of the target names nor such a note, is somebody else's matter: it is told,
+    /// and keeps nobody's certificate. What it may hold besides, of which nobody has noted anything, nobody can know.
     pub(super) async fn erase_in_archives(
         &self,
         asked: &NewErasure,
@@ -242,6 +167,7 @@ impl ErasureService {
         if !self.archives.has_place()
             && erased.archives.is_empty()
             && self.archives.list(None, PageLimit::new(1)?).await?.is_empty()
+            && self.noted_by_others(asked, &erased.archives).await?.is_empty()
         {
             return Ok(erased);
         }
@@ -249,9 +175,12 @@ impl ErasureService {
         let holding = holding.map_err(|error| in_an_archive(elsewhere(&erased.archives, error)))?;
         let read = holding.iter().filter(|archive| archive.sha256.is_some());
         seen.read.extend(read.map(|archive| archive.archive_id));
+        // Behind what the tombstones say: who has left an archive since had noted it before.
+        let noted_by_others = self.noted_by_others(asked, &erased.archives).await?;
         // Behind this nothing names these archives any more, and files that are not found count as deleted.
         self.require_files(&holding, &erased.archives).await.map_err(in_an_archive)?;
         self.require_noted(&erased.archives, &seen.read).await.map_err(in_an_archive)?;
+        self.require_noted(&noted_by_others, &seen.read).await.map_err(in_an_archive)?;
         let noted = if holding.is_empty() {
             erased
         } else {
@@ -263,83 +192,24 @@ impl ErasureService {
             ErasureTarget::Conversation(conversation_id) => Forgotten::Conversations(vec![conversation_id]),
         };
         let is_needed = |archive_id: ArchiveId| {
-            noted.archives.iter().any(|noted| noted.archive_id == archive_id && noted.lost.is_none())
+            let mut all = noted.archives.iter().chain(&noted_by_others);
+            all.any(|noted| noted.archive_id == archive_id && noted.lost.is_none())
         };
         seen.unread = self.archives.leave_all(what, is_needed).await.map_err(in_an_archive)?.1;
         seen.unread.retain(|unread| !is_lost(&noted.archives, unread.archive_id));
+        self.require_gone(&noted.archives).await.map_err(in_an_archive)?;
         self.done(Step::Rewritten);
         Ok(noted)
     }
 
-    /// Refuses where the files of an archive that tombstones name are not there: they may be in another place. Those of
-    /// one that the database has done with are deleted already, for somebody else's sake.
-    async fn require_files(
+    /// What erasures that share something with this one have noted and it has not, and that have not ended.
+    async fn noted_by_others(
         &self,
-        holding: &[ErasedArchive],
-        noted: &[ErasedArchive],
-    ) -> Result<(), ArchiveError> {
-        let named = holding.iter().filter(|archive| archive.archived > 0);
-        for ErasedArchive { archive_id, .. } in named.filter(|archive| !is_lost(noted, archive.archive_id)) {
-            match self.archives.files()?.require(*archive_id).await {
-                Err(ArchiveError::Missing { .. }) if self.archives.is_gone(*archive_id).await? => {}
-                required => required?,
-            }
-        }
-        Ok(())
-    }
-
-    /// Refuses where an earlier run has noted an archive, this one has not `read` it, and the place is another one by now,
-    /// as far as anybody can tell: the archive's files may be where they were. What is there of one that the database has
-    /// done with goes: whoever was to delete it may have looked in another place.
-    async fn require_noted(
-        &self,
-        noted: &[ErasedArchive],
-        read: &BTreeSet<ArchiveId>,
-    ) -> Result<(), ArchiveError> {
-        let unread = noted.iter().filter(|noted| noted.lost.is_none() && !read.contains(&noted.archive_id));
-        for ErasedArchive { archive_id, place, sha256, .. } in unread {
-            let (archive_id, files) = (*archive_id, self.archives.files_there()?);
-            if files.is_there(archive_id).await? {
-                if self.repositories.archives().find_archive(archive_id).await?.is_none() {
-                    self.archives.delete(archive_id).await?;
-                }
-                continue;
-            }
-            // Nobody has seen its files.
-            if place.is_none() && sha256.is_none() {
-                continue;
-            }
-            let missing = elsewhere(noted, files.missing(archive_id));
-            if matches!(missing, ArchiveError::Elsewhere { .. }) || !self.is_the_place(files).await? {
-                return Err(missing);
-            }
-        }
-        Ok(())
-    }
-
-    /// Whether one of the archives is there that the database says are complete; where it says of none, nobody can tell.
-    async fn is_the_place(&self, files: &ArchiveFiles) -> Result<bool, ArchiveError> {
-        self.absent(files).await.map(|absent| absent.is_none())
-    }
-
-    /// One of the archives that the database says are complete, where none of them is there.
-    async fn absent(&self, files: &ArchiveFiles) -> Result<Option<ArchiveId>, ArchiveError> {
-        let (mut absent, mut looked, mut after) = (None, 0, None);
-        loop {
-            let page = self.archives.list(after, PageLimit::MAX).await?;
-            let Some(last) = page.last() else { return Ok(absent) };
-            after = Some(last.archive_id);
-            for archive in page.into_iter().filter(|archive| archive.state == ArchiveState::Complete) {
-                if looked == KNOWN_BY {
-                    return Ok(absent);
-                }
-                if files.is_there(archive.archive_id).await? {
-                    return Ok(None);
-                }
-                absent.get_or_insert(archive.archive_id);
-                looked += 1;
-            }
-        }
+        asked: &NewErasure,
+        own: &[ErasedArchive],
+    ) -> RepositoryResult<Vec<ErasedArchive>> {
+        let unfinished = self.repositories.erasures().unfinished_erasures(asked.target).await?;
+        Ok(of_others(asked, own, &unfinished))
     }
 
     /// What became of the archives that are noted: by what those say that were written since.
@@ -381,7 +251,7 @@ fn was_written(archive: &Archive) -> bool {
 }
 
 /// Where it was, where an archive is missed that was noted in another place.
-fn elsewhere(noted: &[ErasedArchive], error: ArchiveError) -> ArchiveError {
+pub(super) fn elsewhere(noted: &[ErasedArchive], error: ArchiveError) -> ArchiveError {
     let ArchiveError::Missing { archive_id, place } = error else { return error };
     let seen = noted.iter().find(|noted| noted.archive_id == archive_id);
     match seen.and_then(|noted| noted.place.clone()) {
@@ -390,9 +260,16 @@ fn elsewhere(noted: &[ErasedArchive], error: ArchiveError) -> ArchiveError {
     }
 }
 
-/// Whether somebody states that it is.
-fn is_lost(noted: &[ErasedArchive], archive_id: ArchiveId) -> bool {
-    noted.iter().any(|noted| noted.archive_id == archive_id && noted.lost.is_some())
+/// What others of the `unfinished` erasures than the one `asked` for have noted, and it has not: the archives that are not
+/// stated to be lost.
+pub(super) fn of_others(
+    asked: &NewErasure,
+    own: &[ErasedArchive],
+    unfinished: &[Erasure],
+) -> Vec<ErasedArchive> {
+    let others = unfinished.iter().filter(|erasure| !asked.is_of(erasure));
+    let noted = others.flat_map(|erasure| &erasure.archives).filter(|noted| noted.lost.is_none());
+    noted.filter(|noted| own.iter().all(|own| own.archive_id != noted.archive_id)).cloned().collect()
 }
 
 /// The last archive that took the place of this one, or of one that did, and holds what counts.
@@ -419,7 +296,7 @@ fn held(manifest: &Manifest, target: ErasureTarget) -> u64 {
     of_target.count() as u64
 }
 
-fn in_an_archive(error: ArchiveError) -> RepositoryError {
+pub(super) fn in_an_archive(error: ArchiveError) -> RepositoryError {
     match error {
         ArchiveError::Store(error) => error,
         error => RepositoryError::Backend {

@@ -1,4 +1,5 @@
-//! What shows that something is erased: counts, hashes, times. It names nobody, and nothing that was said.
+//! What shows that something is erased: counts, hashes, times. It names nobody who was erased, and nothing that was said;
+//! it does name the place of the archives, and who has stated that one is lost.
 
 use std::collections::BTreeMap;
 
@@ -106,14 +107,22 @@ pub struct Verification {
     /// Archives that are to be written anew for somebody else's sake, and cannot be read: by what the database says, they
     /// hold nothing of it.
     pub unread_archives: Vec<ArchiveId>,
+    /// Whether one of the archives that the database says are complete was seen in the place; false: it says of none, or
+    /// none is there any more; null: no archive is noted.
+    pub place_confirmed: Option<bool>,
 }
 
 impl Verification {
-    pub(super) fn of(at: DateTime<Utc>, found: Remaining, unread: &[UnreadArchive]) -> Self {
+    pub(super) fn of(
+        at: DateTime<Utc>,
+        found: Remaining,
+        unread: &[UnreadArchive],
+        place_confirmed: Option<bool>,
+    ) -> Self {
         let unread_archives = unread.iter().map(|unread| unread.archive_id).collect();
         let tables = found.tables.into_iter().map(|table| (table.table, table.rows)).collect();
         let Remaining { journals, unread, archives, .. } = found;
-        Self { at, tables, journals, unread, archives, unread_archives }
+        Self { at, tables, journals, unread, archives, unread_archives, place_confirmed }
     }
 }
 

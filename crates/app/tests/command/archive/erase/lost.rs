@@ -13,6 +13,8 @@ fn lost_for_good(database: impl FnOnce(&Home) -> Database) {
     fs::remove_dir_all(archiving.home.0.path().join("archive/archives").join(&archive)).unwrap();
     let said = archiving.unerased(1, &["--lost-archive", &conversation(9)]);
     assert!(said.contains("holds nothing of it by what the database says"), "{said}");
+    let log = archiving.json(&["audit", "list", "--action", "erase", "--after", "0"]);
+    assert_eq!(log["events"], json!([]), "a slip of the pen begins nothing");
     assert!(archiving.unerased(1, &[]).contains("right place"), "nobody has said that it is lost");
 
     let (document, _) = archiving.erased_with(1, "1.json", &lost);
@@ -52,4 +54,29 @@ fn an_archive_that_is_lost_for_good_keeps_no_erasure_from_ending_on_sqlite() {
 #[test]
 fn an_archive_that_is_lost_for_good_keeps_no_erasure_from_ending_on_postgresql() {
     lost_for_good(|_| Database::postgres());
+}
+
+/// What comes back before the erasure has ended is there, whatever was stated.
+#[test]
+fn an_archive_that_is_back_is_not_certified_as_lost() {
+    let archiving = Archiving::new(Database::sqlite, 3);
+    archiving.json(&["cleanup"]);
+    let archive = archiving.archives()[0]["archive_id"].as_str().unwrap().to_owned();
+    let folder = archiving.home.0.path().join("archive/archives").join(&archive);
+    let aside = archiving.home.0.path().join("aside");
+    copied(&folder, &aside, "none");
+    fs::remove_dir_all(&folder).unwrap();
+    let (one_user, certificate) = (user(1), archiving.home.0.path().join("killed.json"));
+    let all = ["erase", "--user", &one_user, "--yes", "--certificate", certificate.to_str().unwrap()];
+    let all = archiving.arguments(&[&all[..], &["--lost-archive", &archive]].concat());
+    let mut command = archiving.home.command(&all.iter().map(String::as_str).collect::<Vec<_>>());
+    let said = text(&command.env("LCS_TEST_KILL_AT", "2").output().unwrap().stderr);
+    assert!(said.contains("killed behind the erasure's removed"), "{said}");
+    // Its file, and not its manifest.
+    copied(&aside, &folder, "manifest");
+    let said = archiving.unerased(1, &[]);
+    assert!(said.contains(&archive) && said.contains("so it is not lost, as was stated"), "{said}");
+    fs::remove_dir_all(&folder).unwrap();
+    let document = archiving.erased(1, "1.json");
+    assert!(document["certificate"]["archives"][0]["lost"]["stated_at"].is_string(), "{document}");
 }

@@ -1,0 +1,160 @@
+//! Whether the place is the one where the archives are that an erasure is about.
+
+use std::collections::BTreeSet;
+
+use lcs_domain::archive::ArchiveState;
+use lcs_domain::erasure::ErasedArchive;
+use lcs_domain::{ArchiveId, PageLimit, RepositoryError};
+
+use super::ErasureService;
+use super::archives::{Reading, elsewhere};
+use super::lost::is_lost;
+use crate::archive::{ArchiveError, ArchiveFiles};
+
+/// How many archives are looked for at most to know a place by.
+const KNOWN_BY: usize = 16;
+
+/// What the archives tell of a place that the database says are complete.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Known {
+    /// One of them is there.
+    Right,
+    /// None is: this one, for example.
+    Other(ArchiveId),
+    /// There are none, so nobody can tell.
+    Nobody,
+}
+
+impl ErasureService {
+    /// The place of the archives, which is not made: `None` where there is none, and no archive either.
+    ///
+    /// # Errors
+    /// `NoPlace`, `Place` and `Missing` where the database knows of archives, and they are not to be looked at: a place
+    /// where none is of those that are complete is another one. Who is to erase goes on there by what the database says, and is
+    /// refused where that matters.
+    pub(super) async fn place(&self, reading: Reading) -> Result<Option<&ArchiveFiles>, ArchiveError> {
+        let is_none = self.archives.list(None, PageLimit::new(1)?).await?.is_empty();
+        let files = match self.archives.files_there() {
+            Ok(files) => files,
+            Err(ArchiveError::NoPlace) if reading == Reading::Named => return Ok(None),
+            Err(ArchiveError::NoPlace | ArchiveError::Place { .. }) if is_none => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        if reading == Reading::Everything
+            && let Some(absent) = self.absent(files).await?
+        {
+            return Err(files.missing(absent));
+        }
+        Ok(Some(files))
+    }
+
+    /// Refuses where the files of an archive that tombstones name are not there: they may be in another place. Those of
+    /// one that the database has done with are deleted already, for somebody else's sake.
+    pub(super) async fn require_files(
+        &self,
+        holding: &[ErasedArchive],
+        noted: &[ErasedArchive],
+    ) -> Result<(), ArchiveError> {
+        let named = holding.iter().filter(|archive| archive.archived > 0);
+        for ErasedArchive { archive_id, .. } in named.filter(|archive| !is_lost(noted, archive.archive_id)) {
+            match self.archives.files()?.require(*archive_id).await {
+                Err(ArchiveError::Missing { .. }) if self.archives.is_gone(*archive_id).await? => {}
+                required => required?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Refuses where an earlier run has noted an archive, this one has not `read` it, and the place is another one by now,
+    /// as far as anybody can tell: the archive's files may be where they were. What is there of one that the database has
+    /// done with goes: whoever was to delete it may have looked in another place.
+    pub(super) async fn require_noted(
+        &self,
+        noted: &[ErasedArchive],
+        read: &BTreeSet<ArchiveId>,
+    ) -> Result<(), ArchiveError> {
+        let unread = noted.iter().filter(|noted| noted.lost.is_none() && !read.contains(&noted.archive_id));
+        for ErasedArchive { archive_id, place, sha256, .. } in unread {
+            let (archive_id, files) = (*archive_id, self.archives.files_there()?);
+            if files.is_there(archive_id).await? {
+                if self.repositories.archives().find_archive(archive_id).await?.is_none() {
+                    self.archives.delete(archive_id).await?;
+                }
+                continue;
+            }
+            // Nobody has seen its files.
+            if place.is_none() && sha256.is_none() {
+                continue;
+            }
+            let missing = elsewhere(noted, files.missing(archive_id));
+            if matches!(missing, ArchiveError::Elsewhere { .. }) || !self.is_the_place(files).await? {
+                return Err(missing);
+            }
+        }
+        Ok(())
+    }
+
+    /// Refuses where an archive is there that is stated to be lost. What is there of a noted one that the database has done
+    /// with goes: this run may have read it, and somebody else, who looked in another place, have taken it for deleted.
+    pub(super) async fn require_gone(&self, noted: &[ErasedArchive]) -> Result<(), ArchiveError> {
+        for ErasedArchive { archive_id, lost, .. } in noted {
+            let (archive_id, files) = (*archive_id, self.archives.files_there()?);
+            if !files.is_there(archive_id).await? {
+                continue;
+            }
+            if lost.is_some() {
+                let reason = format!(
+                    "archive {archive_id} is in {files}, so it is not lost, as was stated: put its files back from a copy \
+                     where they are damaged, or delete what is there of it, and run the erasure again"
+                );
+                return Err(RepositoryError::invalid("--lost-archive", reason).into());
+            }
+            if self.repositories.archives().find_archive(archive_id).await?.is_none() {
+                self.archives.delete(archive_id).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether one of the archives is there that the database says are complete; where it says of none, nobody can tell.
+    pub(super) async fn is_the_place(&self, files: &ArchiveFiles) -> Result<bool, ArchiveError> {
+        self.absent(files).await.map(|absent| absent.is_none())
+    }
+
+    /// One of the archives that the database says are complete, where none of them is there.
+    async fn absent(&self, files: &ArchiveFiles) -> Result<Option<ArchiveId>, ArchiveError> {
+        Ok(match self.known_by(files).await? {
+            Known::Other(absent) => Some(absent),
+            Known::Right | Known::Nobody => None,
+        })
+    }
+
+    /// Whether the place is seen to be the right one, where an erasure has noted any archives.
+    pub(super) async fn is_confirmed(&self, noted: &[ErasedArchive]) -> Result<Option<bool>, ArchiveError> {
+        if noted.is_empty() {
+            return Ok(None);
+        }
+        Ok(Some(self.known_by(self.archives.files_there()?).await? == Known::Right))
+    }
+
+    async fn known_by(&self, files: &ArchiveFiles) -> Result<Known, ArchiveError> {
+        let (mut known, mut looked, mut after) = (Known::Nobody, 0, None);
+        loop {
+            let page = self.archives.list(after, PageLimit::MAX).await?;
+            let Some(last) = page.last() else { return Ok(known) };
+            after = Some(last.archive_id);
+            for archive in page.into_iter().filter(|archive| archive.state == ArchiveState::Complete) {
+                if looked == KNOWN_BY {
+                    return Ok(known);
+                }
+                if files.is_there(archive.archive_id).await? {
+                    return Ok(Known::Right);
+                }
+                if known == Known::Nobody {
+                    known = Known::Other(archive.archive_id);
+                }
+                looked += 1;
+            }
+        }
+    }
+}
