@@ -2,6 +2,15 @@
 
 use super::*;
 
+impl Archiving {
+    /// No journal and no late beginning knows of any erasure, nor does the audit log.
+    fn is_not_begun(&self, why: &str) {
+        assert_eq!(self.database.ask("SELECT 'x' AS answer FROM erasures"), Vec::<String>::new(), "{why}");
+        let log = self.json(&["audit", "list", "--action", "erase", "--after", "0"]);
+        assert_eq!(log["events"], json!([]), "{why}");
+    }
+}
+
 /// An operator says so, and the erasures of those who are in it end. Nobody else waits for it.
 fn lost_for_good(database: impl FnOnce(&Home) -> Database) {
     let archiving = Archiving::new(database, 6);
@@ -13,8 +22,13 @@ fn lost_for_good(database: impl FnOnce(&Home) -> Database) {
     fs::remove_dir_all(archiving.home.0.path().join("archive/archives").join(&archive)).unwrap();
     let said = archiving.unerased(1, &["--lost-archive", &conversation(9)]);
     assert!(said.contains("holds nothing of it by what the database says"), "{said}");
-    let log = archiving.json(&["audit", "list", "--action", "erase", "--after", "0"]);
-    assert_eq!(log["events"], json!([]), "a slip of the pen begins nothing");
+    archiving.is_not_begun("a slip of the pen begins nothing");
+    let [place, aside] = ["archive", "aside"].map(|name| archiving.home.0.path().join(name));
+    fs::rename(&place, &aside).unwrap();
+    assert!(archiving.unerased(1, &lost).contains("it is not there"));
+    assert!(!place.exists(), "a statement makes no folder");
+    archiving.is_not_begun("nor does a statement where nobody can look");
+    fs::rename(&aside, &place).unwrap();
     assert!(archiving.unerased(1, &[]).contains("right place"), "nobody has said that it is lost");
 
     let (document, _) = archiving.erased_with(1, "1.json", &lost);
