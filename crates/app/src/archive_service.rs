@@ -27,6 +27,7 @@ use lcs_domain::repository::RepositoryResult;
 use lcs_domain::{
     ArchiveId, Clock, ConversationId, PageLimit, Repositories, RepositoryError, RetentionPolicy,
 };
+use serde::Serialize;
 
 pub(crate) use self::archival::Archived;
 pub use self::restoration::{RestoreReport, RestoreTarget, Unrestored};
@@ -47,8 +48,8 @@ pub enum Patience {
     Insists,
 }
 
-/// An archive that is to be written anew, and cannot be.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// An archive that cannot be read: it may have been to be written anew, or looked into.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct UnreadArchive {
     /// Which.
     pub archive_id: ArchiveId,

@@ -30,10 +30,10 @@ use sha2::{Digest as _, Sha256};
 pub use self::archives::{Replacement, RewrittenArchive};
 pub use self::certificate::{Certificate, CertifiedErasure, JournalRows, Target};
 
-use self::archives::{Reading, Seen};
+use self::archives::{Found, Reading, Seen};
 use self::certificate::Verification;
 use self::step::{Observer, Step};
-use crate::{ArchiveService, DatabaseService, PersistentAgentManager};
+use crate::{ArchiveService, DatabaseService, PersistentAgentManager, UnreadArchive};
 
 /// How many conversations one transaction removes at most.
 const BATCH: PageLimit = PageLimit::MAX;
@@ -66,6 +66,8 @@ pub struct Remaining {
     pub unread: Vec<UnreadOperation>,
     /// Archives that hold something of it.
     pub archives: Vec<ErasedArchive>,
+    /// Archives in the place that cannot be read, where all are looked into: nobody knows whether they hold something of it.
+    pub unread_archives: Vec<UnreadArchive>,
 }
 
 /// An operation in a journal that cannot be read.
@@ -85,6 +87,7 @@ impl Remaining {
             && self.journals == JournalRows::default()
             && self.unread.is_empty()
             && self.archives.is_empty()
+            && self.unread_archives.is_empty()
     }
 }
 
@@ -102,6 +105,10 @@ impl fmt::Display for Remaining {
         let archives = self.archives.iter();
         parts.extend(archives.map(|ErasedArchive { archive_id, archived, held, .. }| {
             format!("{} in archive {archive_id}", archived.max(held))
+        }));
+        let unread = self.unread_archives.iter();
+        parts.extend(unread.map(|UnreadArchive { archive_id, reason }| {
+            format!("archive {archive_id}, which cannot be read and may hold something of it ({reason})")
         }));
         f.write_str(if parts.is_empty() { "nothing".to_owned() } else { parts.join(", ") }.as_str())
     }
@@ -165,7 +172,8 @@ impl ErasureService {
         self.look(target, Reading::Nothing).await
     }
 
-    /// What [`Self::remaining`] finds, and what there is in any archive whose manifest is there, whoever knows of it: each is read.
+    /// What [`Self::remaining`] finds, and what there is in any archive in the place, whoever knows of it: each manifest is
+    /// read, and those that cannot be are named.
     pub async fn remaining_anywhere(&self, target: ErasureTarget) -> RepositoryResult<Remaining> {
         self.look(target, Reading::Everything).await
     }
@@ -180,8 +188,9 @@ impl ErasureService {
                 found.unread.iter().map(|number| UnreadOperation { slot: slot.number, number: *number }),
             );
         }
-        let archives = self.archives_with(target, reading).await?;
-        Ok(Remaining { tables, journals, unread, archives })
+        let Found { holding: archives, unread: unread_archives } =
+            self.archives_with(target, reading).await?;
+        Ok(Remaining { tables, journals, unread, archives, unread_archives })
     }
 
     /// Erases `target`, or goes on where an earlier run was stopped. `progress` is told after each batch what is removed

@@ -11,7 +11,7 @@ use serde::Serialize;
 use super::ErasureService;
 use super::lost::is_lost;
 use super::step::Step;
-use crate::archive::{ArchiveError, Manifest};
+use crate::archive::{ArchiveError, ArchiveFiles, Manifest};
 use crate::archive_service::UnreadArchive;
 
 /// Which archives are read.
@@ -34,6 +34,15 @@ pub struct RewrittenArchive {
     /// The archive that has what it held besides, where that was replaced itself: the last one. Null where it held nothing
     /// else, or nobody knows any more.
     pub replaced_by: Option<Replacement>,
+}
+
+/// What archives hold of a target.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    /// Those that hold something.
+    pub(super) holding: Vec<ErasedArchive>,
+    /// Where all are read, those that cannot be, and that no tombstone of the target names.
+    pub(super) unread: Vec<UnreadArchive>,
 }
 
 /// What a run of an erasure has come to know of archives.
@@ -68,21 +77,19 @@ impl ErasureService {
         &self,
         target: ErasureTarget,
         reading: Reading,
-    ) -> RepositoryResult<Vec<ErasedArchive>> {
+    ) -> RepositoryResult<Found> {
         self.read_archives(target, reading).await.map_err(in_an_archive)
     }
 
-    async fn read_archives(
-        &self,
-        target: ErasureTarget,
-        reading: Reading,
-    ) -> Result<Vec<ErasedArchive>, ArchiveError> {
+    async fn read_archives(&self, target: ErasureTarget, reading: Reading) -> Result<Found, ArchiveError> {
         let archived = self.repositories.erasures().archived_of(target).await?.into_iter();
         let mut found: BTreeMap<ArchiveId, u64> =
             archived.map(|archived| (archived.archive_id, archived.conversations)).collect();
         let files = if reading == Reading::Nothing { None } else { self.place(reading).await? };
         // Those whose files have to be there, whoever is in them.
         let mut written = BTreeSet::new();
+        // Those of which something is there, and no manifest.
+        let mut headless = BTreeSet::new();
         if let Some(files) = files {
             let others = match reading {
                 Reading::Nothing => Vec::new(),
@@ -91,13 +98,17 @@ impl ErasureService {
                     written.extend(unsettled.iter().filter(|one| was_written(one)).map(|one| one.archive_id));
                     unsettled.into_iter().map(|archive| archive.archive_id).collect()
                 }
-                Reading::Everything => files.list().await?.into_keys().collect(),
+                Reading::Everything => {
+                    let listed = files.list().await?;
+                    headless.extend(listed.iter().filter(|(_, files)| !files.manifest).map(|(id, _)| *id));
+                    listed.into_keys().collect()
+                }
             };
             for archive_id in others {
                 found.entry(archive_id).or_default();
             }
         }
-        let mut holding = Vec::new();
+        let Found { mut holding, mut unread } = Found::default();
         for (archive_id, archived) in found {
             let manifest = match files {
                 Some(files) => files.manifest(archive_id).await,
@@ -111,18 +122,44 @@ impl ErasureService {
                     Some(files) if !self.is_the_place(files).await? => return Err(files.missing(archive_id)),
                     _ => continue,
                 },
+                // Its file may hold anybody's, and nothing says whose.
+                Ok(None) if archived == 0 && headless.contains(&archive_id) => {
+                    let reason = "its manifest is not there".to_owned();
+                    if let Some(files) = files
+                        && self.is_headless(files, archive_id).await?
+                    {
+                        unread.push(UnreadArchive { archive_id, reason });
+                    }
+                    continue;
+                }
                 // Its files are elsewhere, or it is not written yet: the store's word counts.
                 Ok(None) => (archived, None, None),
                 Err(ArchiveError::Damaged { .. }) if archived > 0 => (archived, None, here),
                 // It was not finished: it is deleted, or it is said that it cannot be.
                 Err(ArchiveError::Damaged { .. }) if reading == Reading::Named => continue,
+                // The others are looked into all the same.
+                Err(ArchiveError::Damaged { archive_id, reason }) => {
+                    unread.push(UnreadArchive { archive_id, reason });
+                    continue;
+                }
                 Err(error) => return Err(error),
             };
             if archived > 0 || held > 0 {
                 holding.push(ErasedArchive { archive_id, archived, held, sha256, place, lost: None });
             }
         }
-        Ok(holding)
+        Ok(Found { holding, unread })
+    }
+
+    /// Whether nobody can tell what is there of an archive without a manifest. One that is begun and not closed is being
+    /// written, and out of rows that no erasure has met: erasures close those that they find.
+    async fn is_headless(&self, files: &ArchiveFiles, archive_id: ArchiveId) -> Result<bool, ArchiveError> {
+        let archive = self.repositories.archives().find_archive(archive_id).await?;
+        if archive.is_some_and(|archive| archive.state == ArchiveState::Begun) {
+            return Ok(false);
+        }
+        // It may have been finished or deleted meanwhile.
+        Ok(files.is_there(archive_id).await? && matches!(files.manifest(archive_id).await, Ok(None)))
     }
 
     /// The archives that are about to be finished, written anew or deleted.
@@ -154,10 +191,11 @@ impl ErasureService {
     /// it is known also where this is stopped.
     ///
     /// Those are the archives that tombstones of the target name, and those that are not settled and name it in their
-    /// manifests. What is settled holds what tombstones say, and nothing else. Those that are noted by an erasure that shares something
-    /// with this one and has not ended count as if this one had noted them: no tombstone names them any more. So an archive
-    /// that cannot be read, and that no tombstone of the target names nor such a note, is somebody else's matter: it is told,
-    /// and keeps nobody's certificate. What it may hold besides, of which nobody has noted anything, nobody can know.
+    /// manifests. What is settled holds what tombstones say, and nothing else. Those that are noted by an erasure that shares
+    /// something with this one and has not ended count as if this one had noted them: no tombstone names them any more. So
+    /// an archive that cannot be read, and that no tombstone of the target names nor such a note, is somebody else's matter:
+    /// it is told, and keeps nobody's certificate. What it may hold besides, of which nobody has noted anything, nobody can
+    /// know.
     pub(super) async fn erase_in_archives(
         &self,
         asked: &NewErasure,
@@ -172,7 +210,7 @@ impl ErasureService {
             return Ok(erased);
         }
         let holding = self.read_archives(asked.target, Reading::Named).await;
-        let holding = holding.map_err(|error| in_an_archive(elsewhere(&erased.archives, error)))?;
+        let holding = holding.map_err(|error| in_an_archive(elsewhere(&erased.archives, error)))?.holding;
         let read = holding.iter().filter(|archive| archive.sha256.is_some());
         seen.read.extend(read.map(|archive| archive.archive_id));
         // Behind what the tombstones say: who has left an archive since had noted it before.

@@ -121,6 +121,56 @@ fn a_verification_without_the_archives_is_none() {
     assert_eq!(archiving.verified(1).0, Some(0));
 }
 
+/// One manifest that nobody can read keeps none of the others from being read.
+#[test]
+fn a_verification_names_what_cannot_be_read_and_reads_the_rest() {
+    let archiving = Archiving::new(Database::sqlite, 6);
+    archiving.json(&["cleanup"]);
+    let folder = archiving.home.0.path().join("archive/archives");
+    let archive = archiving.archives()[0]["archive_id"].as_str().unwrap().to_owned();
+    let aside = archiving.home.0.path().join("aside");
+    copied(&folder.join(&archive), &aside, "none");
+    archiving.erased(1, "1.json");
+    assert_eq!(archiving.verified(1).0, Some(0));
+
+    // They come before the one that can be read, and belong to nobody.
+    let [damaged, headless] = [1, 2].map(|last| format!("018f0000-0000-7000-8009-00000000000{last}"));
+    copied(&aside, &folder.join(&damaged), "manifest");
+    fs::write(folder.join(&damaged).join("manifest.json"), "no manifest").unwrap();
+    copied(&aside, &folder.join(&headless), "manifest");
+    let (code, looked) = archiving.verified(9);
+    assert_eq!(
+        (code, &looked["erased"]),
+        (Some(1), &json!(false)),
+        "nobody can tell whose they are: {looked}"
+    );
+    copied(&aside, &folder.join(&archive), "none");
+    let (code, looked) = archiving.verified(1);
+    let [found, unread] = ["archives", "unread_archives"].map(|of| looked["found"][of].as_array().unwrap());
+    assert_eq!((code, found.len(), &found[0]["archive_id"]), (Some(1), 1, &json!(archive)), "{looked}");
+    let ids: Vec<&Value> = unread.iter().map(|unread| &unread["archive_id"]).collect();
+    assert_eq!(ids, [&json!(damaged), &json!(headless)], "{looked}");
+    assert_eq!(unread[1]["reason"], "its manifest is not there");
+    let said = text(&archiving.run(&["erase", "--user", &user(1), "--verify"]).stdout);
+    for archive_id in [&damaged, &headless] {
+        assert!(said.contains(&format!("archive {archive_id}, which cannot be read and may hold")), "{said}");
+    }
+    // An erasure is about what the database names, and is stopped by none of them.
+    archiving.erased(2, "2.json");
+    for there in [&damaged, &headless, &archive] {
+        fs::remove_dir_all(folder.join(there)).unwrap();
+    }
+    assert_eq!(archiving.verified(1).0, Some(0));
+}
+
+/// What is being written is no finding: its maker has its file there before its manifest.
+#[test]
+fn a_verification_beside_an_archive_run_finds_nothing() {
+    let archiving = Archiving::new(Database::sqlite, 3);
+    assert!(archiving.killed_behind(Step::Written, &["cleanup"]));
+    assert_eq!(archiving.verified(9).0, Some(0));
+}
+
 /// Who only looks makes no folder, and does not take one that is gone for an empty one.
 #[test]
 fn a_look_at_the_archives_makes_no_folder() {
