@@ -109,7 +109,16 @@ impl ArchiveFiles {
     }
 
     fn root(&self) -> Path {
-        self.root.clone().join("archives")
+        self.top().join("archives")
+    }
+
+    /// The path of the place itself.
+    pub(super) fn top(&self) -> Path {
+        self.root.clone()
+    }
+
+    pub(super) fn store(&self) -> &dyn ObjectStore {
+        &*self.store
     }
 
     /// What the paths of this archive's files begin with.
@@ -204,7 +213,7 @@ impl ArchiveFiles {
         read.await?
     }
 
-    async fn put_once(&self, path: &Path, bytes: PutPayload) -> Result<(), ArchiveError> {
+    pub(super) async fn put_once(&self, path: &Path, bytes: PutPayload) -> Result<(), ArchiveError> {
         match self.store.put_opts(path, bytes.clone(), PutMode::Create.into()).await {
             // Ids are given once: it is what this very call wrote, in a try whose answer was lost. It is read back.
             Ok(_) | Err(Error::AlreadyExists { .. }) => Ok(()),

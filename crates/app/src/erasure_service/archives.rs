@@ -119,7 +119,9 @@ impl ErasureService {
                 Ok(Some(manifest)) => (held(&manifest, target), Some(manifest.sha256), here),
                 // It holds something, nobody knows whose, and its files are where nobody looks.
                 Ok(None) if archived == 0 && written.contains(&archive_id) => match files {
-                    Some(files) if !self.is_the_place(files).await? => return Err(files.missing(archive_id)),
+                    Some(files) if !self.is_the_place(files, &[]).await? => {
+                        return Err(files.missing(archive_id));
+                    }
                     _ => continue,
                 },
                 // Its file may hold anybody's, and nothing says whose.
@@ -145,7 +147,8 @@ impl ErasureService {
                 Err(error) => return Err(error),
             };
             if archived > 0 || held > 0 {
-                holding.push(ErasedArchive { archive_id, archived, held, sha256, place, lost: None });
+                let (place_id, lost) = (None, None);
+                holding.push(ErasedArchive { archive_id, archived, held, sha256, place, place_id, lost });
             }
         }
         Ok(Found { holding, unread })
@@ -210,7 +213,7 @@ impl ErasureService {
             return Ok(erased);
         }
         let holding = self.read_archives(asked.target, Reading::Named).await;
-        let holding = holding.map_err(|error| in_an_archive(elsewhere(&erased.archives, error)))?.holding;
+        let mut holding = holding.map_err(|error| in_an_archive(elsewhere(&erased.archives, error)))?.holding;
         let read = holding.iter().filter(|archive| archive.sha256.is_some());
         seen.read.extend(read.map(|archive| archive.archive_id));
         // Behind what the tombstones say: who has left an archive since had noted it before.
@@ -219,6 +222,7 @@ impl ErasureService {
         self.require_files(&holding, &erased.archives).await.map_err(in_an_archive)?;
         self.require_noted(&erased.archives, &seen.read).await.map_err(in_an_archive)?;
         self.require_noted(&noted_by_others, &seen.read).await.map_err(in_an_archive)?;
+        self.name_the_place(&mut holding).await.map_err(in_an_archive)?;
         let noted = if holding.is_empty() {
             erased
         } else {

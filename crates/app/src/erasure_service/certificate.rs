@@ -107,8 +107,8 @@ pub struct Verification {
     /// Archives that are to be written anew for somebody else's sake, and cannot be read: by what the database says, they
     /// hold nothing of it.
     pub unread_archives: Vec<ArchiveId>,
-    /// Whether one of the archives that the database says are complete was seen in the place; false: it says of none, or
-    /// none is there any more; null: no archive is noted.
+    /// Whether the place was seen to be the right one: by an archive that the database says is complete, or by the id that
+    /// was noted with those that are gone; null: no archive is noted.
     pub place_confirmed: Option<bool>,
 }
 

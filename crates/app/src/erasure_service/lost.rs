@@ -57,6 +57,7 @@ impl ErasureService {
                 held: archived,
                 sha256: None,
                 place: None,
+                place_id: None,
                 lost: Some(lost),
             });
         }

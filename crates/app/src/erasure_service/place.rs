@@ -1,6 +1,7 @@
 //! Whether the place is the one where the archives are that an erasure is about.
 
 use std::collections::BTreeSet;
+use std::slice;
 
 use lcs_domain::archive::ArchiveState;
 use lcs_domain::erasure::ErasedArchive;
@@ -14,14 +15,14 @@ use crate::archive::{ArchiveError, ArchiveFiles};
 /// How many archives are looked for at most to know a place by.
 const KNOWN_BY: usize = 16;
 
-/// What the archives tell of a place that the database says are complete.
+/// What is known of a place: by the archives that the database says are complete, or by its own id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Known {
-    /// One of them is there.
+    /// One of them is there, or it is the id that was noted.
     Right,
-    /// None is: this one, for example.
+    /// None is, nor is it that: this archive is elsewhere, for example.
     Other(ArchiveId),
-    /// There are none, so nobody can tell.
+    /// There are none, and no id was noted, so nobody can tell.
     Nobody,
 }
 
@@ -41,7 +42,7 @@ impl ErasureService {
             Err(error) => return Err(error),
         };
         if reading == Reading::Everything
-            && let Some(absent) = self.absent(files).await?
+            && let Some(absent) = self.absent(files, &[]).await?
         {
             return Err(files.missing(absent));
         }
@@ -74,8 +75,8 @@ impl ErasureService {
         read: &BTreeSet<ArchiveId>,
     ) -> Result<(), ArchiveError> {
         let unread = noted.iter().filter(|noted| noted.lost.is_none() && !read.contains(&noted.archive_id));
-        for ErasedArchive { archive_id, place, sha256, .. } in unread {
-            let (archive_id, files) = (*archive_id, self.archives.files_there()?);
+        for archive in unread {
+            let (archive_id, files) = (archive.archive_id, self.archives.files_there()?);
             if files.is_there(archive_id).await? {
                 if self.repositories.archives().find_archive(archive_id).await?.is_none() {
                     self.archives.delete(archive_id).await?;
@@ -83,11 +84,12 @@ impl ErasureService {
                 continue;
             }
             // Nobody has seen its files.
-            if place.is_none() && sha256.is_none() {
+            if archive.place.is_none() && archive.sha256.is_none() {
                 continue;
             }
             let missing = elsewhere(noted, files.missing(archive_id));
-            if matches!(missing, ArchiveError::Elsewhere { .. }) || !self.is_the_place(files).await? {
+            let is_elsewhere = matches!(missing, ArchiveError::Elsewhere { .. });
+            if is_elsewhere || !self.is_the_place(files, slice::from_ref(archive)).await? {
                 return Err(missing);
             }
         }
@@ -116,14 +118,23 @@ impl ErasureService {
         Ok(())
     }
 
-    /// Whether one of the archives is there that the database says are complete; where it says of none, nobody can tell.
-    pub(super) async fn is_the_place(&self, files: &ArchiveFiles) -> Result<bool, ArchiveError> {
-        self.absent(files).await.map(|absent| absent.is_none())
+    /// Whether one of the archives is there that the database says are complete. Where it says of none, it is what the
+    /// place was known by when these were `noted`; where nobody had asked for that, nobody can tell.
+    pub(super) async fn is_the_place(
+        &self,
+        files: &ArchiveFiles,
+        noted: &[ErasedArchive],
+    ) -> Result<bool, ArchiveError> {
+        self.absent(files, noted).await.map(|absent| absent.is_none())
     }
 
-    /// One of the archives that the database says are complete, where none of them is there.
-    async fn absent(&self, files: &ArchiveFiles) -> Result<Option<ArchiveId>, ArchiveError> {
-        Ok(match self.known_by(files).await? {
+    /// One of the archives that the database says are complete, or that are noted, where it is another place.
+    async fn absent(
+        &self,
+        files: &ArchiveFiles,
+        noted: &[ErasedArchive],
+    ) -> Result<Option<ArchiveId>, ArchiveError> {
+        Ok(match self.known_by(files, noted).await? {
             Known::Other(absent) => Some(absent),
             Known::Right | Known::Nobody => None,
         })
@@ -134,10 +145,33 @@ impl ErasureService {
         if noted.is_empty() {
             return Ok(None);
         }
-        Ok(Some(self.known_by(self.archives.files_there()?).await? == Known::Right))
+        Ok(Some(self.known_by(self.archives.files_there()?, noted).await? == Known::Right))
     }
 
-    async fn known_by(&self, files: &ArchiveFiles) -> Result<Known, ArchiveError> {
+    /// Notes what the place is known by with archives that were seen in it: so it is known also when they are gone.
+    pub(super) async fn name_the_place(&self, seen: &mut [ErasedArchive]) -> Result<(), ArchiveError> {
+        if seen.iter().all(|archive| archive.place.is_none()) {
+            return Ok(());
+        }
+        let place_id = self.archives.files_there()?.named_place_id().await?;
+        for archive in seen.iter_mut().filter(|archive| archive.place.is_some()) {
+            archive.place_id = Some(place_id.clone());
+        }
+        Ok(())
+    }
+
+    async fn known_by(&self, files: &ArchiveFiles, noted: &[ErasedArchive]) -> Result<Known, ArchiveError> {
+        let known = self.known_by_archives(files).await?;
+        let Some(last) = noted.iter().rfind(|archive| archive.place_id.is_some()) else { return Ok(known) };
+        if known != Known::Nobody {
+            return Ok(known);
+        }
+        let place_id = files.place_id().await?;
+        let is_right = place_id.is_some() && noted.iter().any(|archive| archive.place_id == place_id);
+        Ok(if is_right { Known::Right } else { Known::Other(last.archive_id) })
+    }
+
+    async fn known_by_archives(&self, files: &ArchiveFiles) -> Result<Known, ArchiveError> {
         let (mut known, mut looked, mut after) = (Known::Nobody, 0, None);
         loop {
             let page = self.archives.list(after, PageLimit::MAX).await?;

@@ -28,6 +28,9 @@ pub struct ErasedArchive {
     /// The address of the place where it was seen the last time; `None`: it was not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub place: Option<String>,
+    /// What that place is known by, whatever address it has; `None`: nobody has asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub place_id: Option<String>,
     /// By whom its files are stated to be lost; `None`: they were there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lost: Option<LostArchive>,
@@ -51,7 +54,9 @@ pub fn note(noted: &mut Vec<ErasedArchive>, more: Vec<ErasedArchive>) {
             noted.push(archive);
             continue;
         };
-        known.place = archive.place.or(known.place.take());
+        if archive.place.is_some() {
+            (known.place, known.place_id) = (archive.place, archive.place_id);
+        }
         known.lost = known.lost.take().or(archive.lost);
     }
 }

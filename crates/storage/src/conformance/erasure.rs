@@ -361,6 +361,7 @@ pub async fn archives_that_held_something_are_noted(harness: &dyn Harness) {
         held: 3,
         sha256: Some("00ff".to_owned()),
         place: Some("file:///one".to_owned()),
+        place_id: Some("one".to_owned()),
         lost: None,
     };
     let (first, second) = (archive(1), ErasedArchive { sha256: None, ..archive(0) });
@@ -368,14 +369,15 @@ pub async fn archives_that_held_something_are_noted(harness: &dyn Harness) {
         client.store.erasures().note_archives(asked.clone(), archives).await
     };
     assert_eq!(note(vec![first.clone()]).await.expect("it is noted").archives, vec![first.clone()]);
-    let later = ErasedArchive { archived: 7, place: None, ..first.clone() };
+    let later = ErasedArchive { archived: 7, place: None, place_id: None, ..first.clone() };
     let noted = note(vec![later, second.clone()]).await.expect("it is noted").archives;
     assert_eq!(noted, [first.clone(), second.clone()], "what is noted stays as it was");
     // But for where it was last, and that somebody states that it is lost.
     let lost = LostArchive { stated_by: "operator:ada".to_owned(), stated_at: DateTime::UNIX_EPOCH };
     let elsewhere = Some("s3://another".to_owned());
-    let first = ErasedArchive { place: elsewhere, lost: Some(lost), ..first };
-    let again = ErasedArchive { lost: None, place: None, ..first.clone() };
+    let place_id = Some("another".to_owned());
+    let first = ErasedArchive { place: elsewhere, place_id, lost: Some(lost), ..first };
+    let again = ErasedArchive { lost: None, place: None, place_id: None, ..first.clone() };
     note(vec![first.clone()]).await.expect("it is noted");
     assert_eq!(note(vec![again]).await.expect("it is noted").archives, [first.clone(), second.clone()]);
     while client.erase_some(&asked, 200).await.expect("it is erased").has_more {}

@@ -63,6 +63,55 @@ fn an_erasure_that_is_gone_on_with_in_another_place_gives_no_certificate_on_post
     gone_on_with_in_another_place(|_| Database::postgres());
 }
 
+/// Of a place where no archive is left that the database says is complete, it is known which it is all the same.
+fn gone_on_with_where_the_last_archive_was(database: impl FnOnce(&Home) -> Database) {
+    let archiving = Archiving::new(database, 3);
+    archiving.json(&["cleanup"]);
+    archiving.erased(0, "0.json");
+    archiving.erased(2, "2.json");
+    let archive = archiving.archives()[0]["archive_id"].as_str().unwrap().to_owned();
+    let [place, aside, copy] = ["archive", "aside", "copy"].map(|name| archiving.home.0.path().join(name));
+    let folder = place.join("archives").join(&archive);
+    copied(&folder, &copy, "none");
+    let certificate = archiving.home.0.path().join("killed.json");
+    let one_user = user(1);
+    let all = ["erase", "--user", &one_user, "--yes", "--certificate", certificate.to_str().unwrap()];
+    assert!(archiving.killed_behind(Step::Emptied, &all));
+    // As if it had been killed before that.
+    copied(&copy, &folder, "none");
+
+    // The same address, and nothing there, or another one's archives.
+    fs::rename(&place, &aside).unwrap();
+    fs::create_dir(&place).unwrap();
+    for when in ["an empty place", "as a cleanup there has left it", "another place"] {
+        let said = archiving.unerased(1, &[]);
+        assert!(said.contains(&archive) && said.contains("right place"), "{when}: {said}");
+        archiving.json(&["cleanup"]);
+        let another = r#"{"place_id":"018f0000-0000-7000-8009-000000000001"}"#;
+        fs::write(place.join("lcs-archives.json"), another).unwrap();
+    }
+    assert_eq!(archiving.archives(), Vec::<Value>::new(), "the cleanup took it for deleted");
+    fs::remove_dir_all(&place).unwrap();
+    fs::rename(&aside, &place).unwrap();
+    assert!(archiving.has_anywhere(1), "it was there all the time");
+    let document = archiving.erased(1, "1.json");
+    let archives = document["certificate"]["archives"].as_array().unwrap();
+    assert_eq!((archives.len(), &archives[0]["archive_id"]), (1, &json!(archive)), "{document}");
+    assert_eq!(document["certificate"]["verification"]["place_confirmed"], true, "{document}");
+    assert!(!archiving.has_anywhere(1));
+    assert_eq!(archiving.verified(1).0, Some(0));
+}
+
+#[test]
+fn an_erasure_that_is_gone_on_with_where_the_last_archive_was_knows_the_place_on_sqlite() {
+    gone_on_with_where_the_last_archive_was(Database::sqlite);
+}
+
+#[test]
+fn an_erasure_that_is_gone_on_with_where_the_last_archive_was_knows_the_place_on_postgresql() {
+    gone_on_with_where_the_last_archive_was(|_| Database::postgres());
+}
+
 #[test]
 fn a_dry_run_makes_nothing_and_does_without_the_archives_place() {
     let archiving = Archiving::new(Database::sqlite, 6);
