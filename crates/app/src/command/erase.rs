@@ -89,7 +89,7 @@ impl Erase {
         let conversations = found.tables.iter().find(|table| table.table == "conversations");
         let bar = progress::bar(conversations.map_or(0, |table| table.rows));
         let progress = |removed: &ErasedRows| bar.set_position(removed.conversations);
-        let run = erasure.erase(target, actor, &self.lost_archive, progress);
+        let run = Box::pin(erasure.erase(target, actor, &self.lost_archive, progress));
         let outcome = Stop::listen().unless_requested(run).await;
         bar.finish_and_clear();
         let outcome = outcome.context(
