@@ -92,15 +92,15 @@ struct Answer<W>(W);
 
 impl<W: Write> Write for Answer<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.write(bytes).map_err(unprinted)
+        self.0.write(bytes).map_err(|error| unprinted(&error))
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.0.flush().map_err(unprinted)
+        self.0.flush().map_err(|error| unprinted(&error))
     }
 }
 
-fn unprinted(error: io::Error) -> io::Error {
+fn unprinted(error: &io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("the answer cannot be printed ({error})"))
 }
 

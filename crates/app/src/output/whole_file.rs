@@ -15,13 +15,12 @@ pub(crate) fn begin(path: &Path, prefix: &str) -> io::Result<NamedTempFile> {
 /// The error without the name that the file has until it is whole: nobody has written that.
 fn unmade(folder: &Path, error: &io::Error) -> io::Error {
     let shown = folder.display();
-    let reason = match error.kind() {
-        io::ErrorKind::NotFound => format!("there is no folder {shown}"),
-        _ => {
-            let said = error.to_string();
-            let cause = said.split_once(" at path ").map_or(said.as_str(), |(cause, _)| cause);
-            format!("nothing can be made in the folder {shown}: {cause}")
-        }
+    let reason = if error.kind() == io::ErrorKind::NotFound {
+        format!("there is no folder {shown}")
+    } else {
+        let said = error.to_string();
+        let cause = said.split_once(" at path ").map_or(said.as_str(), |(cause, _)| cause);
+        format!("nothing can be made in the folder {shown}: {cause}")
     };
     io::Error::new(error.kind(), reason)
 }
