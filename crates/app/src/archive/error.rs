@@ -72,33 +72,81 @@ impl ArchiveError {
 /// What an error of the object store says, without what a server may have put into it: an address may hold a
 /// signature, and a body anything.
 pub(crate) fn reason(error: &object_store::Error) -> String {
-    match error {
-        object_store::Error::NotFound { .. } => return "it is not there".to_owned(),
-        object_store::Error::PermissionDenied { .. } => {
-            return "access is denied: look at the credentials in the environment, or the folder's owner"
-                .to_owned();
-        }
-        object_store::Error::Unauthenticated { .. } => {
-            return "the credentials in the environment are not taken".to_owned();
-        }
-        _ => {}
+    if causes(error).any(|cause| cause.to_string().starts_with(TOKEN_REQUEST)) {
+        return "the credentials in the environment, or those of the machine, give no token".to_owned();
     }
-    let mut cause: Option<&(dyn StdError + 'static)> = Some(error);
-    let mut text = String::new();
-    while let Some(error) = cause {
-        if let Some(error) = error.downcast_ref::<io::Error>() {
-            return error.to_string();
+    let io = causes(error).find_map(|cause| cause.downcast_ref::<io::Error>());
+    let (status, code) = answer(error);
+    let named = code.as_ref().map(|code| format!(" ({code})")).unwrap_or_default();
+    match (status.as_deref(), io) {
+        (Some(_), _) if is_of_bucket(code.as_deref()) => {
+            "the bucket or container is not there: make it, or look at the address".to_owned()
         }
-        text = error.to_string();
-        cause = error.source();
-    }
-    let code = between(&text, "<Code>", "</Code>").map(|code| format!(" ({code})")).unwrap_or_default();
-    match after(&text, "status code: ") {
-        Some(status) => format!("the server answered {status}{code}"),
-        None => {
+        (Some("404"), _) => "it is not there".to_owned(),
+        (Some("403"), Some(_)) => "access is denied: look at the folder's owner".to_owned(),
+        (Some("403"), None) => {
+            format!(
+                "access is denied{named}: look at the credentials in the environment, and at their rights"
+            )
+        }
+        (Some("401"), _) => format!("the credentials in the environment are not taken{named}"),
+        (_, Some(io)) => io.to_string(),
+        (Some(status), None) => format!("the server answered {status}{named}"),
+        (None, None) => {
             "it did not answer as it should: look at the address, the credentials and the network".to_owned()
         }
     }
+}
+
+/// Why it cannot be opened, where nothing was asked yet: what the environment says under `names`, of which nothing is
+/// quoted.
+pub(crate) fn unopened(error: &object_store::Error, names: &str) -> String {
+    let io = causes(error).find_map(|cause| cause.downcast_ref::<io::Error>());
+    let io = io.map(|io| format!(" ({io})")).unwrap_or_default();
+    format!("what the environment says of it cannot be used{io}: look at {names}")
+}
+
+/// Whether it says that the object is not there, and not that its whole bucket is not.
+pub(crate) fn is_not_there(error: &object_store::Error) -> bool {
+    let is_not_found = matches!(error, object_store::Error::NotFound { .. });
+    is_not_found && !is_of_bucket(answer(error).1.as_deref())
+}
+
+/// Whether it says that the object is there already. Azure has the same status for a container that is being deleted.
+pub(crate) fn is_there_already(error: &object_store::Error) -> bool {
+    let is_there = matches!(error, object_store::Error::AlreadyExists { .. });
+    is_there && !is_of_bucket(answer(error).1.as_deref())
+}
+
+/// What an error begins with that is no answer of the place, but of who gives tokens for it.
+const TOKEN_REQUEST: &str = "Error performing token request";
+
+fn is_of_bucket(code: Option<&str>) -> bool {
+    matches!(code, Some("NoSuchBucket" | "ContainerNotFound" | "ContainerBeingDeleted"))
+}
+
+fn causes(error: &object_store::Error) -> impl Iterator<Item = &(dyn StdError + 'static)> {
+    let first: &(dyn StdError + 'static) = error;
+    std::iter::successors(Some(first), |&error| error.source())
+}
+
+/// The status and the code that a server answered, as far as they are known.
+fn answer(error: &object_store::Error) -> (Option<String>, Option<String>) {
+    let text = causes(error).last().map(ToString::to_string).unwrap_or_default();
+    // Of a delete among many, the code or the status is told behind what the server said.
+    let told = text.rsplit_once(" (code: ").map(|(_, rest)| format!("<Code>{rest}"));
+    let told = told.as_deref().and_then(|told| between(told, "<Code>", ")"));
+    let code =
+        between(&text, "<Code>", "</Code>").or(told.filter(|told| status_at_the_start(told).is_none()));
+    let status = match error {
+        object_store::Error::NotFound { .. } => Some("404"),
+        object_store::Error::PermissionDenied { .. } => Some("403"),
+        object_store::Error::Unauthenticated { .. } => Some("401"),
+        _ => after(&text, "status code: ")
+            .or(told.and_then(status_at_the_start))
+            .or(told.filter(|told| *told == "AccessDenied").map(|_| "403")),
+    };
+    (status.map(str::to_owned), code.map(str::to_owned))
 }
 
 /// The word between `begin` and `end`, where it is one.
@@ -109,9 +157,12 @@ fn between<'a>(text: &'a str, begin: &str, end: &str) -> Option<&'a str> {
 
 /// The number behind `begin`.
 fn after<'a>(text: &'a str, begin: &str) -> Option<&'a str> {
-    let rest = text.split_once(begin)?.1;
-    let end = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
-    rest.get(..end).filter(|number| number.len() == 3)
+    status_at_the_start(text.split_once(begin)?.1)
+}
+
+fn status_at_the_start(text: &str) -> Option<&str> {
+    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    text.get(..end).filter(|number| number.len() == 3)
 }
 
 #[cfg(test)]
@@ -126,7 +177,12 @@ mod tests {
     fn canary_a_reason_says_what_a_server_answered_and_quotes_nothing_of_it() {
         let text = "Error performing PUT http://h/b?sig=canary: Server returned non-2xx status code: 403 Forbidden: \
                     <Error><Code>InvalidAccessKeyId</Code><Message>canary</Message></Error>";
-        assert_eq!(reason(&generic(text)), "the server answered 403 (InvalidAccessKeyId)");
+        assert_eq!(
+            reason(&generic(text)),
+            "access is denied (InvalidAccessKeyId): look at the credentials in the environment, and at their rights"
+        );
+        let text = "Server returned non-2xx status code: 400 Bad Request: <Error><Code>InvalidArgument</Code></Error>";
+        assert_eq!(reason(&generic(text)), "the server answered 400 (InvalidArgument)");
         let odd = "status code: 500: <Code>a canary</Code>";
         assert_eq!(reason(&generic(odd)), "the server answered 500");
         assert!(!reason(&generic("canary")).contains("canary"));
@@ -135,5 +191,56 @@ mod tests {
             source: io::Error::from(io::ErrorKind::ConnectionRefused).into(),
         };
         assert_eq!(reason(&refused), "connection refused");
+    }
+    #[test]
+    fn canary_a_delete_that_is_refused_among_many_is_told_by_its_code_alone() {
+        let of_s3 = "DeleteObjects request failed for key a/canary: canary (code: 404) (code: AccessDenied)";
+        assert!(
+            reason(&generic(of_s3)).starts_with("access is denied (AccessDenied): "),
+            "{}",
+            reason(&generic(of_s3))
+        );
+        let of_azure = "Bulk delete request failed for key a/canary: Conflict (code: 409)";
+        assert_eq!(reason(&generic(of_azure)), "the server answered 409");
+    }
+
+    #[test]
+    fn a_bucket_that_is_not_there_is_no_object_that_is_not_there() {
+        let not_found = |text: &str| object_store::Error::NotFound { path: "a".into(), source: text.into() };
+        let answered =
+            |code: &str| format!("Server returned non-2xx status code: 404 Not Found: <Code>{code}</Code>");
+        for code in ["NoSuchBucket", "ContainerNotFound"] {
+            let error = not_found(&answered(code));
+            assert!(!is_not_there(&error));
+            assert!(reason(&error).starts_with("the bucket or container is not there"), "{}", reason(&error));
+            assert!(reason(&generic(&answered(code))).starts_with("the bucket or container is not there"));
+        }
+        for code in ["NoSuchKey", "BlobNotFound"] {
+            assert!(is_not_there(&not_found(&answered(code))));
+            assert_eq!(reason(&not_found(&answered(code))), "it is not there");
+        }
+    }
+
+    #[test]
+    fn a_container_that_is_being_deleted_is_no_object_that_is_there() {
+        let conflict = |code: &str| {
+            let text = format!("Server returned non-2xx status code: 409 Conflict: <Code>{code}</Code>");
+            object_store::Error::AlreadyExists { path: "a".into(), source: text.into() }
+        };
+        assert!(is_there_already(&conflict("BlobAlreadyExists")));
+        let going = conflict("ContainerBeingDeleted");
+        assert!(!is_there_already(&going));
+        assert!(reason(&going).starts_with("the bucket or container is not there"), "{}", reason(&going));
+    }
+
+    #[test]
+    fn canary_what_the_environment_says_wrongly_is_named_and_not_quoted() {
+        let said = unopened(&generic("Invalid Access Key: canary"), "AZURE_STORAGE_ACCOUNT_KEY");
+        assert_eq!(said, "what the environment says of it cannot be used: look at AZURE_STORAGE_ACCOUNT_KEY");
+        let asked = "Error performing token request: Error performing GET http://canary?sig=canary";
+        assert_eq!(
+            reason(&generic(asked)),
+            "the credentials in the environment, or those of the machine, give no token"
+        );
     }
 }

@@ -18,7 +18,7 @@ use sha2::{Digest, Sha256};
 use tokio::task::spawn_blocking;
 
 use super::desk::Desk;
-use super::error::{ArchiveError, reason};
+use super::error::{ArchiveError, is_not_there, is_there_already, reason, unopened};
 use super::location::{ArchiveUrl, make_within};
 use super::manifest::Manifest;
 use lcs_domain::audit::AuditHash;
@@ -76,7 +76,13 @@ impl ArchiveFiles {
                 let folder = url.folder().map(PathBuf::from);
                 Ok(Self { root, folder, ..Self::at(store, shown) })
             }
-            Err(error) => Err(ArchiveError::Place { place: shown, what: "opened", reason: reason(&error) }),
+            Err(error) => {
+                let reason = match url.variables() {
+                    Some(names) => unopened(&error, names),
+                    None => reason(&error),
+                };
+                Err(ArchiveError::Place { place: shown, what: "opened", reason })
+            }
         }
     }
 
@@ -215,8 +221,9 @@ impl ArchiveFiles {
 
     pub(super) async fn put_once(&self, path: &Path, bytes: PutPayload) -> Result<(), ArchiveError> {
         match self.store.put_opts(path, bytes.clone(), PutMode::Create.into()).await {
+            Ok(_) => Ok(()),
             // Ids are given once: it is what this very call wrote, in a try whose answer was lost. It is read back.
-            Ok(_) | Err(Error::AlreadyExists { .. }) => Ok(()),
+            Err(error) if is_there_already(&error) => Ok(()),
             Err(Error::NotImplemented { .. }) => {
                 self.store.put(path, bytes).await.map(drop).map_err(self.failed("written"))
             }
@@ -227,7 +234,7 @@ impl ArchiveFiles {
     /// The manifest of an archive; `None` where it is not there.
     pub async fn manifest(&self, archive_id: ArchiveId) -> Result<Option<Manifest>, ArchiveError> {
         let found = match self.store.get(&self.path(archive_id, MANIFEST)).await {
-            Err(Error::NotFound { .. }) => return Ok(None),
+            Err(error) if is_not_there(&error) => return Ok(None),
             found => found.map_err(self.failed("read"))?,
         };
         if found.meta.size > MANIFEST_BYTES {
@@ -248,7 +255,7 @@ impl ArchiveFiles {
     pub(crate) async fn data(&self, manifest: &Manifest) -> Result<File, ArchiveError> {
         let damaged = |reason| ArchiveError::damaged(manifest.archive_id, reason);
         let found = match self.store.get(&self.path(manifest.archive_id, DATA)).await {
-            Err(Error::NotFound { .. }) => return Err(damaged("its file is not there")),
+            Err(error) if is_not_there(&error) => return Err(damaged("its file is not there")),
             found => found.map_err(self.failed("read"))?,
         };
         if found.meta.size != manifest.bytes {
@@ -280,8 +287,8 @@ impl ArchiveFiles {
 
     pub(super) async fn delete(&self, path: &Path) -> Result<(), ArchiveError> {
         match self.store.delete(path).await {
-            Ok(()) | Err(Error::NotFound { .. }) => Ok(()),
-            Err(error) => Err(self.failed("deleted")(error)),
+            Err(error) if !is_not_there(&error) => Err(self.failed("deleted")(error)),
+            _ => Ok(()),
         }
     }
 
@@ -322,7 +329,7 @@ impl ArchiveFiles {
     async fn has(&self, archive_id: ArchiveId, name: &str) -> Result<bool, ArchiveError> {
         match self.store.head(&self.path(archive_id, name)).await {
             Ok(_) => Ok(true),
-            Err(Error::NotFound { .. }) => Ok(false),
+            Err(error) if is_not_there(&error) => Ok(false),
             Err(error) => Err(self.failed("read")(error)),
         }
     }

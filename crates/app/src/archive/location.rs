@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use object_store::aws::AmazonS3Builder;
-use object_store::azure::MicrosoftAzureBuilder;
+use object_store::azure::{AzureConfigKey, MicrosoftAzureBuilder};
 use object_store::client::{HttpClient, HttpConnector};
 use object_store::gcp::GoogleCloudStorageBuilder;
 use object_store::local::LocalFileSystem;
@@ -23,7 +23,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// The address of the archives: `file:///FOLDER`, `s3://BUCKET/PREFIX`, `gs://BUCKET/PREFIX` or
 /// `az://CONTAINER/PREFIX`. Credentials and all else that a service wants to know come from the environment, under the
 /// names that its own tools have: `AWS_ACCESS_KEY_ID`, `AWS_ENDPOINT`, `GOOGLE_APPLICATION_CREDENTIALS`,
-/// `AZURE_STORAGE_ACCOUNT_NAME` and so on.
+/// `AZURE_STORAGE_ACCOUNT` and so on.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ArchiveUrl {
     place: Place,
@@ -105,6 +105,16 @@ impl ArchiveUrl {
         self.folder().is_none_or(std::path::Path::is_dir)
     }
 
+    /// The variables without which it cannot be opened, where it is no folder.
+    pub(crate) fn variables(&self) -> Option<&'static str> {
+        match &self.place {
+            Place::Folder(_) => None,
+            Place::S3(_) => Some("AWS_ENDPOINT, AWS_REGION and AWS_ACCESS_KEY_ID"),
+            Place::Google(_) => Some("GOOGLE_APPLICATION_CREDENTIALS"),
+            Place::Azure(_) => Some("AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY"),
+        }
+    }
+
     /// The store there, and where in it archives are.
     pub(crate) fn open(&self) -> Result<(Arc<dyn ObjectStore>, Path), object_store::Error> {
         let store: Arc<dyn ObjectStore> = match &self.place {
@@ -132,7 +142,7 @@ impl ArchiveUrl {
                     .build()?,
             ),
             Place::Azure(container) => Arc::new(
-                MicrosoftAzureBuilder::from_env()
+                azure()
                     .with_container_name(container)
                     .with_http_connector(Connector)
                     .with_retry(retry())
@@ -141,6 +151,20 @@ impl ArchiveUrl {
         };
         Ok((store, self.prefix.clone()))
     }
+}
+
+/// What the environment says of Azure, under the two names of its command line too, which the library does not know.
+fn azure() -> MicrosoftAzureBuilder {
+    let names = [
+        ("AZURE_STORAGE_ACCOUNT", AzureConfigKey::AccountName),
+        ("AZURE_STORAGE_KEY", AzureConfigKey::AccessKey),
+    ];
+    names.into_iter().fold(MicrosoftAzureBuilder::from_env(), |builder, (name, key)| {
+        match std::env::var(name) {
+            Ok(value) if builder.get_config_value(&key).is_none() => builder.with_config(key, value),
+            _ => builder,
+        }
+    })
 }
 
 /// Makes the folder, for its owner alone: conversations come into it.

@@ -1,12 +1,12 @@
 //! What a place is known by where no archive is left in it: a file that is made once, and stays.
 
-use object_store::{Error, ObjectStoreExt as _};
+use object_store::ObjectStoreExt as _;
 
 use lcs_domain::ArchiveId;
 use object_store::path::Path;
 use serde::{Deserialize, Serialize};
 
-use super::error::ArchiveError;
+use super::error::{ArchiveError, is_not_there};
 use super::files::ArchiveFiles;
 
 /// Its name, beside the folder of all archives.
@@ -22,7 +22,7 @@ impl ArchiveFiles {
     /// The id of this place; `None` where nobody has given it one.
     pub(crate) async fn place_id(&self) -> Result<Option<String>, ArchiveError> {
         let found = match self.store().get(&self.mark()).await {
-            Err(Error::NotFound { .. }) => return Ok(None),
+            Err(error) if is_not_there(&error) => return Ok(None),
             found => found.map_err(self.failed("read"))?,
         };
         let bytes = found.bytes().await.map_err(self.failed("read"))?;
