@@ -1,7 +1,13 @@
-//! A small server of S3's protocol: what a bucket answers, as far as archives ask it. It takes any signature that names
-//! a key, and keeps everything in memory.
+//! Small servers of the protocols of S3, Google Cloud Storage and Azure Blob Storage: what a bucket answers, as far as
+//! archives ask it. They take any signature that names the key, give lists an object a page, and keep everything in memory.
+
+mod azure;
+mod google;
+mod s3;
+mod xml;
 
 use std::collections::BTreeMap;
+use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,24 +17,51 @@ use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use futures_util::stream::{self, StreamExt as _};
 use http_body_util::BodyExt as _;
 use tokio::net::TcpListener;
+
+/// The only bucket that is there.
+const BUCKET: &str = "bucket";
+/// How many objects of a list are given at once.
+const PAGE: usize = 1;
+/// What a key is given for, where it is one of this machine and not of the environment.
+pub const TOKEN: &str = "a-canary-of-a-token";
+/// Whose key it is: the account of Azure, and the service account of Google.
+pub const ACCOUNT: &str = "an-account";
+
+/// Whose protocol it speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Protocol {
+    /// Amazon S3.
+    S3,
+    /// Google Cloud Storage, by its XML interface.
+    Google,
+    /// Azure Blob Storage.
+    Azure,
+}
 
 /// The server, until it is dropped with its runtime.
 #[derive(Debug, Clone)]
 pub struct ObjectStoreStub {
     address: SocketAddr,
-    buckets: Arc<Buckets>,
+    held: Arc<Held>,
 }
 
+/// What it holds, and how it misbehaves.
 #[derive(Debug, Default)]
-struct Buckets {
+struct Held {
+    /// By bucket and key.
     objects: Mutex<BTreeMap<String, Bytes>>,
-    /// What is sent in parts and not ended yet, by the number of the upload.
-    uploads: Mutex<BTreeMap<u32, BTreeMap<u32, Bytes>>>,
+    /// What is sent in parts and not ended yet, by the upload's name and the part's.
+    uploads: Mutex<BTreeMap<String, BTreeMap<String, Bytes>>>,
     begun: AtomicU32,
     refuses: AtomicBool,
+    refuses_deletes: AtomicBool,
     refused_part: AtomicU32,
+    admits_anyone: AtomicBool,
+    cuts_off: AtomicBool,
+    resumed: AtomicU32,
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -41,13 +74,13 @@ impl ObjectStoreStub {
     /// # Panics
     /// Where no port is free.
     #[expect(clippy::expect_used, reason = "a test that has no server fails")]
-    pub async fn start() -> Self {
+    pub async fn start(protocol: Protocol) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("the port has an address");
-        let buckets = Arc::<Buckets>::default();
-        let router = Router::new().fallback(answer).with_state(Arc::clone(&buckets));
+        let held = Arc::<Held>::default();
+        let router = Router::new().fallback(answer).with_state((protocol, Arc::clone(&held)));
         tokio::spawn(async move { axum::serve(listener, router).await });
-        Self { address, buckets }
+        Self { address, held }
     }
 
     /// Where it is.
@@ -59,141 +92,192 @@ impl ObjectStoreStub {
     /// The objects that are there: their buckets and keys.
     #[must_use]
     pub fn keys(&self) -> Vec<String> {
-        locked(&self.buckets.objects).keys().cloned().collect()
+        locked(&self.held.objects).keys().cloned().collect()
+    }
+
+    /// What is in one of them.
+    #[must_use]
+    pub fn object(&self, key: &str) -> Option<Bytes> {
+        locked(&self.held.objects).get(key).cloned()
+    }
+
+    /// Changes what is in one of them; `None` deletes it.
+    pub fn replace(&self, key: &str, bytes: Option<Bytes>) {
+        let mut objects = locked(&self.held.objects);
+        match bytes {
+            Some(bytes) => drop(objects.insert(key.to_owned(), bytes)),
+            None => drop(objects.remove(key)),
+        }
     }
 
     /// How many uploads in parts were begun, and neither ended nor aborted.
     #[must_use]
     pub fn uploads(&self) -> usize {
-        locked(&self.buckets.uploads).len()
+        locked(&self.held.uploads).len()
     }
 
     /// From now on the part of this number is refused; with 0, none.
     pub fn refuse_part(&self, number: u32) {
-        self.buckets.refused_part.store(number, Ordering::SeqCst);
+        self.held.refused_part.store(number, Ordering::SeqCst);
     }
 
     /// From now on every request is refused.
     pub fn refuse(&self) {
-        self.buckets.refuses.store(true, Ordering::SeqCst);
+        self.held.refuses.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether to refuse every delete, as where a rule says how long objects are kept.
+    pub fn refuse_deletes(&self, whether: bool) {
+        self.held.refuses_deletes.store(whether, Ordering::SeqCst);
+    }
+
+    /// From now on requests without credentials are taken.
+    pub fn admit_anyone(&self) {
+        self.held.admits_anyone.store(true, Ordering::SeqCst);
+    }
+
+    /// The next object that is read ends in its middle.
+    pub fn cut_off(&self) {
+        self.held.cuts_off.store(true, Ordering::SeqCst);
+    }
+
+    /// How often a part of an object was read.
+    #[must_use]
+    pub fn resumed(&self) -> u32 {
+        self.held.resumed.load(Ordering::SeqCst)
     }
 }
 
-async fn answer(State(buckets): State<Arc<Buckets>>, request: Request) -> Response {
+/// A request, read to its end.
+struct Asked {
+    method: Method,
+    /// The bucket and the key.
+    path: String,
+    query: BTreeMap<String, String>,
+    headers: HeaderMap,
+    body: Bytes,
+}
+
+async fn answer(State((protocol, held)): State<(Protocol, Arc<Held>)>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     let Ok(body) = body.collect().await.map(http_body_util::Collected::to_bytes) else {
         return StatusCode::BAD_REQUEST.into_response();
     };
-    let authorization = parts.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let is_signed = authorization.is_some_and(|text| text.starts_with("AWS4-HMAC-SHA256 Credential=a-key/"));
-    let key = parts.uri.path().trim_start_matches('/').to_owned();
-    let query = Query(parts.uri.query().unwrap_or_default());
-    let part = query.number("partNumber");
-    let is_refused = part.is_some_and(|number| number == buckets.refused_part.load(Ordering::SeqCst));
-    if !is_signed || is_refused || buckets.refuses.load(Ordering::SeqCst) {
-        let refusal = "<Error><Code>AccessDenied</Code><Message>no</Message></Error>";
-        return (StatusCode::FORBIDDEN, refusal).into_response();
-    }
-    let upload = query.number("uploadId");
-    match parts.method {
-        Method::GET if query.get("list-type").is_some() => list(&buckets, &key, &query),
-        Method::GET | Method::HEAD => read(&buckets, &key),
-        Method::PUT => write(&buckets, key, &query, &parts.headers, body),
-        Method::POST if query.get("delete").is_some() => delete_all(&buckets, &key, &body),
-        Method::POST if query.get("uploads").is_some() => {
-            let id = buckets.begun.fetch_add(1, Ordering::SeqCst);
-            locked(&buckets.uploads).insert(id, BTreeMap::new());
-            xml(format!(
-                "<InitiateMultipartUploadResult><UploadId>{id}</UploadId></InitiateMultipartUploadResult>"
-            ))
-        }
-        Method::POST => complete(&buckets, key, upload),
-        Method::DELETE => {
-            match upload {
-                Some(upload) => drop(locked(&buckets.uploads).remove(&upload)),
-                None => drop(locked(&buckets.objects).remove(&key)),
-            }
-            StatusCode::NO_CONTENT.into_response()
-        }
-        _ => StatusCode::METHOD_NOT_ALLOWED.into_response(),
+    let asked = Asked {
+        method: parts.method,
+        path: decoded(parts.uri.path().trim_matches('/')),
+        query: pairs(parts.uri.query().unwrap_or_default()),
+        headers: parts.headers,
+        body,
+    };
+    match protocol {
+        Protocol::S3 => s3::answer(&held, &asked),
+        Protocol::Google => google::answer(&held, &asked),
+        Protocol::Azure => azure::answer(&held, asked),
     }
 }
 
 /// The part of an address behind the question mark.
-struct Query<'a>(&'a str);
+fn pairs(query: &str) -> BTreeMap<String, String> {
+    let pairs = query.split('&').map(|pair| pair.split_once('=').unwrap_or((pair, "")));
+    pairs.map(|(name, value)| (name.to_owned(), decoded(value))).collect()
+}
 
-impl Query<'_> {
-    fn get(&self, name: &str) -> Option<String> {
-        let pairs = self.0.split('&').map(|pair| pair.split_once('=').unwrap_or((pair, "")));
-        pairs.into_iter().find(|(key, _)| *key == name).map(|(_, value)| value.replace("%2F", "/"))
+/// The text whose bytes are written with `%`.
+fn decoded(text: &str) -> String {
+    let mut parts = text.split('%');
+    let mut bytes = parts.next().unwrap_or_default().as_bytes().to_vec();
+    for part in parts {
+        let (hex, rest) = part.split_at_checked(2).unwrap_or((part, ""));
+        bytes.extend(u8::from_str_radix(hex, 16));
+        bytes.extend_from_slice(rest.as_bytes());
     }
-
-    fn number(&self, name: &str) -> Option<u32> {
-        self.get(name).and_then(|number| number.parse().ok())
-    }
+    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 fn xml(text: impl Into<String>) -> Response {
     ([(header::CONTENT_TYPE, "application/xml")], text.into()).into_response()
 }
 
-fn read(buckets: &Buckets, key: &str) -> Response {
-    let Some(bytes) = locked(&buckets.objects).get(key).cloned() else {
-        return (StatusCode::NOT_FOUND, "<Error><Code>NoSuchKey</Code></Error>").into_response();
-    };
-    let headers = [(header::ETAG, "\"1\""), (header::LAST_MODIFIED, "Thu, 01 Jan 2026 00:00:00 GMT")];
-    (headers, Body::from(bytes)).into_response()
+/// A refusal, with what a server may say beside the code.
+fn error(status: StatusCode, code: &str) -> Response {
+    let said = "a canary of a message";
+    (status, xml(format!("<Error><Code>{code}</Code><Message>{said}</Message></Error>"))).into_response()
 }
 
-fn write(buckets: &Buckets, key: String, query: &Query<'_>, headers: &HeaderMap, body: Bytes) -> Response {
-    if let (Some(upload), Some(part)) = (query.number("uploadId"), query.number("partNumber")) {
-        let mut uploads = locked(&buckets.uploads);
-        let Some(parts) = uploads.get_mut(&upload) else { return no_upload() };
-        parts.insert(part, body);
-    } else {
-        let mut objects = locked(&buckets.objects);
-        if headers.contains_key(header::IF_NONE_MATCH) && objects.contains_key(&key) {
-            return StatusCode::PRECONDITION_FAILED.into_response();
-        }
-        objects.insert(key, body);
+impl Asked {
+    fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).and_then(|value| value.to_str().ok())
     }
-    [(header::ETAG, "\"1\"")].into_response()
+
+    fn query(&self, name: &str) -> Option<&str> {
+        self.query.get(name).map(String::as_str)
+    }
+
+    fn bucket(&self) -> &str {
+        self.path.split_once('/').map_or(self.path.as_str(), |(bucket, _)| bucket)
+    }
+
+    /// Which of so many bytes are asked for, where not all are.
+    fn range(&self, of: usize) -> Option<(usize, usize)> {
+        let (from, to) = self.header("range")?.strip_prefix("bytes=")?.split_once('-')?;
+        let to = to.parse::<usize>().map_or(of, |last| of.min(last.saturating_add(1)));
+        let from = from.parse::<usize>().ok()?;
+        (from < to).then_some((from, to))
+    }
 }
 
-fn no_upload() -> Response {
-    (StatusCode::NOT_FOUND, "<Error><Code>NoSuchUpload</Code></Error>").into_response()
+impl Held {
+    fn is_of_part_refused(&self, number: u32) -> bool {
+        number == self.refused_part.load(Ordering::SeqCst)
+    }
+
+    /// The object, or the part of it that is asked for; `None` where it is not there.
+    fn read(&self, asked: &Asked) -> Option<Response> {
+        let bytes = locked(&self.objects).get(&asked.path).cloned()?;
+        let headers = [(header::ETAG, "\"1\""), (header::LAST_MODIFIED, "Thu, 01 Jan 2026 00:00:00 GMT")];
+        if let Some((from, to)) = asked.range(bytes.len()) {
+            self.resumed.fetch_add(1, Ordering::SeqCst);
+            let range = format!("bytes {from}-{}/{}", to.saturating_sub(1), bytes.len());
+            let part = Body::from(bytes.slice(from..to));
+            let range = [(header::CONTENT_RANGE, range)];
+            return Some((StatusCode::PARTIAL_CONTENT, headers, range, part).into_response());
+        }
+        if asked.method == Method::GET && self.cuts_off.swap(false, Ordering::SeqCst) {
+            let length = [(header::CONTENT_LENGTH, bytes.len())];
+            let half = bytes.slice(..bytes.len() / 2);
+            let lost = async {
+                // What comes before it is sent.
+                tokio::task::yield_now().await;
+                Err(io::Error::from(io::ErrorKind::ConnectionReset))
+            };
+            let body = Body::from_stream(stream::once(async { Ok(half) }).chain(stream::once(lost)));
+            return Some((headers, length, body).into_response());
+        }
+        Some((headers, Body::from(bytes)).into_response())
+    }
+
+    /// A page of what begins with this key, by bucket and key, with how long each is; and what the next page is asked with.
+    fn page(
+        &self,
+        bucket: &str,
+        prefix: &str,
+        after: Option<&str>,
+    ) -> (Vec<(String, usize)>, Option<String>) {
+        let prefix = format!("{bucket}/{prefix}");
+        let objects = locked(&self.objects);
+        let mut found = objects
+            .iter()
+            .filter(|(key, _)| key.starts_with(&prefix) && after.is_none_or(|after| key.as_str() > after))
+            .map(|(key, bytes)| (key.clone(), bytes.len()));
+        let page: Vec<_> = found.by_ref().take(PAGE).collect();
+        let more = found.next().is_some();
+        let next = page.last().filter(|_| more).map(|(key, _)| key.clone());
+        (page, next)
+    }
 }
 
-fn complete(buckets: &Buckets, key: String, upload: Option<u32>) -> Response {
-    let parts = upload.and_then(|upload| locked(&buckets.uploads).remove(&upload));
-    let Some(parts) = parts else { return no_upload() };
-    let whole = parts.into_values().collect::<Vec<_>>().concat();
-    locked(&buckets.objects).insert(key, whole.into());
-    xml("<CompleteMultipartUploadResult><ETag>\"1\"</ETag></CompleteMultipartUploadResult>")
-}
-
-fn list(buckets: &Buckets, bucket: &str, query: &Query<'_>) -> Response {
-    let bucket = bucket.trim_end_matches('/');
-    let prefix = format!("{bucket}/{}", query.get("prefix").unwrap_or_default());
-    let objects = locked(&buckets.objects);
-    let found = objects.iter().filter(|(key, _)| key.starts_with(&prefix)).map(|(key, bytes)| {
-        let key = key.split_once('/').map_or("", |(_, key)| key);
-        format!(
-            "<Contents><Key>{key}</Key><LastModified>2026-01-01T00:00:00.000Z</LastModified><ETag>\"1\"</ETag>\
-             <Size>{}</Size></Contents>",
-            bytes.len()
-        )
-    });
-    xml(format!("<ListBucketResult>{}</ListBucketResult>", found.collect::<String>()))
-}
-
-fn delete_all(buckets: &Buckets, bucket: &str, body: &[u8]) -> Response {
-    let body = String::from_utf8_lossy(body);
-    let keys = body.split("<Key>").skip(1).filter_map(|rest| rest.split_once("</Key>")).map(|(key, _)| key);
-    let deleted = keys.map(|key| {
-        locked(&buckets.objects).remove(&format!("{}/{key}", bucket.trim_end_matches('/')));
-        format!("<Deleted><Key>{key}</Key></Deleted>")
-    });
-    let deleted: String = deleted.collect();
-    xml(format!("<DeleteResult>{deleted}</DeleteResult>"))
+/// The key alone.
+fn key(path: &str) -> &str {
+    path.split_once('/').map_or("", |(_, key)| key)
 }

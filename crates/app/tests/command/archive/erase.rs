@@ -12,7 +12,7 @@ use lcs_domain::erasure::user_hash;
 use super::*;
 
 /// The export's lines of this user's conversations.
-fn lines_of(export: &[String], of: u32) -> Vec<String> {
+pub(super) fn lines_of(export: &[String], of: u32) -> Vec<String> {
     let (mut is_theirs, mut lines) = (false, Vec::new());
     for line in export {
         let value: Value = serde_json::from_str(line).unwrap();
@@ -62,7 +62,7 @@ impl Archiving {
     }
 
     /// Whether any archive has anything of this user: by its manifest, and by what is in it when it is read elsewhere.
-    fn has_anywhere(&self, of: u32) -> bool {
+    pub(super) fn has_anywhere(&self, of: u32) -> bool {
         let user_id: UserId = UserId::from_text(&user(of));
         let mut found = false;
         for file in self.files() {
@@ -83,7 +83,7 @@ impl Archiving {
     }
 }
 
-fn read(file: &Path) -> Value {
+pub(super) fn read(file: &Path) -> Value {
     serde_json::from_slice(&fs::read(file).unwrap()).unwrap()
 }
 
