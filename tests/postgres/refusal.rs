@@ -135,7 +135,9 @@ async fn a_role_that_may_not_write_is_told_what_to_grant() {
     };
     let error = create(&Postgres::connect(reader).await.unwrap()).await.unwrap_err();
     assert!(matches!(error, RepositoryError::Denied { .. }), "{error:?}");
-    assert!(error.to_string().contains("permission denied for table conversations: grant it"), "{error}");
+    let said = error.to_string();
+    assert!(said.contains("permission denied for table conversations: run this as the role"), "{said}");
+    assert!(said.contains("or grant it; migrations/roles.sql"), "{said}");
 }
 
 #[tokio::test]
