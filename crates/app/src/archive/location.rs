@@ -109,9 +109,13 @@ impl ArchiveUrl {
     pub(crate) fn variables(&self) -> Option<&'static str> {
         match &self.place {
             Place::Folder(_) => None,
-            Place::S3(_) => Some("AWS_ENDPOINT, AWS_REGION and AWS_ACCESS_KEY_ID"),
-            Place::Google(_) => Some("GOOGLE_APPLICATION_CREDENTIALS"),
-            Place::Azure(_) => Some("AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY"),
+            Place::S3(_) => {
+                Some("AWS_ENDPOINT, AWS_REGION and AWS_ACCESS_KEY_ID, and the other AWS_ variables")
+            }
+            Place::Google(_) => Some("GOOGLE_APPLICATION_CREDENTIALS, and the other GOOGLE_ variables"),
+            Place::Azure(_) => Some(
+                "AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY, and the other AZURE_ variables",
+            ),
         }
     }
 

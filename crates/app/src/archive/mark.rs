@@ -29,7 +29,8 @@ impl ArchiveFiles {
         match serde_json::from_slice::<Mark>(&bytes) {
             Ok(Mark { place_id }) => Ok(Some(place_id.to_string())),
             Err(_) => {
-                Err(self.unread(format!("{MARK} is none that this program writes: put it back from a copy")))
+                Err(self.unread(format!("{MARK} is none that this program writes: put it back from a copy, or delete it: an erasure makes a new one, \
+                     and those that have not ended may then ask for --lost-archive")))
             }
         }
     }

@@ -144,7 +144,7 @@ fn say(output: &mut crate::output::Output, report: &VerifyReport) -> Result<()> 
     output.line(&format!("{whole} of {held} read, and right."))?;
     if report.unfinished > 0 {
         output.line(&format!(
-            "To be finished by the next cleanup: {}, which may hold conversations that are gone from the database \
+            "To be finished by a later cleanup: {}, which may hold conversations that are gone from the database \
              already.",
             count(report.unfinished, "archive")
         ))?;

@@ -52,6 +52,12 @@ impl Erase {
         };
         let actor = context.actor.clone();
         let only_looks = self.dry_run || self.verify;
+        if self.verify
+            && let Some(said) = context.nothing_yet()
+        {
+            // Where nobody has looked, nothing is said to be erased.
+            bail!("{said}: look whether this is the right database");
+        }
         let context = if only_looks { context.of_what_is_there()? } else { context.of_what_lasts()? };
         let Context { configuration, mut output, .. } = context;
         if let Some(path) = &self.certificate {
@@ -93,7 +99,7 @@ impl Erase {
         let outcome = Stop::listen().unless_requested(run).await;
         bar.finish_and_clear();
         let outcome = outcome.context(
-            "stopped: what is erased stays erased, and there is no certificate yet; run it again to go on",
+            "stopped: what is erased stays erased; run it again: it goes on, or hands out the certificate",
         )?;
         match outcome.map_err(refusal)? {
             Outcome::Certified(certified) => {

@@ -4,17 +4,24 @@ use std::future::pending;
 
 use tokio::sync::watch;
 
+/// The exit code of a process that a signal has ended, as shells have it for Ctrl-C.
+const INTERRUPTED: i32 = 130;
+
 /// Hears that the process is asked to end. What runs decides when it does.
 pub(super) struct Stop(watch::Receiver<u32>);
 
 impl Stop {
-    /// From now on the process does not end by itself when it is asked to.
+    /// From now on, and until it is dropped, the process does not end by itself when it is asked to.
     pub(super) fn listen() -> Self {
         let (sender, receiver) = watch::channel(0);
         let mut signals = Signals::listen();
         tokio::spawn(async move {
             loop {
                 signals.next().await;
+                if sender.is_closed() {
+                    // Nobody asks any more: what is left is to print an answer, which may never be taken.
+                    std::process::exit(INTERRUPTED);
+                }
                 sender.send_modify(|count| *count += 1);
             }
         });

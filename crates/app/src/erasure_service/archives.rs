@@ -212,8 +212,10 @@ impl ErasureService {
         {
             return Ok(erased);
         }
-        let holding = self.read_archives(asked.target, Reading::Named).await;
-        let mut holding = holding.map_err(|error| in_an_archive(elsewhere(&erased.archives, error)))?.holding;
+        let mut holding = match self.read_archives(asked.target, Reading::Named).await {
+            Ok(found) => found.holding,
+            Err(error) => return Err(in_an_archive(self.elsewhere(&erased.archives, error).await)),
+        };
         let read = holding.iter().filter(|archive| archive.sha256.is_some());
         seen.read.extend(read.map(|archive| archive.archive_id));
         // Behind what the tombstones say: who has left an archive since had noted it before.
@@ -240,6 +242,7 @@ impl ErasureService {
         seen.unread = self.archives.leave_all(what, is_needed).await.map_err(in_an_archive)?.1;
         seen.unread.retain(|unread| !is_lost(&noted.archives, unread.archive_id));
         self.require_gone(&noted.archives).await.map_err(in_an_archive)?;
+        self.require_gone(&noted_by_others).await.map_err(in_an_archive)?;
         self.done(Step::Rewritten);
         Ok(noted)
     }
@@ -292,25 +295,14 @@ fn was_written(archive: &Archive) -> bool {
     }
 }
 
-/// Where it was, where an archive is missed that was noted in another place.
-pub(super) fn elsewhere(noted: &[ErasedArchive], error: ArchiveError) -> ArchiveError {
-    let ArchiveError::Missing { archive_id, place } = error else { return error };
-    let seen = noted.iter().find(|noted| noted.archive_id == archive_id);
-    match seen.and_then(|noted| noted.place.clone()) {
-        Some(was) if was != place => ArchiveError::Elsewhere { archive_id, was, place },
-        _ => ArchiveError::Missing { archive_id, place },
-    }
-}
-
-/// What others of the `unfinished` erasures than the one `asked` for have noted, and it has not: the archives that are not
-/// stated to be lost.
+/// What others of the `unfinished` erasures than the one `asked` for have noted, and it has not.
 pub(super) fn of_others(
     asked: &NewErasure,
     own: &[ErasedArchive],
     unfinished: &[Erasure],
 ) -> Vec<ErasedArchive> {
     let others = unfinished.iter().filter(|erasure| !asked.is_of(erasure));
-    let noted = others.flat_map(|erasure| &erasure.archives).filter(|noted| noted.lost.is_none());
+    let noted = others.flat_map(|erasure| &erasure.archives);
     noted.filter(|noted| own.iter().all(|own| own.archive_id != noted.archive_id)).cloned().collect()
 }
 

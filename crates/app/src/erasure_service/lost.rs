@@ -5,8 +5,11 @@ use lcs_domain::repository::RepositoryResult;
 use lcs_domain::{ArchiveId, AuditDetail, AuditOutcome, Erasure, NewErasure, RepositoryError};
 
 use super::ErasureService;
-use super::archives::{elsewhere, in_an_archive, of_others};
-use crate::archive::ArchiveError;
+use super::archives::{in_an_archive, of_others};
+use crate::archive::{ArchiveError, ArchiveFiles};
+
+/// Where a statement is made.
+const OPTION: &str = "--lost-archive";
 
 impl ErasureService {
     /// These archives as they are to be noted, whose files an operator states to be lost. Nothing is begun for it: a slip of
@@ -24,28 +27,25 @@ impl ErasureService {
         if lost.is_empty() {
             return Ok(stated);
         }
-        let invalid = |reason: String| RepositoryError::invalid("--lost-archive", reason);
         let archived = self.repositories.erasures().archived_of(asked.target).await?;
         // Behind what the tombstones say: who has left an archive since had noted it before.
         let unfinished = self.repositories.erasures().unfinished_erasures(asked.target).await?;
         let own = unfinished.iter().find(|erasure| asked.is_of(erasure));
         let mut noted = own.map_or_else(Vec::new, |own| own.archives.clone());
         noted.extend(of_others(asked, &noted, &unfinished));
-        let files = self.archives.files_there().map_err(in_an_archive)?;
         for archive_id in lost.iter().copied() {
             let named = archived.iter().find(|archived| archived.archive_id == archive_id);
             if named.is_none() && noted.iter().all(|noted| noted.archive_id != archive_id) {
-                return Err(invalid(format!(
+                let reason = format!(
                     "archive {archive_id} holds nothing of it by what the database says: look whether the id is right"
-                )));
+                );
+                return Err(RepositoryError::invalid(OPTION, reason));
             }
+            let files = self.archives.files_there().map_err(in_an_archive)?;
             if files.is_there(archive_id).await.map_err(in_an_archive)? {
-                return Err(invalid(format!(
-                    "archive {archive_id} is in {files}, so it is not lost: put its files back from a copy where they \
-                     are damaged, or delete what is there of it"
-                )));
+                return Err(not_lost(archive_id, files));
             }
-            let missing = elsewhere(&noted, files.missing(archive_id));
+            let missing = self.elsewhere(&noted, files.missing(archive_id)).await;
             if matches!(missing, ArchiveError::Elsewhere { .. }) {
                 return Err(in_an_archive(missing));
             }
@@ -87,4 +87,13 @@ impl ErasureService {
 /// Whether somebody states that it is.
 pub(super) fn is_lost(noted: &[ErasedArchive], archive_id: ArchiveId) -> bool {
     noted.iter().any(|noted| noted.archive_id == archive_id && noted.lost.is_some())
+}
+
+/// An archive that is stated to be lost is there.
+pub(super) fn not_lost(archive_id: ArchiveId, files: &ArchiveFiles) -> RepositoryError {
+    let reason = format!(
+        "archive {archive_id} is in {files}, so it is not lost: put its files back from a copy where they are damaged, or \
+         delete what is there of it, and run the erasure again"
+    );
+    RepositoryError::invalid(OPTION, reason)
 }

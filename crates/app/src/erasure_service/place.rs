@@ -5,11 +5,11 @@ use std::slice;
 
 use lcs_domain::archive::ArchiveState;
 use lcs_domain::erasure::ErasedArchive;
-use lcs_domain::{ArchiveId, PageLimit, RepositoryError};
+use lcs_domain::{ArchiveId, PageLimit};
 
 use super::ErasureService;
-use super::archives::{Reading, elsewhere};
-use super::lost::is_lost;
+use super::archives::Reading;
+use super::lost::{is_lost, not_lost};
 use crate::archive::{ArchiveError, ArchiveFiles};
 
 /// How many archives are looked for at most to know a place by.
@@ -78,16 +78,14 @@ impl ErasureService {
         for archive in unread {
             let (archive_id, files) = (archive.archive_id, self.archives.files_there()?);
             if files.is_there(archive_id).await? {
-                if self.repositories.archives().find_archive(archive_id).await?.is_none() {
-                    self.archives.delete(archive_id).await?;
-                }
+                self.delete_forgotten(archive_id).await?;
                 continue;
             }
             // Nobody has seen its files.
             if archive.place.is_none() && archive.sha256.is_none() {
                 continue;
             }
-            let missing = elsewhere(noted, files.missing(archive_id));
+            let missing = self.elsewhere(noted, files.missing(archive_id)).await;
             let is_elsewhere = matches!(missing, ArchiveError::Elsewhere { .. });
             if is_elsewhere || !self.is_the_place(files, slice::from_ref(archive)).await? {
                 return Err(missing);
@@ -105,21 +103,41 @@ impl ErasureService {
                 continue;
             }
             if lost.is_some() {
-                let reason = format!(
-                    "archive {archive_id} is in {files}, so it is not lost, as was stated: put its files back from a copy \
-                     where they are damaged, or delete what is there of it, and run the erasure again"
-                );
-                return Err(RepositoryError::invalid("--lost-archive", reason).into());
+                return Err(not_lost(archive_id, files).into());
             }
-            if self.repositories.archives().find_archive(archive_id).await?.is_none() {
-                self.archives.delete(archive_id).await?;
-            }
+            self.delete_forgotten(archive_id).await?;
         }
         Ok(())
     }
 
-    /// Whether one of the archives is there that the database says are complete. Where it says of none, it is what the
-    /// place was known by when these were `noted`; where nobody had asked for that, nobody can tell.
+    /// Deletes an archive that the database has done with.
+    async fn delete_forgotten(&self, archive_id: ArchiveId) -> Result<(), ArchiveError> {
+        if self.repositories.archives().find_archive(archive_id).await?.is_none() {
+            self.archives.delete(archive_id).await?;
+        }
+        Ok(())
+    }
+
+    /// Where it was, where an archive is missed that was noted in another place: at another address, and without what that
+    /// place is known by.
+    pub(super) async fn elsewhere(&self, noted: &[ErasedArchive], error: ArchiveError) -> ArchiveError {
+        let ArchiveError::Missing { archive_id, place } = error else { return error };
+        let seen = noted.iter().find(|noted| noted.archive_id == archive_id);
+        let was = seen.and_then(|noted| noted.place.clone()).filter(|was| *was != place);
+        let Some(was) = was else { return ArchiveError::Missing { archive_id, place } };
+        if let Some(known_by) = seen.and_then(|noted| noted.place_id.as_ref())
+            && let Ok(files) = self.archives.files_there()
+            && let Ok(Some(here)) = files.place_id().await
+            && here == *known_by
+        {
+            // It was moved, and is the same place.
+            return ArchiveError::Missing { archive_id, place };
+        }
+        ArchiveError::Elsewhere { archive_id, was, place }
+    }
+
+    /// Whether it is the place that was known when these were `noted`. Where that was not asked for, whether one of the
+    /// archives is there that the database says are complete; where it says of none, nobody can tell.
     pub(super) async fn is_the_place(
         &self,
         files: &ArchiveFiles,
@@ -161,11 +179,10 @@ impl ErasureService {
     }
 
     async fn known_by(&self, files: &ArchiveFiles, noted: &[ErasedArchive]) -> Result<Known, ArchiveError> {
-        let known = self.known_by_archives(files).await?;
-        let Some(last) = noted.iter().rfind(|archive| archive.place_id.is_some()) else { return Ok(known) };
-        if known != Known::Nobody {
-            return Ok(known);
-        }
+        // An archive that the database says is complete may have been made since, in another place.
+        let Some(last) = noted.iter().rfind(|archive| archive.place_id.is_some()) else {
+            return self.known_by_archives(files).await;
+        };
         let place_id = files.place_id().await?;
         let is_right = place_id.is_some() && noted.iter().any(|archive| archive.place_id == place_id);
         Ok(if is_right { Known::Right } else { Known::Other(last.archive_id) })

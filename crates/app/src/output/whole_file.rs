@@ -15,7 +15,7 @@ pub(crate) fn begin(path: &Path, prefix: &str) -> io::Result<NamedTempFile> {
 /// The error without the name that the file has until it is whole: nobody has written that.
 fn unmade(folder: &Path, error: &io::Error) -> io::Error {
     let shown = folder.display();
-    let reason = if error.kind() == io::ErrorKind::NotFound {
+    let reason = if error.kind() == io::ErrorKind::NotFound && !folder.is_dir() {
         format!("there is no folder {shown}")
     } else {
         let said = error.to_string();

@@ -130,7 +130,7 @@ fn of_an_archive_that_is_not_finished_it_is_said_that_it_may_hold_something() {
     assert!(archiving.killed_behind(Step::Removed, &["cleanup"]));
     assert!(!archiving.database.places().1.is_empty(), "it holds something");
     let said = text(&archiving.run(&["archive", "verify"]).stdout);
-    let expected = "To be finished by the next cleanup: 1 archive, which may hold conversations that are gone from \
+    let expected = "To be finished by a later cleanup: 1 archive, which may hold conversations that are gone from \
                     the database already.\n";
     assert!(said.ends_with(expected), "{said}");
 }

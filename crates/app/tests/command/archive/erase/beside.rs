@@ -92,3 +92,33 @@ fn an_archive_that_another_erasure_has_noted_can_be_stated_lost() {
     assert!(archives[0]["lost"]["stated_at"].is_string(), "{document}");
     assert!(archiving.conversation_erased(1, "none.json").is_err(), "it was stated for the user's alone");
 }
+
+/// What one erasure has stated lost and is back, nobody certifies who shares it.
+#[test]
+fn an_archive_that_is_back_keeps_the_certificates_of_all_who_share_it() {
+    let archiving = Archiving::new(Database::sqlite, 3);
+    archiving.json(&["cleanup"]);
+    let archive = archiving.archives()[0]["archive_id"].as_str().unwrap().to_owned();
+    let folder = archiving.home.0.path().join("archive/archives").join(&archive);
+    let aside = archiving.home.0.path().join("aside");
+    copied(&folder, &aside, "none");
+    fs::remove_dir_all(&folder).unwrap();
+    let (one_user, certificate) = (user(1), archiving.home.0.path().join("killed.json"));
+    let all = ["erase", "--user", &one_user, "--yes", "--certificate", certificate.to_str().unwrap()];
+    let all = archiving.arguments(&[&all[..], &["--lost-archive", &archive]].concat());
+    let arguments: Vec<&str> = all.iter().map(String::as_str).collect();
+    let is_left = (2..20).any(|step: u32| {
+        let mut command = archiving.home.command(&arguments);
+        let output = command.env("LCS_TEST_KILL_AT", step.to_string()).output().unwrap();
+        text(&output.stderr).contains("killed behind the erasure's rewritten")
+    });
+    assert!(is_left, "no tombstone names it any more");
+    // Its file, and not its manifest.
+    copied(&aside, &folder, "manifest");
+    let said = archiving.conversation_erased(1, "none.json").unwrap_err();
+    assert!(said.contains(&archive), "{said}");
+    assert!(archiving.unerased(1, &[]).contains("so it is not lost"));
+    fs::remove_dir_all(&folder).unwrap();
+    let document = archiving.erased(1, "1.json");
+    assert!(document["certificate"]["archives"][0]["lost"]["stated_at"].is_string(), "{document}");
+}

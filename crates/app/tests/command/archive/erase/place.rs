@@ -112,6 +112,66 @@ fn an_erasure_that_is_gone_on_with_where_the_last_archive_was_knows_the_place_on
     gone_on_with_where_the_last_archive_was(|_| Database::postgres());
 }
 
+/// A cleanup that runs while the disk is not mounted archives into the empty folder: that is not the place by this.
+#[test]
+fn what_a_cleanup_archives_in_another_place_does_not_make_it_the_right_one() {
+    let archiving = Archiving::new(Database::sqlite, 6);
+    archiving.json(&["cleanup"]);
+    let old = archiving.archives()[0]["archive_id"].as_str().unwrap().to_owned();
+    let [place, aside] = ["archive", "aside"].map(|name| archiving.home.0.path().join(name));
+    let certificate = archiving.home.0.path().join("killed.json");
+    let one_user = user(1);
+    let all = ["erase", "--user", &one_user, "--yes", "--certificate", certificate.to_str().unwrap()];
+    assert!(archiving.killed_behind(Step::Replaced, &all));
+    fs::rename(&place, &aside).unwrap();
+    fs::create_dir(&place).unwrap();
+    archiving.json(&["chat", "--once", "hello", "--user", &user(7)]);
+    archiving.database.age();
+    assert_eq!(archiving.json(&["cleanup"])["archived"], 1);
+    let known = archiving.archives();
+    assert!(known.iter().all(|archive| archive["archive_id"] != old.as_str()), "it is forgotten: {known:?}");
+    assert!(!archiving.files().is_empty(), "and another one is there, which is complete");
+    let said = archiving.unerased(1, &[]);
+    assert!(said.contains(&old) && said.contains("right place"), "{said}");
+
+    for archive in fs::read_dir(place.join("archives")).unwrap().map(Result::unwrap) {
+        fs::rename(archive.path(), aside.join("archives").join(archive.file_name())).unwrap();
+    }
+    fs::remove_dir_all(&place).unwrap();
+    fs::rename(&aside, &place).unwrap();
+    let document = archiving.erased(1, "1.json");
+    assert_eq!(document["certificate"]["verification"]["place_confirmed"], true, "{document}");
+    assert!(!archiving.has_anywhere(1));
+    assert_eq!(archiving.verified(1).0, Some(0));
+}
+
+/// A place is known by its id at any address.
+#[test]
+fn a_place_that_is_moved_while_an_erasure_has_not_ended_is_the_same_place() {
+    let mut archiving = Archiving::new(Database::sqlite, 3);
+    archiving.json(&["cleanup"]);
+    archiving.erased(0, "0.json");
+    archiving.erased(2, "2.json");
+    let [place, moved] = ["archive", "moved"].map(|name| archiving.home.0.path().join(name));
+    let certificate = archiving.home.0.path().join("killed.json");
+    let one_user = user(1);
+    let all = ["erase", "--user", &one_user, "--yes", "--certificate", certificate.to_str().unwrap()];
+    assert!(archiving.killed_behind(Step::Forgotten, &all));
+    fs::rename(&place, &moved).unwrap();
+    let was = archiving.url.clone();
+    archiving.url = format!("file://{}", moved.display());
+    archiving.configure("enable_archival: true");
+    let mark = moved.join("lcs-archives.json");
+    let id = fs::read(&mark).unwrap();
+    fs::remove_file(&mark).unwrap();
+    let said = archiving.unerased(1, &[]);
+    assert!(said.contains(&was), "without its id it is another place: {said}");
+    fs::write(&mark, id).unwrap();
+    let document = archiving.erased(1, "1.json");
+    assert_eq!(document["certificate"]["verification"]["place_confirmed"], true, "{document}");
+    assert_eq!(archiving.verified(1).0, Some(0));
+}
+
 #[test]
 fn a_dry_run_makes_nothing_and_does_without_the_archives_place() {
     let archiving = Archiving::new(Database::sqlite, 6);
