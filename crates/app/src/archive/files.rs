@@ -191,9 +191,8 @@ impl ArchiveFiles {
         Ok(())
     }
 
-    /// Writes its manifest.
+    /// Writes its manifest, when its file is there.
     pub(crate) async fn put_manifest(&self, manifest: &Manifest) -> Result<(), ArchiveError> {
-        self.make_room().await?;
         let bytes = manifest.to_bytes().map_err(io::Error::from)?;
         self.put_once(&self.path(manifest.archive_id, MANIFEST), bytes.into()).await
     }

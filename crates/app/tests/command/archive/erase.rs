@@ -52,6 +52,31 @@ impl Archiving {
         said
     }
 
+    /// Erases all of a user, and is killed behind this step of the archives: whether it came to it.
+    fn erasure_killed_behind(&self, step: Step, of: u32) -> bool {
+        let (user, file) = (user(of), self.home.0.path().join("killed.json"));
+        self.killed_behind(
+            step,
+            &["erase", "--user", &user, "--yes", "--certificate", file.to_str().unwrap()],
+        )
+    }
+
+    /// The same behind the so-manieth step of archives and erasures: what it said.
+    fn erasure_killed_at(&self, step: u32, of: u32, more: &[&str]) -> Output {
+        let (user, file) = (user(of), self.home.0.path().join("killed.json"));
+        let all = ["erase", "--user", &user, "--yes", "--certificate", file.to_str().unwrap()];
+        self.command(&[&all[..], more].concat()).env("LCS_TEST_KILL_AT", step.to_string()).output().unwrap()
+    }
+
+    /// The only archive, its folder, and a copy of that elsewhere.
+    fn only_archive(&self) -> (String, PathBuf, PathBuf) {
+        let archive = self.archives()[0]["archive_id"].as_str().unwrap().to_owned();
+        let folder = self.home.0.path().join("archive/archives").join(&archive);
+        let aside = self.home.0.path().join("aside");
+        copied(&folder, &aside, "none");
+        (archive, folder, aside)
+    }
+
     fn verified(&self, of: u32) -> (Option<i32>, Value) {
         let output = self.run(&["erase", "--user", &user(of), "--verify", "--json"]);
         (output.status.code(), serde_json::from_slice(&output.stdout).unwrap())
@@ -206,11 +231,7 @@ fn killed_at_every_step(database: impl Fn(&Home) -> Database) {
         archiving.json(&["restore", "--conversation", &conversation(4)]);
         let file = archiving.manifest(archiving.archives()[0]["archive_id"].as_str().unwrap());
         let killed = archiving.home.0.path().join("killed.json");
-        let one_user = user(1);
-        let arguments = ["erase", "--user", &one_user, "--yes", "--certificate", killed.to_str().unwrap()];
-        let all = archiving.arguments(&arguments);
-        let mut command = archiving.home.command(&all.iter().map(String::as_str).collect::<Vec<_>>());
-        let output = command.env("LCS_TEST_KILL_AT", step.to_string()).output().unwrap();
+        let output = archiving.erasure_killed_at(step, 1, &[]);
         let was_killed = output.status.code().is_none();
         let said = text(&output.stderr);
         assert!(was_killed || output.status.success(), "step {step}: {said}");

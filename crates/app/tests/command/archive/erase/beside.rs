@@ -19,10 +19,7 @@ impl Archiving {
 fn noted_by_another(database: impl FnOnce(&Home) -> Database) {
     let archiving = Archiving::new(database, 3);
     archiving.json(&["cleanup"]);
-    let archive = archiving.archives()[0]["archive_id"].as_str().unwrap().to_owned();
-    let folder = archiving.home.0.path().join("archive/archives").join(&archive);
-    let aside = archiving.home.0.path().join("aside");
-    copied(&folder, &aside, "none");
+    let (archive, folder, aside) = archiving.only_archive();
     let manifest = fs::read_dir(&folder).unwrap().map(|file| file.unwrap().path());
     let manifest = manifest.into_iter().find(|file| file.ends_with("manifest.json")).unwrap();
     fs::write(&manifest, "no manifest").unwrap();
@@ -98,18 +95,11 @@ fn an_archive_that_another_erasure_has_noted_can_be_stated_lost() {
 fn an_archive_that_is_back_keeps_the_certificates_of_all_who_share_it() {
     let archiving = Archiving::new(Database::sqlite, 3);
     archiving.json(&["cleanup"]);
-    let archive = archiving.archives()[0]["archive_id"].as_str().unwrap().to_owned();
-    let folder = archiving.home.0.path().join("archive/archives").join(&archive);
-    let aside = archiving.home.0.path().join("aside");
-    copied(&folder, &aside, "none");
+    let (archive, folder, aside) = archiving.only_archive();
     fs::remove_dir_all(&folder).unwrap();
-    let (one_user, certificate) = (user(1), archiving.home.0.path().join("killed.json"));
-    let all = ["erase", "--user", &one_user, "--yes", "--certificate", certificate.to_str().unwrap()];
-    let all = archiving.arguments(&[&all[..], &["--lost-archive", &archive]].concat());
-    let arguments: Vec<&str> = all.iter().map(String::as_str).collect();
-    let is_left = (2..20).any(|step: u32| {
-        let mut command = archiving.home.command(&arguments);
-        let output = command.env("LCS_TEST_KILL_AT", step.to_string()).output().unwrap();
+    let lost = ["--lost-archive", archive.as_str()];
+    let is_left = (2..20).any(|step| {
+        let output = archiving.erasure_killed_at(step, 1, &lost);
         text(&output.stderr).contains("killed behind the erasure's rewritten")
     });
     assert!(is_left, "no tombstone names it any more");

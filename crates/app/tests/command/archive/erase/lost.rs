@@ -75,16 +75,10 @@ fn an_archive_that_is_lost_for_good_keeps_no_erasure_from_ending_on_postgresql()
 fn an_archive_that_is_back_is_not_certified_as_lost() {
     let archiving = Archiving::new(Database::sqlite, 3);
     archiving.json(&["cleanup"]);
-    let archive = archiving.archives()[0]["archive_id"].as_str().unwrap().to_owned();
-    let folder = archiving.home.0.path().join("archive/archives").join(&archive);
-    let aside = archiving.home.0.path().join("aside");
-    copied(&folder, &aside, "none");
+    let (archive, folder, aside) = archiving.only_archive();
     fs::remove_dir_all(&folder).unwrap();
-    let (one_user, certificate) = (user(1), archiving.home.0.path().join("killed.json"));
-    let all = ["erase", "--user", &one_user, "--yes", "--certificate", certificate.to_str().unwrap()];
-    let all = archiving.arguments(&[&all[..], &["--lost-archive", &archive]].concat());
-    let mut command = archiving.home.command(&all.iter().map(String::as_str).collect::<Vec<_>>());
-    let said = text(&command.env("LCS_TEST_KILL_AT", "2").output().unwrap().stderr);
+    let lost = ["--lost-archive", archive.as_str()];
+    let said = text(&archiving.erasure_killed_at(2, 1, &lost).stderr);
     assert!(said.contains("killed behind the erasure's removed"), "{said}");
     // Its file, and not its manifest.
     copied(&aside, &folder, "manifest");

@@ -8,10 +8,7 @@ fn gone_on_with_in_another_place(database: impl FnOnce(&Home) -> Database) {
     let mut archiving = Archiving::new(database, 6);
     archiving.json(&["cleanup"]);
     let old = archiving.archives()[0]["archive_id"].as_str().unwrap().to_owned();
-    let certificate = archiving.home.0.path().join("killed.json");
-    let (one_user, path) = (user(1), certificate.to_str().unwrap());
-    let all = ["erase", "--user", &one_user, "--yes", "--certificate", path];
-    assert!(archiving.killed_behind(Step::Replaced, &all));
+    assert!(archiving.erasure_killed_behind(Step::Replaced, 1));
     assert!(archiving.has_anywhere(1), "the old one is there yet");
 
     let right = archiving.url.clone();
@@ -73,10 +70,7 @@ fn gone_on_with_where_the_last_archive_was(database: impl FnOnce(&Home) -> Datab
     let [place, aside, copy] = ["archive", "aside", "copy"].map(|name| archiving.home.0.path().join(name));
     let folder = place.join("archives").join(&archive);
     copied(&folder, &copy, "none");
-    let certificate = archiving.home.0.path().join("killed.json");
-    let one_user = user(1);
-    let all = ["erase", "--user", &one_user, "--yes", "--certificate", certificate.to_str().unwrap()];
-    assert!(archiving.killed_behind(Step::Emptied, &all));
+    assert!(archiving.erasure_killed_behind(Step::Emptied, 1));
     // As if it had been killed before that.
     copied(&copy, &folder, "none");
 
@@ -119,10 +113,7 @@ fn what_a_cleanup_archives_in_another_place_does_not_make_it_the_right_one() {
     archiving.json(&["cleanup"]);
     let old = archiving.archives()[0]["archive_id"].as_str().unwrap().to_owned();
     let [place, aside] = ["archive", "aside"].map(|name| archiving.home.0.path().join(name));
-    let certificate = archiving.home.0.path().join("killed.json");
-    let one_user = user(1);
-    let all = ["erase", "--user", &one_user, "--yes", "--certificate", certificate.to_str().unwrap()];
-    assert!(archiving.killed_behind(Step::Replaced, &all));
+    assert!(archiving.erasure_killed_behind(Step::Replaced, 1));
     fs::rename(&place, &aside).unwrap();
     fs::create_dir(&place).unwrap();
     archiving.json(&["chat", "--once", "hello", "--user", &user(7)]);
@@ -153,10 +144,7 @@ fn a_place_that_is_moved_while_an_erasure_has_not_ended_is_the_same_place() {
     archiving.erased(0, "0.json");
     archiving.erased(2, "2.json");
     let [place, moved] = ["archive", "moved"].map(|name| archiving.home.0.path().join(name));
-    let certificate = archiving.home.0.path().join("killed.json");
-    let one_user = user(1);
-    let all = ["erase", "--user", &one_user, "--yes", "--certificate", certificate.to_str().unwrap()];
-    assert!(archiving.killed_behind(Step::Forgotten, &all));
+    assert!(archiving.erasure_killed_behind(Step::Forgotten, 1));
     fs::rename(&place, &moved).unwrap();
     let was = archiving.url.clone();
     archiving.url = format!("file://{}", moved.display());
