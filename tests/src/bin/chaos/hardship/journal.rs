@@ -33,7 +33,7 @@ pub(super) async fn read_only_at_start(run: &Run, story: &mut Story) -> Result<(
     story.tell(format!("read only: it does not start, exit code {code:?}, \"{}\"", sentence(&said)));
     story.promise(code == Some(1), "it does not start");
     story.promise(said.contains("the journal cannot be used"), "it says that the journal cannot be used");
-    story.promise(said.contains("fallback.mode refuse"), "it says what to do");
+    story.promise(said.contains("persistence.fallback.mode: refuse"), "it says what to do");
     disk.remount("rw").await?;
     process.start().await?;
     let mut caller = Caller::begin(&process).await?;
