@@ -14,12 +14,13 @@ use utoipa::ToSchema;
 
 use super::answer::Stored;
 use super::conversation_id::ConversationName;
+use super::document::Documents;
 use super::error::ApiError;
+use super::json_object::JsonObject;
 use super::parameter::{AgentPath, ConversationPath, PathText};
-use super::payload::RawObject;
 use super::refusal::{Conflict, NotFound, PreconditionFailed, PreconditionRequired, Refusal};
 use super::service::{Caller, Service};
-use super::validation::{Fields, JsonObject};
+use super::validation::Fields;
 
 /// An agent's state.
 #[derive(Debug, Serialize, ToSchema)]
@@ -165,22 +166,22 @@ pub(super) async fn put_agent_state(
         }
         name
     });
-    fields.optional("agent_config");
-    fields.optional("current_state");
+    fields.document("agent_config");
+    fields.document("current_state");
     let through_turn = fields.required_small_number("through_turn");
     fields.end()?;
     let (Some(conversation), Some(through_turn)) = (conversation, through_turn) else {
         // What is missing has been named by now.
         return Err(ApiError::internal());
     };
-    let raw = RawObject::parse(&body.bytes, service.manager().payload_limits())?;
+    let documents = Documents::of_body(&body.object, service.manager().payload_limits());
     // After the body: a precondition says nothing of a request that would be refused without it (RFC 9110, 13.2.1).
     let expected_revision = expected_revision(&headers)?;
     let save = SaveAgentState {
         agent_id,
         conversation_id: conversation.id,
-        agent_config: raw.payload("agent_config")?,
-        current_state: raw.payload("current_state")?,
+        agent_config: documents.payload("agent_config")?,
+        current_state: documents.payload("current_state")?,
         expected_revision,
         through_turn,
     };

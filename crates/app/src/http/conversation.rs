@@ -15,11 +15,12 @@ use super::answer::{DURABILITY, Stored, durability_value};
 use super::conversation_id::ConversationName;
 use super::error::ApiError;
 use super::history::{ChatTurn, ConversationAnswer};
+use super::json_object::JsonObject;
 use super::json_stream::json_stream;
 use super::parameter::{ConversationPath, PathText};
 use super::refusal::{NotFound, Refusal};
 use super::service::{Caller, Service};
-use super::validation::{Fields, JsonObject};
+use super::validation::Fields;
 
 /// How many turns are read at once, each of which may be megabytes long.
 const TURNS_AT_ONCE: u32 = 20;

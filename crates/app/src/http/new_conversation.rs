@@ -10,12 +10,13 @@ use utoipa::ToSchema;
 
 use super::answer::Stored;
 use super::conversation_id::ConversationName;
+use super::document::Documents;
 use super::error::ApiError;
 use super::idempotency::{IdempotencyHeader, idempotency_key};
-use super::payload::RawObject;
+use super::json_object::JsonObject;
 use super::refusal::{Conflict, Refusal};
 use super::service::{Caller, Service};
-use super::validation::{Fields, JsonObject};
+use super::validation::Fields;
 
 /// A conversation to be made.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -115,8 +116,8 @@ pub(super) async fn create_conversation(
     let topic_summary = text_of(&mut fields, "topic_summary", Text::summary);
     fields.object("metadata");
     fields.end()?;
-    let raw = RawObject::parse(&body.bytes, service.manager().payload_limits())?;
-    let metadata = raw.metadata("metadata")?;
+    let metadata =
+        Documents::of_body(&body.object, service.manager().payload_limits()).metadata("metadata")?;
     let model_id = match model_id {
         Some(model_id) => model_id,
         None => service.first_model().await?,

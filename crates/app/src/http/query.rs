@@ -13,10 +13,10 @@ use super::answering::Answer;
 use super::error::ApiError;
 use super::guard::Place;
 use super::idempotency::{IdempotencyHeader, idempotency_key};
+use super::json_object::JsonObject;
 use super::query_request::{Query, QueryBody};
 use super::refusal::{Conflict, NotFound, Refusal};
 use super::service::{Caller, Service};
-use super::validation::JsonObject;
 use crate::agent_manager::Hearing;
 
 /// An answer. The order of its fields is the contract's.

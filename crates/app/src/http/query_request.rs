@@ -11,7 +11,8 @@ use utoipa::ToSchema;
 
 use super::conversation_id::ConversationName;
 use super::error::ApiError;
-use super::validation::{Fields, JsonObject};
+use super::json_object::{JsonObject, Object};
+use super::validation::Fields;
 
 const ATTACHMENT_TYPES: [&str; 8] =
     ["alert", "api object", "configuration", "error message", "event", "image", "log", "stack trace"];
@@ -168,9 +169,12 @@ impl Query {
 
 /// Equal for bodies that are equal as JSON: a retry may be written by another serialiser.
 fn hash(body: &Bytes) -> [u8; 32] {
-    // Its keys are sorted, and so its text is the same for the same value.
-    let canonical = serde_json::from_slice::<Value>(body).map(|value| value.to_string()).unwrap_or_default();
-    Sha256::digest(canonical.as_bytes()).into()
+    match serde_json::from_slice::<Value>(body) {
+        // Its keys are sorted, and so its text is the same for the same value.
+        Ok(value) => Sha256::digest(value.to_string().as_bytes()).into(),
+        // What nobody reads may have a number that nothing can hold.
+        Err(_) => Sha256::digest(body).into(),
+    }
 }
 
 fn media_type(fields: &mut Fields<'_>) -> MediaType {
@@ -195,13 +199,11 @@ fn attachments(fields: &mut Fields<'_>) -> Vec<Value> {
     for (position, item) in items.iter().enumerate() {
         let mut place = fields.place("attachments");
         place.push(position.into());
-        let empty = serde_json::Map::new();
-        let object = item.as_object();
-        if object.is_none() {
+        let Some(object) = Object::of(item) else {
             fields.wrong("model_attributes_type", "attachments", "Input should be a valid dictionary", item);
             continue;
-        }
-        let mut attachment = Fields::new(object.unwrap_or(&empty), place);
+        };
+        let mut attachment = Fields::new(&object, place);
         attachment.required_text("attachment_type");
         attachment.required_text("content_type");
         attachment.required_text("content");

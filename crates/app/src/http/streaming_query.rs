@@ -22,10 +22,11 @@ use super::event::{Event, StreamedEvent};
 use super::event_queue::{EventReceiver, EventSender, event_queue};
 use super::guard::Place;
 use super::idempotency::{IdempotencyHeader, idempotency_key};
+use super::json_object::JsonObject;
 use super::query_request::{MediaType, Query, QueryBody};
 use super::refusal::{Conflict, NotFound, Refusal};
 use super::service::{Caller, Service};
-use super::validation::{Fields, JsonObject};
+use super::validation::Fields;
 use crate::agent_manager::Hearing;
 use axum::Json;
 

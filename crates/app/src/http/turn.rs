@@ -13,13 +13,14 @@ use utoipa::ToSchema;
 
 use super::answer::Stored;
 use super::conversation_id::ConversationName;
+use super::document::Documents;
 use super::error::ApiError;
 use super::idempotency::{IdempotencyHeader, idempotency_key};
+use super::json_object::JsonObject;
 use super::parameter::{ConversationPath, Parameters, PathText};
-use super::payload::RawObject;
 use super::refusal::{Conflict, NotFound, Refusal};
 use super::service::{Caller, Service};
-use super::validation::{Fields, JsonObject};
+use super::validation::Fields;
 
 /// A turn to be appended.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -221,8 +222,8 @@ impl AppendBody {
     fn read(service: &Service, body: &JsonObject) -> Result<Self, ApiError> {
         let mut fields = Fields::of_body(&body.object);
         let turn_id = fields.id("turn_id");
-        fields.required("input_messages");
-        fields.optional("output_message");
+        fields.required_document("input_messages");
+        fields.document("output_message");
         let started_at = fields.time("started_at");
         let completed_at = fields.time("completed_at");
         fields.object("metadata");
@@ -230,22 +231,21 @@ impl AppendBody {
         let state = fields.object("agent_state").map(|object| {
             let mut state = Fields::new(object, fields.place("agent_state"));
             let agent_id: Option<AgentId> = state.required_id("agent_id");
-            state.optional("agent_config");
-            state.required("current_state");
+            state.document("agent_config");
+            state.required_document("current_state");
             let expected_revision = state.required_number("expected_revision");
             fields.take(state.into_problems());
             (agent_id, expected_revision)
         });
         fields.end()?;
-        // The documents are read again from the bytes: a number must not be rounded on its way.
-        let raw = RawObject::parse(&body.bytes, service.manager().payload_limits())?;
+        let documents = Documents::of_body(&body.object, service.manager().payload_limits());
         let agent_state = match state {
             Some((Some(agent_id), Some(expected_revision))) => {
-                let raw = raw.object("agent_state")?;
+                let documents = documents.of("agent_state");
                 Some(AgentStateUpdate {
                     agent_id,
-                    agent_config: raw.payload("agent_config")?,
-                    current_state: raw.required_payload("current_state")?,
+                    agent_config: documents.payload("agent_config")?,
+                    current_state: documents.required_payload("current_state")?,
                     expected_revision,
                 })
             }
@@ -253,11 +253,11 @@ impl AppendBody {
         };
         Ok(Self {
             turn_id,
-            input_messages: raw.required_payload("input_messages")?,
-            output_message: raw.payload("output_message")?,
+            input_messages: documents.required_payload("input_messages")?,
+            output_message: documents.payload("output_message")?,
             started_at,
             completed_at,
-            metadata: raw.metadata("metadata")?,
+            metadata: documents.metadata("metadata")?,
             expected_turn_count,
             agent_state,
         })

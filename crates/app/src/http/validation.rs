@@ -6,16 +6,13 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 
-use axum::body::Bytes;
-use axum::extract::{FromRequest, Request};
 use chrono::{DateTime, Utc};
-use http::StatusCode;
-use http::header::CONTENT_TYPE;
 use serde::Serialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use utoipa::ToSchema;
 
 use super::error::ApiError;
+use super::json_object::{Field, Object};
 
 /// How much of a wrong value is shown again, in characters.
 const SHOWN_CHARACTERS: usize = 256;
@@ -56,7 +53,7 @@ impl ValidationProblem {
 }
 
 /// What a message shows of a wrong value: a whole document need not come back.
-fn shown(input: &Value) -> Value {
+pub(super) fn shown(input: &Value) -> Value {
     match input {
         Value::String(text) if text.chars().nth(SHOWN_CHARACTERS).is_some() => {
             text.chars().take(SHOWN_CHARACTERS).collect::<String>().into()
@@ -68,70 +65,10 @@ fn shown(input: &Value) -> Value {
     }
 }
 
-/// A request's body: a JSON object.
-#[derive(Debug)]
-pub(super) struct JsonObject {
-    /// The body as it came.
-    pub(super) bytes: Bytes,
-    /// What is in it.
-    pub(super) object: Map<String, Value>,
-}
-
-impl<S: Send + Sync> FromRequest<S> for JsonObject {
-    type Rejection = ApiError;
-
-    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
-        let is_json = request
-            .headers()
-            .get(CONTENT_TYPE)
-            .and_then(|value| value.to_str().ok())
-            .and_then(|value| value.split(';').next())
-            .map(|value| value.trim().to_ascii_lowercase())
-            .is_some_and(|value| value == "application/json" || value.ends_with("+json"));
-        let bytes =
-            Bytes::from_request(request, state).await.map_err(|rejection| unreadable(rejection.status()))?;
-        let problem = |kind, msg: &str, loc: Vec<Value>, input, ctx| {
-            Err(ApiError::validation(vec![ValidationProblem { kind, loc, msg: msg.into(), input, ctx }]))
-        };
-        if bytes.is_empty() {
-            return problem("missing", "Field required", vec!["body".into()], Value::Null, None);
-        }
-        let not_an_object = "Input should be a valid dictionary or object to extract fields from";
-        let kind = "model_attributes_type";
-        if !is_json {
-            let input = shown(&String::from_utf8_lossy(&bytes).into_owned().into());
-            return problem(kind, not_an_object, vec!["body".into()], input, None);
-        }
-        match serde_json::from_slice(&bytes) {
-            Ok(Value::Object(object)) => Ok(Self { bytes, object }),
-            Ok(other) => problem(kind, not_an_object, vec!["body".into()], shown(&other), None),
-            Err(error) => {
-                let place = json!(error.column());
-                let ctx = json!({ "error": error.to_string() });
-                let loc = vec!["body".into(), place];
-                problem("json_invalid", "JSON decode error", loc, json!({}), Some(ctx))
-            }
-        }
-    }
-}
-
-/// A body that did not come whole.
-fn unreadable(status: StatusCode) -> ApiError {
-    if status == StatusCode::PAYLOAD_TOO_LARGE {
-        let cause = "the body is larger than this service takes: send less at once";
-        return ApiError::new(status, "Request body too large", cause);
-    }
-    ApiError::new(
-        StatusCode::BAD_REQUEST,
-        "Invalid request body",
-        "the body did not come whole: send it again",
-    )
-}
-
 /// Reads the fields of one object, and collects what is wrong with them.
 #[derive(Debug)]
 pub(super) struct Fields<'a> {
-    object: &'a Map<String, Value>,
+    object: &'a Object,
     place: Vec<Value>,
     known: BTreeSet<&'static str>,
     problems: Vec<ValidationProblem>,
@@ -140,13 +77,13 @@ pub(super) struct Fields<'a> {
 impl<'a> Fields<'a> {
     /// The fields of `object`, which stands at `place`.
     #[must_use]
-    pub(super) fn new(object: &'a Map<String, Value>, place: Vec<Value>) -> Self {
+    pub(super) fn new(object: &'a Object, place: Vec<Value>) -> Self {
         Self { object, place, known: BTreeSet::new(), problems: Vec::new() }
     }
 
     /// The fields of a body.
     #[must_use]
-    pub(super) fn of_body(object: &'a Map<String, Value>) -> Self {
+    pub(super) fn of_body(object: &'a Object) -> Self {
         Self::new(object, vec!["body".into()])
     }
 
@@ -158,21 +95,47 @@ impl<'a> Fields<'a> {
         place
     }
 
+    /// A document, which nobody reads here.
+    pub(super) fn document(&mut self, name: &'static str) {
+        self.known.insert(name);
+    }
+
+    /// A document that has to be there, and which nobody reads here.
+    pub(super) fn required_document(&mut self, name: &'static str) {
+        self.required_field(name);
+    }
+
     /// The field's value; `null` is none.
     pub(super) fn optional(&mut self, name: &'static str) -> Option<&'a Value> {
         self.known.insert(name);
-        self.object.get(name).filter(|value| !value.is_null())
+        let field = self.object.get(name)?;
+        self.value_of(name, field).filter(|value| !value.is_null())
     }
 
     /// The field's value, which has to be there; `null` is a value.
-    pub(super) fn required(&mut self, name: &'static str) -> Option<&'a Value> {
+    fn required(&mut self, name: &'static str) -> Option<&'a Value> {
+        let field = self.required_field(name)?;
+        self.value_of(name, field)
+    }
+
+    fn required_field(&mut self, name: &'static str) -> Option<&'a Field> {
         self.known.insert(name);
-        let value = self.object.get(name);
-        if value.is_none() {
-            let input = shown(&Value::Object(self.object.clone()));
+        let field = self.object.get(name);
+        if field.is_none() {
+            let input = shown(&self.object.value());
             self.problem("missing", self.place(name), "Field required", input, None);
         }
-        value
+        field
+    }
+
+    /// What is JSON by its signs may still be a text or a number that nothing can hold.
+    fn value_of(&mut self, name: &str, field: &'a Field) -> Option<&'a Value> {
+        let value = field.value();
+        if let Err(error) = value {
+            let ctx = json!({ "error": error.to_string() });
+            self.problem("json_invalid", self.place(name), "JSON decode error", json!({}), Some(ctx));
+        }
+        value.ok()
     }
 
     /// A text that has to be there.
@@ -218,13 +181,14 @@ impl<'a> Fields<'a> {
     /// True or false, `default` where nothing is said.
     pub(super) fn flag(&mut self, name: &'static str, default: bool) -> bool {
         self.known.insert(name);
-        match self.object.get(name) {
-            None => default,
+        let Some(field) = self.object.get(name) else { return default };
+        match self.value_of(name, field) {
             Some(Value::Bool(flag)) => *flag,
             Some(value) => {
                 self.wrong("bool_type", name, "Input should be a valid boolean", value);
                 default
             }
+            None => default,
         }
     }
 
@@ -303,10 +267,13 @@ impl<'a> Fields<'a> {
     }
 
     /// An object.
-    pub(super) fn object(&mut self, name: &'static str) -> Option<&'a Map<String, Value>> {
-        let value = self.optional(name)?;
-        let object = value.as_object();
-        if object.is_none() {
+    pub(super) fn object(&mut self, name: &'static str) -> Option<&'a Object> {
+        self.known.insert(name);
+        let field = self.object.get(name)?;
+        let object = field.object();
+        if object.is_none()
+            && let Some(value) = self.optional(name)
+        {
             self.wrong("dict_type", name, "Input should be a valid dictionary", value);
         }
         object
@@ -333,7 +300,7 @@ impl<'a> Fields<'a> {
 
     /// What a rule of ours says of the object as a whole.
     pub(super) fn object_error(&mut self, reason: &str) {
-        let input = Value::Object(self.object.clone());
+        let input = self.object.value();
         self.problems.push(ValidationProblem::value_error(self.place.clone(), reason, &input));
     }
 
@@ -356,9 +323,10 @@ impl<'a> Fields<'a> {
     pub(super) fn into_problems(mut self) -> Vec<ValidationProblem> {
         let unknown: Vec<_> =
             self.object.iter().filter(|(name, _)| !self.known.contains(name.as_str())).collect();
-        for (name, value) in unknown {
+        for (name, field) in unknown {
             let place = self.place(name);
-            self.problem("extra_forbidden", place, "Extra inputs are not permitted", shown(value), None);
+            let input = field.value().map_or(Value::Null, shown);
+            self.problem("extra_forbidden", place, "Extra inputs are not permitted", input, None);
         }
         self.problems
     }
@@ -378,9 +346,8 @@ mod tests {
 
     #[test]
     fn every_problem_is_named_at_once() {
-        let Value::Object(object) = json!({"n": -1, "t": 5, "flag": "yes", "extra": 1, "short": ""}) else {
-            panic!("an object");
-        };
+        let object =
+            Object::of(&json!({"n": -1, "t": 5, "flag": "yes", "extra": 1, "short": ""})).expect("an object");
         let mut fields = Fields::of_body(&object);
         assert_eq!(fields.required("query"), None);
         assert_eq!(fields.number("n"), None);
@@ -399,9 +366,8 @@ mod tests {
 
     #[test]
     fn what_has_to_be_there_is_not_null() {
-        let Value::Object(object) = json!({"n": null, "small": null, "id": null, "t": null}) else {
-            panic!("an object");
-        };
+        let object =
+            Object::of(&json!({"n": null, "small": null, "id": null, "t": null})).expect("an object");
         let mut fields = Fields::of_body(&object);
         assert_eq!(fields.required_number("n"), None);
         assert_eq!(fields.required_small_number("small"), None);
