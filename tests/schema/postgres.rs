@@ -157,3 +157,32 @@ async fn p6_the_state_of_a_deleted_conversation_is_hidden_by_whoever_deletes_it(
         assert_eq!(rows(&database, &is_hidden).await, ["true"], "{session}");
     }
 }
+
+#[tokio::test]
+async fn documents_are_compressed_fast_and_a_turn_stays_in_its_row() {
+    let database = TestPostgres::migrated().await;
+    // Through JSON, because PostgreSQL 13 has no such column.
+    let compressed = rows(
+        &database,
+        "SELECT a.attrelid::regclass, a.attname FROM pg_attribute a
+         WHERE a.attrelid IN ('agent_states'::regclass, 'conversation_turns'::regclass)
+           AND to_jsonb(a) ->> 'attcompression' = 'l' ORDER BY 1, a.attnum",
+    )
+    .await;
+    let has_lz4 = rows(
+        &database,
+        "SELECT 1 FROM pg_settings WHERE name = 'default_toast_compression' AND 'lz4' = ANY (enumvals)",
+    )
+    .await;
+    let documents = [
+        "agent_states | agent_config",
+        "agent_states | current_state",
+        "conversation_turns | input_messages",
+        "conversation_turns | output_message",
+        "conversation_turns | metadata",
+    ];
+    assert_eq!(compressed, if has_lz4.is_empty() { Vec::new() } else { documents.to_vec() });
+    let options =
+        rows(&database, "SELECT reloptions FROM pg_class WHERE oid = 'conversation_turns'::regclass").await;
+    assert_eq!(options, ["{toast_tuple_target=2712}"]);
+}
