@@ -249,14 +249,12 @@ async fn unless_stopped<T>(stop: &mut Stop, work: impl Future<Output = T>) -> Re
 
 /// The failure to print an answer: whoever does not see it must not take its turn for lost.
 fn unprinted(error: io::Error, answer: &TurnAnswer) -> anyhow::Error {
-    let stored = match answer.turn_number {
-        Some(turn) if answer.durability == Durability::Durable => {
-            format!(", but turn {turn} of conversation {} is stored", answer.conversation_id)
-        }
-        _ => String::new(),
-    };
-    let sentence = format!("{error}{stored}");
-    anyhow::Error::new(error).context(sentence)
+    let id = answer.conversation_id;
+    match answer.turn_number {
+        Some(turn) if answer.durability == Durability::Durable => anyhow::Error::new(error)
+            .context(format!("turn {turn} of conversation {id} is stored, but its answer is not shown")),
+        _ => error.into(),
+    }
 }
 
 /// Waits for the turn, also where the process is asked to end meanwhile: but not where it is asked twice.

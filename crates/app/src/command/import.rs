@@ -133,7 +133,7 @@ impl Import {
         };
         read?;
         recorded.context("the import cannot be recorded in the audit log")?;
-        rejects.context("the rejects cannot be written")?;
+        rejects?;
         let is_failed = report.rejected > 0 || report.stopped;
         match said {
             // Nobody reads the answer: the code says that it failed.

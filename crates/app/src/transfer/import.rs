@@ -54,8 +54,8 @@ pub enum ImportError {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] RepositoryError),
-    /// What was rejected could not be noted.
-    #[error("the rejects cannot be written: {0}")]
+    /// What was rejected could not be noted: the listener's own error.
+    #[error("{0}")]
     Rejects(#[from] io::Error),
 }
 

@@ -80,7 +80,7 @@ fn a_file_that_cannot_be_made_is_named_as_it_was_written() {
         assert!(!said.contains("nowhere/."), "a name that nobody wrote: {said}");
     }
     let (code, said) = home.failure(&["export", &folder, "--force"]);
-    assert!(code == 1 && said.contains("is a folder: write the path of a file"), "{said}");
+    assert!(code == 1 && said.contains("cannot be written (it is a folder): name another file"), "{said}");
 }
 
 #[test]

@@ -52,7 +52,7 @@ fn a_report_is_one_file_that_is_written_whole_or_not_at_all() {
 
     for bad in [folder.join("nowhere/report.html"), folder.clone(), "/".into()] {
         let (code, said) = home.failure(&["stats", "--report", bad.to_str().unwrap()]);
-        assert!(code == 1 && said.lines().count() == 1 && said.contains("write the path"), "{said}");
+        assert!(code == 1 && said.lines().count() == 1 && said.contains("name another file"), "{said}");
     }
     assert_eq!(fs::read_dir(&folder).unwrap().count(), 1, "nothing is left of what failed");
     assert_eq!(fs::read_to_string(&file).unwrap(), page);
