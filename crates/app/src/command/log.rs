@@ -4,8 +4,10 @@ use std::io::{self, IsTerminal};
 
 use anyhow::{Context as _, Result, bail};
 use clap::ValueEnum;
+use tracing::Metadata;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::{FilterExt as _, filter_fn};
 use tracing_subscriber::fmt::format::FmtSpan;
 use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
 use tracing_subscriber::util::SubscriberInitExt as _;
@@ -17,6 +19,8 @@ use {anyhow::anyhow, lcs_app::telemetry::trace::Traces};
 pub(super) const DEFAULT: &str = "error";
 /// What a service logs: nobody waits for what it says itself.
 pub(super) const SERVICE_DEFAULT: &str = "info";
+/// What the names of our own modules begin with.
+const OURS: &str = "lcs_";
 const WRITE: &str = "write off, error, warn, info, debug or trace, or by module as in lcs_storage=debug,info";
 
 /// How a line of the log is written.
@@ -47,7 +51,8 @@ pub(super) fn start(log_level: Option<&str>, default: &str, format: LogFormat) -
         LogFormat::Text => lines.boxed(),
         LogFormat::Json => lines.json().flatten_event(true).with_current_span(false).boxed(),
     };
-    let subscriber = tracing_subscriber::registry().with(lines.with_filter(filter));
+    let discreet = filter_fn(is_discreet).with_max_level_hint(LevelFilter::TRACE);
+    let subscriber = tracing_subscriber::registry().with(lines.with_filter(filter.and(discreet)));
     #[cfg(feature = "opentelemetry")]
     {
         let traces = Traces::from_environment().map_err(|problem| anyhow!(problem))?;
@@ -59,6 +64,12 @@ pub(super) fn start(log_level: Option<&str>, default: &str, format: LogFormat) -
         subscriber.init();
         Ok(Log {})
     }
+}
+
+/// Of libraries, warnings at most, whatever is asked for: below that they write out the addresses that they call, in
+/// which there may be a password or a signature.
+fn is_discreet(said: &Metadata<'_>) -> bool {
+    said.target().starts_with(OURS) || *said.level() <= LevelFilter::WARN
 }
 
 /// The log, and the traces where there are any.
