@@ -3,7 +3,7 @@
 mod reject;
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, BufRead as _, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -205,8 +205,11 @@ impl Import {
         let at = || format!("{} cannot be read", path.display());
         let file = File::open(path).with_context(at)?;
         let size = file.metadata().with_context(at)?.len();
-        let counted = Counted { reader: file, position: Arc::clone(position) };
-        Ok((Compression::of(path).reader(counted).with_context(at)?, progress::bytes(size)))
+        let mut read = BufReader::new(Counted { reader: file, position: Arc::clone(position) });
+        // What is empty is no compressed file that was cut off.
+        let is_empty = read.fill_buf().with_context(at)?.is_empty();
+        let compression = if is_empty { Compression::None } else { Compression::of(path) };
+        Ok((compression.reader(read).with_context(at)?, progress::bytes(size)))
     }
 
     fn source(&self) -> &str {

@@ -38,15 +38,18 @@ fn a_source_that_cannot_be_read_is_one_sentence() {
     fs::write(path("cut.jsonl.zst"), &export).unwrap();
     export.truncate(20);
     fs::write(path("stump.jsonl.zst"), export).unwrap();
-    fs::write(path("empty.jsonl"), "").unwrap();
-    let [folder, empty, stump] = ["", "empty.jsonl", "stump.jsonl.zst"].map(path);
-    let (folder, empty, stump) = (folder.as_str(), empty.as_str(), stump.as_str());
+    fs::write(path("stump.jsonl.gz"), [0x1f]).unwrap();
+    let [folder, stump, gzipped] = ["", "stump.jsonl.zst", "stump.jsonl.gz"].map(path);
+    let (folder, stump, gzipped) = (folder.as_str(), stump.as_str(), gzipped.as_str());
     let postgres = "postgres://u:hunter2@127.0.0.1:1/d";
     for (arguments, expected) in [
         ([folder].as_slice(), "is a folder: name the file"),
         (&[folder, "--from", "openai-agents-sqlite", "--user", "ada"], "is a folder: name the file"),
-        (&[empty], "empty.jsonl cannot be imported: there is nothing in it"),
-        (&[stump], "stump.jsonl.zst cannot be imported: it is cut off behind line 0"),
+        (&[stump], "stump.jsonl.zst cannot be imported: it is cut off in its first line: get the whole file"),
+        (
+            &[gzipped],
+            "stump.jsonl.gz cannot be imported: it is cut off in its first line: get the whole file",
+        ),
         (
             &[postgres, "--from", "lcs-cache-postgres"],
             "the source, a PostgreSQL database, cannot be imported: the database is unavailable: nothing listens",
@@ -62,6 +65,45 @@ fn a_source_that_cannot_be_read_is_one_sentence() {
     let output = home.run(&["import", &path("cut.jsonl.zst")]);
     let said = text(&output.stderr);
     assert!(output.status.code() == Some(1) && said.contains("it is cut off behind line "), "{said}");
+}
+
+#[test]
+fn a_file_with_nothing_in_it_is_said_to_be_empty_however_it_is_compressed() {
+    let home = Home::new();
+    let gzipped = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff, 3, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    let packed = zstd::encode_all(b"".as_slice(), 0).unwrap();
+    for (name, bytes) in [
+        ("a.jsonl", b"".as_slice()),
+        ("b.jsonl.gz", b""),
+        ("c.jsonl.zst", b""),
+        ("d.jsonl", b"\n"),
+        ("e.jsonl", b" \r\n\n"),
+        ("f.jsonl.gz", &gzipped),
+        ("g.jsonl.zst", &packed),
+    ] {
+        let path = home.0.path().join(name);
+        fs::write(&path, bytes).unwrap();
+        let path = path.to_str().unwrap();
+        let expected = format!(
+            "error: {path} cannot be imported: there is nothing in it: an export has two lines at least"
+        );
+        assert_eq!(home.failure(&["import", path]), (1, expected));
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_pipe_is_read_as_a_file_is() {
+    let home = Home::new();
+    let pipe = home.0.path().join("pipe.zst");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let export = zstd::encode_all(file(2, 1).as_bytes(), 0).unwrap();
+    let written = std::thread::spawn({
+        let pipe = pipe.clone();
+        move || fs::write(pipe, export)
+    });
+    assert_eq!(home.json(&["import", pipe.to_str().unwrap()])["stored"], 2);
+    written.join().unwrap().unwrap();
 }
 
 #[test]
