@@ -92,7 +92,7 @@ impl Export {
         if to_stdout {
             note(&format!("{what}."));
         } else {
-            output.line(&format!("{what} to {}.", self.file.display()))?;
+            output.line(&format!("{what} to {}", self.file.display()))?;
         }
         Ok(ExitCode::SUCCESS)
     }

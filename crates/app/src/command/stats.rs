@@ -83,7 +83,7 @@ impl Stats {
                 &serde_json::json!({ "analytics": null, "database": null, "cache": null, "said": said }),
             )?;
         } else {
-            output.line(&format!("{said}."))?;
+            output.line(said)?;
         }
         Ok(ExitCode::SUCCESS)
     }
