@@ -296,8 +296,21 @@ fn page_limit(text: &str) -> Result<PageLimit, &'static str> {
     limit.ok_or("write a number from 1 to 200")
 }
 
+/// A user who may be there already, whatever his name: who was begun by a host, by another system or by an earlier version
+/// is found, held and erased.
 fn user(text: &str) -> Result<String, &'static str> {
     if text.trim().is_empty() { Err("write a user's id") } else { Ok(text.to_owned()) }
+}
+
+/// The user under whose name something may be begun.
+fn beginner(text: &str) -> anyhow::Result<UserId> {
+    if !UserId::is_name(text) {
+        bail!(
+            "a user is at most {} bytes of text without control characters: write another --user",
+            UserId::MAX_NAME_BYTES
+        );
+    }
+    Ok(UserId::from_text(text))
 }
 
 #[cfg(test)]

@@ -31,9 +31,9 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use self::reject::Rejects;
-use super::Context;
 use super::operator::operator;
 use super::stop::Stop;
+use super::{Context, beginner};
 use crate::output::text::count;
 use crate::output::{Output, is_broken_pipe, note, progress};
 
@@ -149,7 +149,7 @@ impl Import {
             .user
             .as_deref()
             .context("this source names no user: say whose its conversations become, with --user")?;
-        Ok(UserId::from_text(user))
+        beginner(user)
     }
 
     async fn open(&self, limits: PayloadLimits, configured: LlamaStackConfig) -> Result<Source> {

@@ -128,12 +128,50 @@ fn a_file_that_cannot_be_made_is_named_as_it_was_written() {
 #[test]
 fn a_user_whose_name_cannot_be_shown_is_refused() {
     let home = Home::new();
-    let long = "a".repeat(1025);
+    let [long, sessions] = ["a".repeat(1025), home.0.path().join("sessions.sqlite").display().to_string()];
+    fs::write(&sessions, "").unwrap();
     for user in ["a\u{7}b", "a\nb", &long] {
-        let (code, said) = home.failure(&["chat", "--once", "hello", "--user", user]);
-        assert!(code == 1 && said.contains("without control characters"), "{said}");
+        for arguments in
+            [["chat", "--once", "hello"].as_slice(), &["import", &sessions, "--from", "openai-agents-sqlite"]]
+        {
+            let (code, said) = home.failure(&[arguments, &["--user", user]].concat());
+            let sentence = "error: a user is at most 1024 bytes of text without control characters: write another --user";
+            assert_eq!((code, said.as_str()), (1, sentence));
+        }
     }
-    assert_eq!(fs::read_dir(home.0.path()).unwrap().count(), 0, "it was refused before anything was made");
+    assert_eq!(fs::read_dir(home.0.path()).unwrap().count(), 1, "it was refused before anything was made");
+}
+
+/// A host or another system may have begun users whom nobody begins here: they are looked after like all others.
+#[test]
+fn a_user_who_is_there_is_reached_whatever_the_name() {
+    let home = Home::new();
+    let name = "a\u{7}\nb".repeat(400);
+    let sessions = file(1, 1).replace("018f0000-0000-7000-8001-000000000000", &user_id(&name));
+    let source = home.0.path().join("in.jsonl");
+    fs::write(&source, sessions).unwrap();
+    assert_eq!(home.json(&["import", source.to_str().unwrap()])["stored"], 1);
+    let user = ["--user", name.as_str()];
+    let listed = home.json(&[["conversations", "list"].as_slice(), &user].concat());
+    assert_eq!(listed["conversations"].as_array().unwrap().len(), 1);
+    home.json(&[["retention", "set", "--keep", "forever"].as_slice(), &user].concat());
+    let hold = home.json(&[["hold", "place", "--reason", "a case"].as_slice(), &user].concat());
+    home.json(&["hold", "release", hold["hold_id"].as_str().unwrap()]);
+    let events = home.json(&[["audit", "list"].as_slice(), &user].concat())["events"].clone();
+    assert_eq!(events.as_array().unwrap().len(), 3, "{events}");
+    let out = home.0.path().join("out.jsonl");
+    assert_eq!(
+        home.json(&[["export", out.to_str().unwrap()].as_slice(), &user].concat())["conversations"],
+        1
+    );
+    let certificate = home.0.path().join("certificate.json");
+    let erase = ["erase", "--yes", "--certificate", certificate.to_str().unwrap()];
+    let erased = home.json(&[erase.as_slice(), &user].concat());
+    assert_eq!(erased["certificate"]["erased"]["conversations"], 1, "{erased}");
+}
+
+fn user_id(name: &str) -> String {
+    lcs_domain::UserId::from_text(name).to_string()
 }
 
 #[test]
