@@ -106,7 +106,7 @@ impl Import {
         let manager = PersistenceManager::builder(context.configuration).operator().initialize().await?;
         let mut stop = Stop::listen();
         let mut listener = Listener { rejects, bar: source.bar.clone(), position: source.position };
-        let import = Importing::new(manager.repositories(), manager.clock().now(), self.dry_run);
+        let import = Importing::new(manager.repositories(), manager.clock().clone(), self.dry_run);
         let ended = import.run(source.arrivals, &mut listener, stop.requested()).await;
         listener.bar.finish_and_clear();
         let read = match &ended {
