@@ -38,6 +38,7 @@ pub mod report;
 pub mod responses;
 mod retention_service;
 pub mod retention_task;
+mod task_log;
 pub mod telemetry;
 pub mod transfer;
 
