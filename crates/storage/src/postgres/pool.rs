@@ -5,9 +5,11 @@ mod kept;
 mod session;
 mod waiting;
 
+use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 
 use bb8::{ErrorSink, ManageConnection, PooledConnection, QueueStrategy};
@@ -121,6 +123,10 @@ impl Pool {
     ) -> RepositoryResult<Lease> {
         let deadline = tries.deadline();
         let mut leased = pin!(self.try_lease(purpose, newer_than, tries));
+        // Mostly there is a connection: no timer is made for what is ready.
+        if let Poll::Ready(leased) = poll_fn(|context| Poll::Ready(leased.as_mut().poll(context))).await {
+            return leased;
+        }
         tokio::select! {
             biased;
             leased = &mut leased => return leased,
