@@ -3,7 +3,6 @@
 //! | module | what it holds |
 //! | --- | --- |
 //! | [`location`] | where they are: a folder, or a bucket of S3, Google Cloud or Azure |
-//! | `environment` | what the environment may not say of their servers |
 //! | [`files`] | writing them there, reading them, deleting them |
 //! | [`manifest`] | what an archive says of itself |
 //! | `desk` | the thread that works with files' bytes: one, and one for restores |
@@ -19,7 +18,6 @@
 //! `lcs-archives.json`, which stays.
 
 mod desk;
-mod environment;
 pub mod error;
 pub mod files;
 mod leftover;

@@ -1,4 +1,4 @@
-//! What the environment says of a bucket's servers: no address among it holds credentials, for addresses get into logs.
+//! Addresses of servers in the environment: none holds credentials, for libraries write addresses into logs and errors.
 
 use std::ffi::OsString;
 
@@ -10,7 +10,7 @@ const ADDRESSES: [&str; 5] = ["ENDPOINT", "URL", "URI", "HOST", "METADATA_IP"];
 const PROXY: &str = "PROXY";
 
 /// The first of these variables that begins with one of `prefixes` and holds an address with credentials in it.
-pub(super) fn exposed(
+pub(crate) fn exposed(
     variables: impl IntoIterator<Item = (OsString, OsString)>,
     prefixes: &[&str],
 ) -> Option<String> {

@@ -26,6 +26,7 @@ pub mod echo;
 mod endpoint;
 pub mod erasure_service;
 pub mod erasure_task;
+mod exposed_address;
 pub mod http;
 pub mod llama_stack;
 pub mod monitor_task;

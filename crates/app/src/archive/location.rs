@@ -14,8 +14,8 @@ use object_store::path::Path;
 use object_store::{BackoffConfig, ClientConfigKey, ClientOptions, ObjectStore, RetryConfig};
 use reqwest::{Client, Url};
 
-use super::environment;
 use crate::endpoint::tls;
+use crate::exposed_address::exposed;
 
 /// How long one request may take, a file's piece with it.
 const REQUEST_TIMEOUT: Duration = Duration::from_mins(1);
@@ -132,7 +132,7 @@ impl ArchiveUrl {
                 "AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY",
             ),
         };
-        environment::exposed(std::env::vars_os(), prefixes).map(|variable| (variable, names))
+        exposed(std::env::vars_os(), prefixes).map(|variable| (variable, names))
     }
 
     /// The store there, and where in it archives are.
