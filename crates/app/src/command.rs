@@ -16,6 +16,7 @@ mod kill_point;
 mod log;
 mod message;
 mod migrate;
+mod no_answer;
 mod operator;
 mod restore;
 mod retention;
@@ -223,21 +224,17 @@ fn no_file(path: &Path) -> String {
 impl CommandLine {
     /// Carries the command out. The exit code is a failure also where the answer is bad news.
     pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
-        let default_level = match self.command {
-            Command::Serve(_) => log::SERVICE_DEFAULT,
-            _ => log::DEFAULT,
-        };
-        let log = log::start(self.global.log_level.as_deref(), default_level, self.global.log_format)?;
+        let is_service = matches!(self.command, Command::Serve(_));
+        let log = log::start(self.global.log_level.as_deref(), is_service, self.global.log_format)?;
         let mut configuration =
             Configuration::load(self.global.config.as_deref(), self.global.database_url.as_ref())?;
-        if !matches!(self.command, Command::Serve(_)) && configuration.fallback.mode == FallbackMode::Journal
-        {
+        if !is_service && configuration.fallback.mode == FallbackMode::Journal {
             // Who asks once is told that the database is gone; what would a journal be replayed by?
             configuration.fallback.mode = FallbackMode::Refuse;
         }
         let again = Again::new(self.global.config.as_deref(), self.global.database_url.as_ref());
         let actor = operator::operator();
-        if !matches!(self.command, Command::Serve(_)) {
+        if !is_service {
             configuration.store = configuration.store.acting_as(actor.clone());
         }
         let context = Context { configuration, output: Output::stdout(self.global.json), again, actor };
@@ -296,8 +293,21 @@ fn page_limit(text: &str) -> Result<PageLimit, &'static str> {
     limit.ok_or("write a number from 1 to 200")
 }
 
+/// A user who may be there already, whatever his name: who was begun by a host, by another system or by an earlier version
+/// is found, held and erased.
 fn user(text: &str) -> Result<String, &'static str> {
     if text.trim().is_empty() { Err("write a user's id") } else { Ok(text.to_owned()) }
+}
+
+/// The user under whose name something may be begun.
+fn beginner(text: &str) -> anyhow::Result<UserId> {
+    if !UserId::is_name(text) {
+        bail!(
+            "a user is at most {} bytes of text without control characters: write another --user",
+            UserId::MAX_NAME_BYTES
+        );
+    }
+    Ok(UserId::from_text(text))
 }
 
 #[cfg(test)]

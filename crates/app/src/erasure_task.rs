@@ -9,6 +9,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 use crate::PersistenceManager;
+use crate::task_log::TaskLog;
 
 /// How often it is asked, and so how long an erased agent is in a replica's memory at most, if the database answers.
 pub const LOOK_INTERVAL: Duration = Duration::from_secs(5);
@@ -19,13 +20,11 @@ pub async fn run(manager: PersistenceManager, look_interval: Duration, stop: Can
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let looks = async {
         // What was erased before the start may be in the journal.
-        let mut known = None;
+        let (mut known, mut log) = (None, TaskLog::of("erasures"));
         loop {
             ticks.tick().await;
-            if let Err(error) = look(&manager, &mut known).await {
-                // Where the database is gone, others say so louder; the next look makes up for this one.
-                tracing::debug!(%error, "it is not known what was erased");
-            }
+            // The next look makes up for one that fails.
+            log.note(&look(&manager, &mut known).await);
         }
     };
     tokio::select! {

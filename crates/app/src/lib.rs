@@ -26,6 +26,7 @@ pub mod echo;
 mod endpoint;
 pub mod erasure_service;
 pub mod erasure_task;
+mod exposed_address;
 pub mod http;
 pub mod llama_stack;
 pub mod monitor_task;
@@ -38,6 +39,7 @@ pub mod report;
 pub mod responses;
 mod retention_service;
 pub mod retention_task;
+mod task_log;
 pub mod telemetry;
 pub mod transfer;
 

@@ -17,18 +17,18 @@ fn main() -> ExitCode {
             return match error.print() {
                 _ if error.use_stderr() => EXIT_USAGE.into(),
                 Ok(()) => ExitCode::SUCCESS,
-                Err(failed) => unwritten(&failed.into()),
+                Err(failed) => failure(&output::unprinted(&failed).into()),
             };
         }
     };
     match command_line.run() {
         Ok(code) => code,
-        Err(error) => unwritten(&error),
+        Err(error) => failure(&error),
     }
 }
 
 /// What is said of a command that failed, or could not write its answer: nothing, where nobody reads that any more.
-fn unwritten(error: &anyhow::Error) -> ExitCode {
+fn failure(error: &anyhow::Error) -> ExitCode {
     if output::is_broken_pipe(error) {
         return EXIT_UNREAD.into();
     }

@@ -9,17 +9,18 @@ use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 use crate::PersistenceManager;
+use crate::task_log::TaskLog;
 use crate::telemetry::{DatabaseGauges, database_not_seen};
 
 /// Looks at once, and every `period` until it is told to stop.
 pub async fn run(manager: PersistenceManager, period: Duration, stop: CancellationToken) {
     let mut ticks = interval(period);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut gauges = DatabaseGauges::default();
+    let (mut gauges, mut log) = (DatabaseGauges::default(), TaskLog::of("monitoring"));
     let looks = async {
         loop {
             ticks.tick().await;
-            look(&manager, &mut gauges).await;
+            look(&manager, &mut gauges, &mut log).await;
         }
     };
     tokio::select! {
@@ -28,12 +29,11 @@ pub async fn run(manager: PersistenceManager, period: Duration, stop: Cancellati
     }
 }
 
-async fn look(manager: &PersistenceManager, gauges: &mut DatabaseGauges) {
-    match manager.repositories().analytics().database_status().await {
+async fn look(manager: &PersistenceManager, gauges: &mut DatabaseGauges, log: &mut TaskLog) {
+    let status = manager.repositories().analytics().database_status().await;
+    log.note(&status);
+    match status {
         Ok(status) => gauges.looked_at(&status, manager.clock().now()),
-        Err(error) => {
-            tracing::warn!(error = %error, "how the database is doing is not known: the next look tries again");
-            database_not_seen();
-        }
+        Err(_) => database_not_seen(),
     }
 }

@@ -8,6 +8,7 @@ pub(crate) mod progress;
 pub(crate) mod style;
 pub(crate) mod table;
 pub(crate) mod text;
+mod unwritten;
 pub(crate) mod whole_file;
 
 use std::io::{self, IsTerminal, Write};
@@ -16,6 +17,7 @@ use serde::Serialize;
 
 use self::style::Style;
 use self::table::Table;
+use self::unwritten::unwritten;
 
 /// Where a command's answer goes, and in which form.
 pub(crate) struct Output {
@@ -32,7 +34,7 @@ impl Output {
         let terminal = stdout.is_terminal();
         let width = terminal_size::terminal_size_of(&stdout).map(|(width, _)| usize::from(width.0));
         Self {
-            writer: Box::new(Answer(stdout)),
+            writer: Box::new(Standard(stdout)),
             json,
             colour: terminal && style::wanted(|name| std::env::var_os(name)),
             width: width.filter(|_| terminal),
@@ -87,10 +89,10 @@ impl Output {
     }
 }
 
-/// Where an answer goes: its errors say that it is the answer that cannot be printed, and not what was asked that failed.
-struct Answer<W>(W);
+/// Standard output: its errors say that it is what cannot be written, and not what was asked that failed.
+struct Standard<W>(W);
 
-impl<W: Write> Write for Answer<W> {
+impl<W: Write> Write for Standard<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.0.write(bytes).map_err(|error| unprinted(&error))
     }
@@ -100,8 +102,14 @@ impl<W: Write> Write for Answer<W> {
     }
 }
 
-fn unprinted(error: &io::Error) -> io::Error {
-    io::Error::new(error.kind(), format!("the answer cannot be printed ({error})"))
+/// Standard output for what is no answer in sentences or JSON.
+pub(crate) fn standard() -> impl Write + Send {
+    Standard(io::stdout())
+}
+
+/// What is said where standard output gave `error`.
+pub(crate) fn unprinted(error: &io::Error) -> io::Error {
+    unwritten("standard output", error, "send it elsewhere")
 }
 
 /// Says something beside the answer, on standard error: nobody is to be told where that fails.
@@ -161,9 +169,9 @@ mod tests {
     #[test]
     fn a_reader_that_has_gone_is_told_from_a_failure() {
         let error =
-            anyhow::Error::from(output(Answer(Gone), false).json(&"x").unwrap_err()).context("listing");
+            anyhow::Error::from(output(Standard(Gone), false).json(&"x").unwrap_err()).context("listing");
         assert!(is_broken_pipe(&error));
-        assert!(error.root_cause().to_string().starts_with("the answer cannot be printed (broken pipe"));
+        assert!(error.root_cause().to_string().starts_with("standard output cannot be written (broken pipe"));
         assert!(!is_broken_pipe(&anyhow::Error::from(io::Error::from(io::ErrorKind::StorageFull))));
     }
 

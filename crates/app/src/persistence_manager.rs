@@ -25,6 +25,7 @@ use crate::configuration::{Configuration, ModelConfiguration};
 use crate::echo::EchoRuntime;
 use crate::erasure_service::step::Observer as ErasureObserver;
 use crate::responses::ResponsesRuntime;
+use crate::task_log::TaskLog;
 use crate::telemetry::Timed;
 use crate::{
     AgentStatePersistenceService, AnalyticsService, ArchiveService, ConversationPersistenceService,
@@ -323,8 +324,13 @@ type Attempt = Pin<Box<dyn Future<Output = RepositoryResult<()>> + Send>>;
 
 /// Goes on with `attempt`, and with others behind it.
 async fn migrate_when_there(database: DatabaseService, is_operator: bool, mut attempt: Attempt) {
-    while let Err(error) = attempt.await {
-        tracing::warn!(error = %error, "the schema is not brought up to date yet");
+    let mut log = TaskLog::of("schema");
+    loop {
+        let migrated = attempt.await;
+        log.note(&migrated);
+        if migrated.is_ok() {
+            break;
+        }
         sleep(MIGRATION_PAUSE).await;
         let database = database.clone();
         attempt = Box::pin(async move { migrate(&database, is_operator).await });

@@ -10,6 +10,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at};
 use tokio_util::sync::CancellationToken;
 
 use crate::archive_service::Patience;
+use crate::task_log::TaskLog;
 use crate::{PersistenceManager, telemetry};
 
 /// The longest that the first run waits: replicas that start together do not all begin together.
@@ -20,9 +21,10 @@ pub async fn run(manager: PersistenceManager, interval: Duration, stop: Cancella
     let mut ticks = interval_at(Instant::now() + jitter(interval.min(MAX_JITTER)), interval);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let runs = async {
+        let mut log = TaskLog::of("retention");
         loop {
             ticks.tick().await;
-            run_once(&manager).await;
+            run_once(&manager, &mut log).await;
         }
     };
     tokio::select! {
@@ -38,17 +40,16 @@ fn jitter(most: Duration) -> Duration {
     most * u32::from(u16::from_be_bytes([high, low])) / u32::from(u16::MAX)
 }
 
-async fn run_once(manager: &PersistenceManager) {
-    let outcome = match manager.retention().cleanup(Patience::Leaves, |_| ()).await {
+async fn run_once(manager: &PersistenceManager, log: &mut TaskLog) {
+    let report = manager.retention().cleanup(Patience::Leaves, |_| ()).await;
+    log.note(&report);
+    let outcome = match report {
         Ok(report) if report.busy => "busy",
         Ok(report) => {
             telemetry::set("lcs_retention_unarchived", report.unarchived.len() as u64);
             "done"
         }
-        Err(error) => {
-            tracing::warn!(error = %error, "retention run failed: the next one goes on");
-            "failed"
-        }
+        Err(_) => "failed",
     };
     counter!("lcs_retention_runs_total", "outcome" => outcome).increment(1);
     if outcome != "failed" {

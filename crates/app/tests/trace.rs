@@ -91,6 +91,19 @@ fn holds(bytes: &[u8], part: &[u8]) -> bool {
     bytes.windows(part.len()).any(|window| window == part)
 }
 
+#[test]
+fn canary_credentials_in_the_address_of_a_collector_are_refused() {
+    let output = Command::new(env!("CARGO_BIN_EXE_lcs-persistence"))
+        .args(["doctor", "--database-url", "memory:"])
+        .env("OTEL_EXPORTER_OTLP_ENDPOINT", "http://user:canary@127.0.0.1:1")
+        .output()
+        .unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    let expected = "error: there are credentials in the address that OTEL_EXPORTER_OTLP_ENDPOINT holds: write it without \
+                    them, and give them in OTEL_EXPORTER_OTLP_HEADERS\n";
+    assert_eq!((output.status.code(), said.as_str()), (Some(1), expected));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_and_its_calls_of_the_store_are_one_trace_of_the_callers() {
     let (url, mut bodies) = collector().await;

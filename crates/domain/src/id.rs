@@ -117,6 +117,17 @@ id! {
 }
 
 impl UserId {
+    /// How long the name of a user may be, in bytes.
+    pub const MAX_NAME_BYTES: usize = 1024;
+
+    /// Whether somebody may begin under this name, who goes into answers, logs and other services: text that is not
+    /// empty, no longer than [`Self::MAX_NAME_BYTES`], and without control characters. Users of other names may be there
+    /// all the same: a host or another system may have begun them.
+    #[must_use]
+    pub fn is_name(text: &str) -> bool {
+        (1..=Self::MAX_NAME_BYTES).contains(&text.len()) && !text.chars().any(char::is_control)
+    }
+
     /// The user that `text` names, whatever its form: a UUID in its usual form (lower case, with dashes)
     /// is taken as it is, any other text (a numeric org id, a JWT subject) becomes a version 5 UUID of our
     /// own namespace, always the same one.
@@ -192,6 +203,17 @@ mod tests {
         assert_ne!(lcs_default, UserId::from_text("12345"));
         let uuid = "018f3a5c-7d1e-7b3a-9c55-0242ac120002";
         assert_eq!(UserId::from_text(uuid).to_string(), uuid);
+    }
+
+    #[test]
+    fn a_name_is_text_that_can_be_shown() {
+        let longest = "a".repeat(UserId::MAX_NAME_BYTES);
+        for name in ["alice", " ", "00000000-0000-0000-0000-000", "日本", &longest] {
+            assert!(UserId::is_name(name), "{name}");
+        }
+        for other in ["", "a\u{7}b", "a\nb", "a\u{85}", &format!("{longest}a")] {
+            assert!(!UserId::is_name(other), "{other:?}");
+        }
     }
 
     #[test]

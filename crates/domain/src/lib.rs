@@ -51,6 +51,7 @@ pub mod retention;
 pub mod search;
 pub mod text;
 pub mod transfer;
+pub mod trouble;
 pub mod turn;
 
 pub use agent_state::{AgentState, AgentStateUpdate, SaveAgentState, Saved};

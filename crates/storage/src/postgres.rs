@@ -70,6 +70,7 @@ use self::connect::{Connector, Purpose};
 use self::conversation::Creation;
 use self::error::Fault;
 use self::operation::Effect;
+pub use self::pool::NO_ANSWER_YET;
 use self::pool::Pool;
 use self::retention::PurgeFrom;
 use self::retry::Operation;

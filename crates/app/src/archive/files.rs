@@ -71,6 +71,13 @@ impl ArchiveFiles {
     /// `Place` where what the environment says of it cannot be.
     pub fn open(url: &ArchiveUrl) -> Result<Self, ArchiveError> {
         let shown = url.to_string();
+        if let Some((variable, names)) = url.exposed() {
+            let reason = format!(
+                "there are credentials in the address that {variable} holds: write it without them, and give them as \
+                 {names}"
+            );
+            return Err(ArchiveError::Place { place: shown, what: "opened", reason });
+        }
         match url.open() {
             Ok((store, root)) => {
                 let folder = url.folder().map(PathBuf::from);

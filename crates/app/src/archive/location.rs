@@ -15,6 +15,7 @@ use object_store::{BackoffConfig, ClientConfigKey, ClientOptions, ObjectStore, R
 use reqwest::{Client, Url};
 
 use crate::endpoint::tls;
+use crate::exposed_address::exposed;
 
 /// How long one request may take, a file's piece with it.
 const REQUEST_TIMEOUT: Duration = Duration::from_mins(1);
@@ -117,6 +118,21 @@ impl ArchiveUrl {
                 "AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY, and the other AZURE_ variables",
             ),
         }
+    }
+
+    /// The variable that holds the address of one of its servers with credentials in it, and under which names those
+    /// belong.
+    pub(crate) fn exposed(&self) -> Option<(String, &'static str)> {
+        let (prefixes, names): (&[&str], _) = match &self.place {
+            Place::Folder(_) => return None,
+            Place::S3(_) => (&["AWS_"], "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"),
+            Place::Google(_) => (&["GOOGLE_", "GCE_METADATA_"], "GOOGLE_APPLICATION_CREDENTIALS"),
+            Place::Azure(_) => (
+                &["AZURE_", "AZURITE_", "IDENTITY_ENDPOINT"],
+                "AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY",
+            ),
+        };
+        exposed(std::env::vars_os(), prefixes).map(|variable| (variable, names))
     }
 
     /// The store there, and where in it archives are.

@@ -17,14 +17,11 @@ use tokio::sync::mpsc;
 
 use super::message::Unsaid;
 use super::stop::Stop;
-use super::{Context, User, message};
+use super::{Context, User, beginner, message};
 use crate::output::{Output, note, text};
 
 const HELP: &str = "Say anything. /quit or Ctrl-D ends, /help shows this. The conversation is kept.";
 const NOT_TEXT: &str = "what was said is not UTF-8 text";
-
-/// How long a user's name may be, as in a request.
-const MAX_USER_BYTES: usize = 1024;
 
 #[derive(Args)]
 pub(super) struct Chat {
@@ -49,11 +46,7 @@ struct Answer {
 
 impl Chat {
     pub(super) async fn run(self, context: Context) -> Result<ExitCode> {
-        if self.user.user.len() > MAX_USER_BYTES || self.user.user.chars().any(char::is_control) {
-            bail!(
-                "a user is at most {MAX_USER_BYTES} bytes of text without control characters: write another --user"
-            );
-        }
+        let user_id = beginner(&self.user.user)?;
         let Context { configuration, output, again, .. } = context;
         let limits = configuration.payload_limits;
         let partner = match &configuration.model {
@@ -68,7 +61,7 @@ impl Chat {
             agents: manager.agent_manager().clone(),
             runtime: manager.runtime().clone(),
             partner,
-            user_id: self.user.id(),
+            user_id,
             conversation_id: self.conversation,
             is_stored: false,
             limits,
@@ -249,14 +242,12 @@ async fn unless_stopped<T>(stop: &mut Stop, work: impl Future<Output = T>) -> Re
 
 /// The failure to print an answer: whoever does not see it must not take its turn for lost.
 fn unprinted(error: io::Error, answer: &TurnAnswer) -> anyhow::Error {
-    let stored = match answer.turn_number {
-        Some(turn) if answer.durability == Durability::Durable => {
-            format!(", but turn {turn} of conversation {} is stored", answer.conversation_id)
-        }
-        _ => String::new(),
-    };
-    let sentence = format!("{error}{stored}");
-    anyhow::Error::new(error).context(sentence)
+    let id = answer.conversation_id;
+    match answer.turn_number {
+        Some(turn) if answer.durability == Durability::Durable => anyhow::Error::new(error)
+            .context(format!("turn {turn} of conversation {id} is stored, but its answer is not shown")),
+        _ => error.into(),
+    }
 }
 
 /// Waits for the turn, also where the process is asked to end meanwhile: but not where it is asked twice.

@@ -15,7 +15,11 @@ use serde_json::json;
 use super::stop::Stop;
 use super::{Context, user};
 use crate::output::text::{count, one_line};
-use crate::output::{Output, note, progress, whole_file};
+use crate::output::whole_file::WholeFile;
+use crate::output::{Output, note, progress};
+
+/// What a certificate's name begins with until it is whole.
+const CERTIFICATE_PREFIX: &str = ".lcs-erasure-";
 
 #[derive(Args)]
 pub(super) struct Erase {
@@ -112,13 +116,10 @@ impl Erase {
                 let path = self
                     .certificate
                     .unwrap_or_else(|| PathBuf::from(format!("erasure-{}.json", certified.erasure_id)));
-                keep(&certified, &path).with_context(|| {
-                    format!(
-                        "it is erased, but its certificate cannot be written to {}: run the same again with another \
-                         --certificate, and it is handed out again",
-                        path.display()
-                    )
-                })?;
+                keep(&certified, &path).context(
+                    "it is erased, but without its certificate: run the same again with another --certificate, and it \
+                     is handed out again",
+                )?;
                 print(&mut output, &certified, &path)?;
                 Ok(ExitCode::SUCCESS)
             }
@@ -151,17 +152,16 @@ fn writable(path: &Path) -> Result<()> {
     if path.try_exists().unwrap_or_default() {
         bail!("{} is there already: name another file for the certificate", path.display());
     }
-    whole_file::begin(path, ".lcs-erasure-")
-        .map(drop)
-        .with_context(|| format!("a certificate cannot be written to {}: name another file", path.display()))
+    let begun = WholeFile::begin(path, CERTIFICATE_PREFIX);
+    begun.map(drop).context("the certificate would have no place")
 }
 
 /// Writes the certificate: the file is whole or not there.
 fn keep(certified: &CertifiedErasure, path: &Path) -> Result<()> {
-    let mut file = whole_file::begin(path, ".lcs-erasure-")?;
+    let mut file = WholeFile::begin(path, CERTIFICATE_PREFIX)?;
     serde_json::to_writer(&mut file, certified)?;
     file.write_all(b"\n")?;
-    Ok(whole_file::keep(file, path, false)?)
+    Ok(file.keep(false)?)
 }
 
 fn verified(output: &mut Output, found: &Remaining) -> Result<ExitCode> {

@@ -2,7 +2,7 @@
 
 mod time;
 
-use std::io::{self, BufWriter, Write};
+use std::io::{BufWriter, IntoInnerError, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -23,7 +23,8 @@ use super::Context;
 use super::operator::operator;
 use super::stop::Stop;
 use crate::output::text::count;
-use crate::output::{is_broken_pipe, note, progress, whole_file};
+use crate::output::whole_file::WholeFile;
+use crate::output::{note, progress, standard};
 
 const UNRECORDED: &str = "the export cannot be recorded in the audit log";
 
@@ -56,9 +57,6 @@ impl Export {
         let to_stdout = self.file == Path::new("-");
         if !to_stdout && !self.force && self.file.try_exists().unwrap_or_default() {
             bail!("{} is there already: choose another name, or say --force", self.file.display());
-        }
-        if !to_stdout && self.file.is_dir() {
-            bail!("{} is a folder: write the path of a file", self.file.display());
         }
         let manager = PersistenceManager::builder(context.configuration).operator().initialize().await?;
         let mut stop = Stop::listen();
@@ -94,7 +92,7 @@ impl Export {
         if to_stdout {
             note(&format!("{what}."));
         } else {
-            output.line(&format!("{what} to {}.", self.file.display()))?;
+            output.line(&format!("{what} to {}", self.file.display()))?;
         }
         Ok(ExitCode::SUCCESS)
     }
@@ -115,21 +113,16 @@ impl Export {
 
     async fn write(&self, manager: &PersistenceManager, to_stdout: bool) -> Result<Trailer> {
         if to_stdout {
-            let mut writer = BufWriter::new(io::stdout());
-            let done = match self.write_to(manager, &mut writer).await {
-                Ok(done) => writer.flush().map(|()| done).map_err(anyhow::Error::from),
-                Err(error) => Err(error),
-            };
-            // Of an answer it is no failure that nobody reads on; half an export is none.
-            let cut_off = || anyhow!("the export is cut off: what read it has ended");
-            return done.map_err(|error| if is_broken_pipe(&error) { cut_off() } else { error });
+            let mut writer = BufWriter::new(standard());
+            let done = self.write_to(manager, &mut writer).await?;
+            writer.flush()?;
+            return Ok(done);
         }
-        let at = || format!("{} cannot be written", self.file.display());
-        let partial = whole_file::begin(&self.file, ".export-").with_context(at)?;
-        let mut writer = Compression::of(&self.file).writer(BufWriter::new(partial)).with_context(at)?;
+        let partial = WholeFile::begin(&self.file, ".export-")?;
+        let mut writer = Compression::of(&self.file).writer(BufWriter::new(partial))?;
         let done = self.write_to(manager, &mut writer).await?;
-        let partial = writer.finish().and_then(|writer| Ok(writer.into_inner()?)).with_context(at)?;
-        whole_file::keep(partial, &self.file, self.force).with_context(at)?;
+        let partial = writer.finish()?.into_inner().map_err(IntoInnerError::into_error)?;
+        partial.keep(self.force)?;
         Ok(done)
     }
 

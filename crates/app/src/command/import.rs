@@ -3,7 +3,7 @@
 mod reject;
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, BufRead as _, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -31,9 +31,9 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use self::reject::Rejects;
-use super::Context;
 use super::operator::operator;
 use super::stop::Stop;
+use super::{Context, beginner};
 use crate::output::text::count;
 use crate::output::{Output, is_broken_pipe, note, progress};
 
@@ -106,7 +106,7 @@ impl Import {
         let manager = PersistenceManager::builder(context.configuration).operator().initialize().await?;
         let mut stop = Stop::listen();
         let mut listener = Listener { rejects, bar: source.bar.clone(), position: source.position };
-        let import = Importing::new(manager.repositories(), manager.clock().now(), self.dry_run);
+        let import = Importing::new(manager.repositories(), manager.clock().clone(), self.dry_run);
         let ended = import.run(source.arrivals, &mut listener, stop.requested()).await;
         listener.bar.finish_and_clear();
         let read = match &ended {
@@ -133,7 +133,7 @@ impl Import {
         };
         read?;
         recorded.context("the import cannot be recorded in the audit log")?;
-        rejects.context("the rejects cannot be written")?;
+        rejects?;
         let is_failed = report.rejected > 0 || report.stopped;
         match said {
             // Nobody reads the answer: the code says that it failed.
@@ -149,7 +149,7 @@ impl Import {
             .user
             .as_deref()
             .context("this source names no user: say whose its conversations become, with --user")?;
-        Ok(UserId::from_text(user))
+        beginner(user)
     }
 
     async fn open(&self, limits: PayloadLimits, configured: LlamaStackConfig) -> Result<Source> {
@@ -205,8 +205,11 @@ impl Import {
         let at = || format!("{} cannot be read", path.display());
         let file = File::open(path).with_context(at)?;
         let size = file.metadata().with_context(at)?.len();
-        let counted = Counted { reader: file, position: Arc::clone(position) };
-        Ok((Compression::of(path).reader(counted).with_context(at)?, progress::bytes(size)))
+        let mut read = BufReader::new(Counted { reader: file, position: Arc::clone(position) });
+        // What is empty is no compressed file that was cut off.
+        let is_empty = read.fill_buf().with_context(at)?.is_empty();
+        let compression = if is_empty { Compression::None } else { Compression::of(path) };
+        Ok((compression.reader(read).with_context(at)?, progress::bytes(size)))
     }
 
     fn source(&self) -> &str {

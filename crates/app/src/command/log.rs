@@ -4,19 +4,25 @@ use std::io::{self, IsTerminal};
 
 use anyhow::{Context as _, Result, bail};
 use clap::ValueEnum;
+use tracing::Metadata;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::{FilterExt as _, filter_fn};
 use tracing_subscriber::fmt::format::FmtSpan;
 use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
 use tracing_subscriber::util::SubscriberInitExt as _;
 #[cfg(feature = "opentelemetry")]
 use {anyhow::anyhow, lcs_app::telemetry::trace::Traces};
 
+use super::no_answer;
+
 /// What is logged where nothing is asked for. What a command fails at, it says itself in one sentence:
 /// the warnings on the way there would only say it before, once for each attempt.
-pub(super) const DEFAULT: &str = "error";
+const DEFAULT: &str = "error";
 /// What a service logs: nobody waits for what it says itself.
-pub(super) const SERVICE_DEFAULT: &str = "info";
+const SERVICE_DEFAULT: &str = "info";
+/// What the names of our own modules begin with.
+const OURS: &str = "lcs_";
 const WRITE: &str = "write off, error, warn, info, debug or trace, or by module as in lcs_storage=debug,info";
 
 /// How a line of the log is written.
@@ -29,11 +35,12 @@ pub(super) enum LogFormat {
     Json,
 }
 
-/// Starts logging: by `--log-level`, else by `RUST_LOG`, else by `default`.
-pub(super) fn start(log_level: Option<&str>, default: &str, format: LogFormat) -> Result<Log> {
+/// Starts logging: by `--log-level`, else by `RUST_LOG`, else as it belongs to a service or to another command. A person
+/// at a terminal is told where a command waits for the database.
+pub(super) fn start(log_level: Option<&str>, is_service: bool, format: LogFormat) -> Result<Log> {
     let filter = match log_level {
         Some(level) => by_option(level)?,
-        None => by_variable(default)?,
+        None => by_variable(if is_service { SERVICE_DEFAULT } else { DEFAULT })?,
     };
     // A repository call is a span, and its end is what there is to see of it: too much for `info`.
     let calls = filter.max_level_hint().is_none_or(|level| level >= LevelFilter::DEBUG);
@@ -47,7 +54,10 @@ pub(super) fn start(log_level: Option<&str>, default: &str, format: LogFormat) -
         LogFormat::Text => lines.boxed(),
         LogFormat::Json => lines.json().flatten_event(true).with_current_span(false).boxed(),
     };
-    let subscriber = tracing_subscriber::registry().with(lines.with_filter(filter));
+    let discreet = filter_fn(is_discreet).with_max_level_hint(LevelFilter::TRACE);
+    let subscriber = tracing_subscriber::registry().with(lines.with_filter(filter.and(discreet)));
+    let waits = !is_service && stderr.is_terminal();
+    let subscriber = subscriber.with(waits.then(|| no_answer::listener().with_filter(no_answer::heard())));
     #[cfg(feature = "opentelemetry")]
     {
         let traces = Traces::from_environment().map_err(|problem| anyhow!(problem))?;
@@ -59,6 +69,12 @@ pub(super) fn start(log_level: Option<&str>, default: &str, format: LogFormat) -
         subscriber.init();
         Ok(Log {})
     }
+}
+
+/// Of libraries, warnings at most, whatever is asked for: below that they write out the addresses that they call, in
+/// which there may be a password or a signature.
+fn is_discreet(said: &Metadata<'_>) -> bool {
+    said.target().starts_with(OURS) || *said.level() <= LevelFilter::WARN
 }
 
 /// The log, and the traces where there are any.

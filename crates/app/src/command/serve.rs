@@ -81,7 +81,9 @@ impl Serve {
         if output.is_json() {
             output.json(&Listening { url: url.clone() })?;
         } else {
-            output.line(&format!("Listening at {url}, with the conversations in {store}. The API is shown at {url}/docs. Ctrl-C ends."))?;
+            output.line(&format!(
+                "Listening at {url}, with the API shown at {url}/docs, until Ctrl-C. The conversations are in {store}"
+            ))?;
         }
         let shutdown = CancellationToken::new();
         let upkeep = tokio::spawn(telemetry::upkeep());

@@ -13,10 +13,10 @@ use clap::Args;
 use lcs_app::report::page;
 use lcs_app::{AnalyticsService, DatabaseService};
 use lcs_domain::{AnalyticsWindow, Clock as _, SystemClock};
-use tempfile::NamedTempFile;
 
 use super::Context;
-use crate::output::{Output, whole_file};
+use crate::output::Output;
+use crate::output::whole_file::WholeFile;
 
 #[derive(Args)]
 pub(super) struct Stats {
@@ -53,11 +53,11 @@ impl Stats {
         let policy = configuration.retention_policy()?;
         // Before the look, which may take a minute.
         let file = self.report.as_deref().filter(|file| *file != Path::new("-"));
-        let begun = file.map(begin).transpose()?;
+        let begun = file.map(|file| WholeFile::begin(file, ".stats-")).transpose()?;
         let report = AnalyticsService::new(database.repositories(), policy).report(window).await?;
         if let Some((file, mut begun)) = file.zip(begun) {
-            let written = begun.write_all(page(&report, false).as_bytes());
-            written.and_then(|()| whole_file::keep(begun, file, true)).with_context(|| cannot(file))?;
+            begun.write_all(page(&report, false).as_bytes())?;
+            begun.keep(true)?;
             if output.is_json() {
                 output.json(&serde_json::json!({ "written": file }))?;
             } else {
@@ -83,7 +83,7 @@ impl Stats {
                 &serde_json::json!({ "analytics": null, "database": null, "cache": null, "said": said }),
             )?;
         } else {
-            output.line(&format!("{said}."))?;
+            output.line(said)?;
         }
         Ok(ExitCode::SUCCESS)
     }
@@ -111,18 +111,6 @@ fn since(text: &str) -> Result<Since, &'static str> {
         return days.parse().map(Since::Days).map_err(|_| WRITE);
     }
     text.parse().map(Since::Day).map_err(|_| WRITE)
-}
-
-/// Begins the page's file.
-fn begin(file: &Path) -> Result<NamedTempFile> {
-    if file.file_name().is_none() || file.metadata().is_ok_and(|there| !there.is_file()) {
-        bail!("{} is no file: write the path of one", file.display());
-    }
-    whole_file::begin(file, ".stats-").with_context(|| cannot(file))
-}
-
-fn cannot(file: &Path) -> String {
-    format!("{} cannot be written: write the path of a file that can", file.display())
 }
 
 #[cfg(test)]

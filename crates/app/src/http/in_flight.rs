@@ -9,6 +9,8 @@ use lcs_domain::{Repositories, RequestId, UserId};
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+use crate::task_log::TaskLog;
+
 /// How often it is asked which requests are to be stopped.
 const LOOK_INTERVAL: Duration = Duration::from_millis(500);
 
@@ -73,23 +75,22 @@ impl Drop for Entered {
 async fn watch(requests: Arc<Requests>, repositories: Arc<dyn Repositories>, lease: Duration) {
     let mut ticks = tokio::time::interval(LOOK_INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut log = TaskLog::of("leases of requests");
     loop {
         ticks.tick().await;
         let answered: Vec<_> = lock(&requests).iter().map(|(id, entry)| (entry.user_id, *id)).collect();
         if answered.is_empty() {
             continue;
         }
-        match repositories.requests().renew(&answered, lease).await {
-            Ok(interrupted) => {
-                let requests = lock(&requests);
-                for id in interrupted {
-                    if let Some(entry) = requests.get(&id) {
-                        entry.stop.cancel();
-                    }
-                }
+        let renewed = repositories.requests().renew(&answered, lease).await;
+        log.note(&renewed);
+        // Where it fails the answers go on; a lease that runs out lets a retry take over, and the turn's id keeps it one turn.
+        let Ok(interrupted) = renewed else { continue };
+        let requests = lock(&requests);
+        for id in interrupted {
+            if let Some(entry) = requests.get(&id) {
+                entry.stop.cancel();
             }
-            // The answers go on; a lease that runs out lets a retry take over, and the turn's id keeps it one turn.
-            Err(error) => tracing::warn!(error = %error, "the leases of requests in flight are not renewed"),
         }
     }
 }

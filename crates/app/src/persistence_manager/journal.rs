@@ -11,6 +11,7 @@ use lcs_storage::sqlite::{SqliteJournal, WeakJournal};
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::configuration::JournalConfiguration;
+use crate::task_log::TaskLog;
 
 /// How often it is looked whether an operator has decided about a conflict from the command line.
 const LOOK_INTERVAL: Duration = Duration::from_secs(5);
@@ -54,16 +55,14 @@ fn watch(fallback: Weak<Fallback>, journal: WeakJournal) {
     tokio::spawn(async move {
         let mut looks = interval(LOOK_INTERVAL);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut looking = TaskLog::of("journal");
+        let mut adopting = TaskLog::of("journals of processes that are gone");
         for number in 0_u64.. {
             looks.tick().await;
             let (Some(fallback), Some(journal)) = (fallback.upgrade(), journal.upgrade()) else { return };
-            if let Err(error) = look(&fallback, &journal).await {
-                tracing::warn!(%error, "the journal could not be looked at");
-            }
-            if number % LOOKS_TO_ADOPT == 0
-                && let Err(error) = adopt(&fallback, &journal).await
-            {
-                tracing::warn!(%error, "the journal of a process that is gone could not be taken over");
+            looking.note(&look(&fallback, &journal).await);
+            if number % LOOKS_TO_ADOPT == 0 {
+                adopting.note(&adopt(&fallback, &journal).await);
             }
         }
     });

@@ -22,6 +22,7 @@ use tracing_subscriber::filter::Targets;
 use tracing_subscriber::registry::LookupSpan;
 
 use crate::endpoint;
+use crate::exposed_address::exposed;
 
 const NAME: &str = "lcs-persistence";
 /// Where the collector is; without either there are no traces.
@@ -46,6 +47,12 @@ impl Traces {
         let is_set = |name: &str| env::var_os(name).is_some_and(|value| !value.is_empty());
         if !ENDPOINTS.into_iter().any(is_set) {
             return Ok(None);
+        }
+        if let Some(variable) = exposed(env::vars_os(), &["OTEL_EXPORTER_OTLP"]) {
+            return Err(format!(
+                "there are credentials in the address that {variable} holds: write it without them, and give them in \
+                 OTEL_EXPORTER_OTLP_HEADERS"
+            ));
         }
         let failed = |error: &dyn fmt::Display| format!("traces cannot be sent: {error}");
         let tls = endpoint::tls(None).map_err(|error| failed(&error))?;

@@ -14,9 +14,9 @@ pub enum ExportError {
     /// The store could not be read.
     #[error(transparent)]
     Store(#[from] RepositoryError),
-    /// The file could not be written.
-    #[error("the export cannot be written: {0}")]
-    File(#[from] io::Error),
+    /// It could not be written: the writer's own error.
+    #[error("{0}")]
+    Writer(#[from] io::Error),
 }
 
 /// Writes what the filter takes to `writer`, from the header to the trailer, and says what it came to. What is

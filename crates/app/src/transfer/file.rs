@@ -23,22 +23,27 @@ pub enum FileError {
     )]
     NoExport(RepositoryError),
     /// There is nothing in it.
-    #[error("there is nothing in it: an export has a line at least")]
+    #[error("there is nothing in it: an export has two lines at least")]
     Empty,
     /// What it is compressed with says that more of it belongs here.
-    #[error("it is cut off behind line {line}: get the whole file, and import it again")]
+    #[error("it is cut off {}: get the whole file, and import it again", behind(*line))]
     CutOff {
         /// The last line that was read.
         line: u64,
     },
     /// It gave an error.
-    #[error("it cannot be read behind line {line}: {source}")]
+    #[error("it cannot be read {}: {source}", behind(*line))]
     Unreadable {
         /// The last line that was read.
         line: u64,
         /// Its error.
         source: std::io::Error,
     },
+}
+
+/// Where a file ends whose last whole line this is.
+fn behind(line: u64) -> String {
+    if line == 0 { "in its first line".to_owned() } else { format!("behind line {line}") }
 }
 
 impl FileError {
@@ -92,7 +97,8 @@ pub fn read(
             return Ok(());
         }
     }
-    if reader.line == 0 {
+    // Blank lines are passed over: there was none beside them.
+    if !reader.has_header {
         return Err(FileError::Empty);
     }
     // Whoever has gone needs no last word.

@@ -12,7 +12,7 @@ use futures_util::StreamExt as _;
 use futures_util::stream;
 use lcs_domain::repository::RepositoryResult;
 use lcs_domain::transfer::{Imported, IncomingConversation, IncomingHead, Refusal};
-use lcs_domain::{NewTurn, Repositories, RepositoryError};
+use lcs_domain::{Clock, NewTurn, Repositories, RepositoryError};
 use serde::Serialize;
 use thiserror::Error;
 use tokio::sync::mpsc;
@@ -54,8 +54,8 @@ pub enum ImportError {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] RepositoryError),
-    /// What was rejected could not be noted.
-    #[error("the rejects cannot be written: {0}")]
+    /// What was rejected could not be noted: the listener's own error.
+    #[error("{0}")]
     Rejects(#[from] io::Error),
 }
 
@@ -71,6 +71,7 @@ pub trait ImportListener: Send {
 #[derive(Clone)]
 pub struct Import {
     store: Arc<dyn Repositories>,
+    clock: Arc<dyn Clock>,
     began: DateTime<Utc>,
     started: Instant,
     is_dry: bool,
@@ -98,8 +99,8 @@ pub fn renewed(updated_at: DateTime<Utc>, began: DateTime<Utc>) -> DateTime<Utc>
 impl Import {
     /// An import into `store` that begins now. A dry one stores nothing: it looks whether what comes is there.
     #[must_use]
-    pub fn new(store: Arc<dyn Repositories>, began: DateTime<Utc>, is_dry: bool) -> Self {
-        Self { store, began, started: Instant::now(), is_dry }
+    pub fn new(store: Arc<dyn Repositories>, clock: Arc<dyn Clock>, is_dry: bool) -> Self {
+        Self { store, began: clock.now(), clock, started: Instant::now(), is_dry }
     }
 
     /// Takes in what arrives, until nothing more comes or `stop` is ready.
@@ -194,9 +195,11 @@ impl Import {
         self.store.transfers().import_long(head, turns, self.age()).await
     }
 
-    /// How long ago it began: what is erased since is not brought back by it.
+    /// How long ago it began: what is erased since is not brought back by it. Of two clocks the one that says more: the
+    /// monotonic one stands still while the machine is suspended, and the other may be set back.
     fn age(&self) -> TimeDelta {
-        TimeDelta::from_std(self.started.elapsed()).unwrap_or(TimeDelta::MAX)
+        let elapsed = TimeDelta::from_std(self.started.elapsed()).unwrap_or(TimeDelta::MAX);
+        elapsed.max(self.clock.now() - self.began)
     }
 
     fn renew(&self, head: &mut IncomingHead) {
@@ -241,7 +244,55 @@ fn note(
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use lcs_domain::{
+        Actor, AuditDetail, ConversationId, ErasureTarget, ManualClock, NewErasure, PageLimit, SystemClock,
+        UserId,
+    };
+    use lcs_storage::memory::Memory;
+
     use super::*;
+    use crate::transfer::source::Draft;
+
+    struct Nobody;
+
+    impl ImportListener for Nobody {
+        fn rejected(&mut self, _: &Reject) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn progress(&mut self, _: &ImportReport) {}
+    }
+
+    /// Another user's conversation, and one of this user's.
+    fn batch(user_id: UserId) -> Arrival {
+        let users = [UserId::generate(), user_id].into_iter();
+        let drafts = users.map(|user_id| Draft::new(Place::Line(1), user_id, ConversationId::generate()));
+        let finished = drafts.map(|draft| draft.finish().unwrap());
+        Arrival::Batch(finished.map(|(place, incoming, _)| (place, incoming)).collect())
+    }
+
+    #[tokio::test]
+    async fn p6_a_user_who_was_erased_before_the_machine_was_suspended_is_not_brought_back() {
+        let clock = Arc::new(ManualClock::new(SystemClock.now()));
+        let store = Arc::new(Memory::new(clock.clone()));
+        let import = Import::new(store.clone(), clock.clone(), false);
+        clock.advance(Duration::from_secs(1));
+        let user_id = UserId::generate();
+        let erasure = NewErasure::of(ErasureTarget::User(user_id), Actor::operator("ada"));
+        let erasure_id = store.erasures().begin_erasure(erasure.clone()).await.unwrap().erasure_id;
+        let erasure = NewErasure { erasure_id, ..erasure };
+        store.erasures().erase_some(erasure.clone(), PageLimit::MAX).await.unwrap();
+        store.erasures().end_erasure(erasure, "{}".to_owned(), AuditDetail::default()).await.unwrap();
+        // The monotonic clock does not see this hour.
+        clock.advance(Duration::from_hours(1));
+        let (sender, arrivals) = mpsc::channel(1);
+        sender.send(batch(user_id)).await.unwrap();
+        drop(sender);
+        let report = import.run(arrivals, &mut Nobody, std::future::pending()).await.unwrap();
+        assert_eq!((report.stored, report.rejected), (1, 1));
+    }
 
     #[test]
     fn idle_time_begins_anew_and_the_order_stays() {

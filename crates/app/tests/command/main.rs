@@ -11,6 +11,8 @@ mod fixture;
 mod journal;
 mod lifecycle;
 mod newcomer;
+#[cfg(unix)]
+mod output;
 #[cfg(test)]
 mod source;
 mod stats;
@@ -275,40 +277,6 @@ fn canary_the_password_is_in_no_log_however_much_is_logged() {
     }
 }
 
-#[cfg(unix)]
-#[test]
-fn a_reader_that_goes_away_ends_a_command_quietly() {
-    let home = Home::new();
-    home.json(&["chat", "--once", "hello"]);
-    for arguments in [["conversations", "list"].as_slice(), &["conversations", "list", "--json"], &["--help"]]
-    {
-        let (reader, writer) = std::io::pipe().unwrap();
-        drop(reader);
-        let output = home.command(arguments).stdout(writer).stderr(Stdio::piped()).output().unwrap();
-        assert_eq!(output.status.code(), Some(141), "{arguments:?}: its answer was not read");
-        assert_eq!(text(&output.stderr), "", "{arguments:?}");
-    }
-}
-
-#[cfg(target_os = "linux")]
-#[test]
-fn an_answer_that_cannot_be_written_is_an_error() {
-    let home = Home::new();
-    let full = fs::File::options().write(true).open("/dev/full").unwrap();
-    let output = home.command(&["migrate", "status"]).stdout(full).stderr(Stdio::piped()).output().unwrap();
-    assert_eq!(output.status.code(), Some(1));
-    let said = text(&output.stderr);
-    assert!(said.starts_with("error: the answer cannot be printed (No space left"), "{said}");
-
-    home.json(&["chat", "--once", "hello"]);
-    let place = ["hold", "place", "--user", "ada", "--reason", "a case"];
-    let full = fs::File::options().write(true).open("/dev/full").unwrap();
-    let output = home.command(&place).stdout(full).stderr(Stdio::piped()).output().unwrap();
-    let said = text(&output.stderr);
-    assert!(said.contains(" is placed: the answer cannot be printed ("), "{said}");
-    assert_eq!(home.json(&["hold", "list"])["holds"].as_array().unwrap().len(), 1, "it was done");
-}
-
 #[test]
 fn a_level_that_is_none_is_refused_and_so_is_a_variable_that_is_no_text() {
     let home = Home::new();
@@ -423,17 +391,4 @@ fn an_interrupt_ends_a_chat_that_still_connects() {
     let output = chat.wait_with_output().unwrap();
     assert_eq!(text(&output.stderr), "error: interrupted before anything was said\n");
     drop(connection);
-}
-
-#[cfg(target_os = "linux")]
-#[test]
-fn an_answer_that_cannot_be_printed_is_not_taken_for_lost() {
-    let home = Home::new();
-    let full = fs::File::options().write(true).open("/dev/full").unwrap();
-    let mut chat = home.command(&["chat", "--once", "hello", "--json"]);
-    let output = chat.stdout(full).stderr(Stdio::piped()).output().unwrap();
-    let said = text(&output.stderr);
-    assert_eq!(output.status.code(), Some(1));
-    assert!(said.contains("the answer cannot be printed (") && said.contains("but turn 1 of"), "{said}");
-    assert_eq!(home.json(&["conversations", "list"])["conversations"][0]["turn_count"], 1);
 }

@@ -38,15 +38,18 @@ fn a_source_that_cannot_be_read_is_one_sentence() {
     fs::write(path("cut.jsonl.zst"), &export).unwrap();
     export.truncate(20);
     fs::write(path("stump.jsonl.zst"), export).unwrap();
-    fs::write(path("empty.jsonl"), "").unwrap();
-    let [folder, empty, stump] = ["", "empty.jsonl", "stump.jsonl.zst"].map(path);
-    let (folder, empty, stump) = (folder.as_str(), empty.as_str(), stump.as_str());
+    fs::write(path("stump.jsonl.gz"), [0x1f]).unwrap();
+    let [folder, stump, gzipped] = ["", "stump.jsonl.zst", "stump.jsonl.gz"].map(path);
+    let (folder, stump, gzipped) = (folder.as_str(), stump.as_str(), gzipped.as_str());
     let postgres = "postgres://u:hunter2@127.0.0.1:1/d";
     for (arguments, expected) in [
         ([folder].as_slice(), "is a folder: name the file"),
         (&[folder, "--from", "openai-agents-sqlite", "--user", "ada"], "is a folder: name the file"),
-        (&[empty], "empty.jsonl cannot be imported: there is nothing in it"),
-        (&[stump], "stump.jsonl.zst cannot be imported: it is cut off behind line 0"),
+        (&[stump], "stump.jsonl.zst cannot be imported: it is cut off in its first line: get the whole file"),
+        (
+            &[gzipped],
+            "stump.jsonl.gz cannot be imported: it is cut off in its first line: get the whole file",
+        ),
         (
             &[postgres, "--from", "lcs-cache-postgres"],
             "the source, a PostgreSQL database, cannot be imported: the database is unavailable: nothing listens",
@@ -65,6 +68,45 @@ fn a_source_that_cannot_be_read_is_one_sentence() {
 }
 
 #[test]
+fn a_file_with_nothing_in_it_is_said_to_be_empty_however_it_is_compressed() {
+    let home = Home::new();
+    let gzipped = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff, 3, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    let packed = zstd::encode_all(b"".as_slice(), 0).unwrap();
+    for (name, bytes) in [
+        ("a.jsonl", b"".as_slice()),
+        ("b.jsonl.gz", b""),
+        ("c.jsonl.zst", b""),
+        ("d.jsonl", b"\n"),
+        ("e.jsonl", b" \r\n\n"),
+        ("f.jsonl.gz", &gzipped),
+        ("g.jsonl.zst", &packed),
+    ] {
+        let path = home.0.path().join(name);
+        fs::write(&path, bytes).unwrap();
+        let path = path.to_str().unwrap();
+        let expected = format!(
+            "error: {path} cannot be imported: there is nothing in it: an export has two lines at least"
+        );
+        assert_eq!(home.failure(&["import", path]), (1, expected));
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_pipe_is_read_as_a_file_is() {
+    let home = Home::new();
+    let pipe = home.0.path().join("pipe.zst");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let export = zstd::encode_all(file(2, 1).as_bytes(), 0).unwrap();
+    let written = std::thread::spawn({
+        let pipe = pipe.clone();
+        move || fs::write(pipe, export)
+    });
+    assert_eq!(home.json(&["import", pipe.to_str().unwrap()])["stored"], 2);
+    written.join().unwrap().unwrap();
+}
+
+#[test]
 fn a_file_that_cannot_be_made_is_named_as_it_was_written() {
     let home = Home::new();
     home.json(&["chat", "--once", "hello"]);
@@ -80,18 +122,56 @@ fn a_file_that_cannot_be_made_is_named_as_it_was_written() {
         assert!(!said.contains("nowhere/."), "a name that nobody wrote: {said}");
     }
     let (code, said) = home.failure(&["export", &folder, "--force"]);
-    assert!(code == 1 && said.contains("is a folder: write the path of a file"), "{said}");
+    assert!(code == 1 && said.contains("cannot be written (it is a folder): name another file"), "{said}");
 }
 
 #[test]
 fn a_user_whose_name_cannot_be_shown_is_refused() {
     let home = Home::new();
-    let long = "a".repeat(1025);
+    let [long, sessions] = ["a".repeat(1025), home.0.path().join("sessions.sqlite").display().to_string()];
+    fs::write(&sessions, "").unwrap();
     for user in ["a\u{7}b", "a\nb", &long] {
-        let (code, said) = home.failure(&["chat", "--once", "hello", "--user", user]);
-        assert!(code == 1 && said.contains("without control characters"), "{said}");
+        for arguments in
+            [["chat", "--once", "hello"].as_slice(), &["import", &sessions, "--from", "openai-agents-sqlite"]]
+        {
+            let (code, said) = home.failure(&[arguments, &["--user", user]].concat());
+            let sentence = "error: a user is at most 1024 bytes of text without control characters: write another --user";
+            assert_eq!((code, said.as_str()), (1, sentence));
+        }
     }
-    assert_eq!(fs::read_dir(home.0.path()).unwrap().count(), 0, "it was refused before anything was made");
+    assert_eq!(fs::read_dir(home.0.path()).unwrap().count(), 1, "it was refused before anything was made");
+}
+
+/// A host or another system may have begun users whom nobody begins here: they are looked after like all others.
+#[test]
+fn a_user_who_is_there_is_reached_whatever_the_name() {
+    let home = Home::new();
+    let name = "a\u{7}\nb".repeat(400);
+    let sessions = file(1, 1).replace("018f0000-0000-7000-8001-000000000000", &user_id(&name));
+    let source = home.0.path().join("in.jsonl");
+    fs::write(&source, sessions).unwrap();
+    assert_eq!(home.json(&["import", source.to_str().unwrap()])["stored"], 1);
+    let user = ["--user", name.as_str()];
+    let listed = home.json(&[["conversations", "list"].as_slice(), &user].concat());
+    assert_eq!(listed["conversations"].as_array().unwrap().len(), 1);
+    home.json(&[["retention", "set", "--keep", "forever"].as_slice(), &user].concat());
+    let hold = home.json(&[["hold", "place", "--reason", "a case"].as_slice(), &user].concat());
+    home.json(&["hold", "release", hold["hold_id"].as_str().unwrap()]);
+    let events = home.json(&[["audit", "list"].as_slice(), &user].concat())["events"].clone();
+    assert_eq!(events.as_array().unwrap().len(), 3, "{events}");
+    let out = home.0.path().join("out.jsonl");
+    assert_eq!(
+        home.json(&[["export", out.to_str().unwrap()].as_slice(), &user].concat())["conversations"],
+        1
+    );
+    let certificate = home.0.path().join("certificate.json");
+    let erase = ["erase", "--yes", "--certificate", certificate.to_str().unwrap()];
+    let erased = home.json(&[erase.as_slice(), &user].concat());
+    assert_eq!(erased["certificate"]["erased"]["conversations"], 1, "{erased}");
+}
+
+fn user_id(name: &str) -> String {
+    lcs_domain::UserId::from_text(name).to_string()
 }
 
 #[test]

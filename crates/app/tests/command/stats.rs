@@ -52,7 +52,7 @@ fn a_report_is_one_file_that_is_written_whole_or_not_at_all() {
 
     for bad in [folder.join("nowhere/report.html"), folder.clone(), "/".into()] {
         let (code, said) = home.failure(&["stats", "--report", bad.to_str().unwrap()]);
-        assert!(code == 1 && said.lines().count() == 1 && said.contains("write the path"), "{said}");
+        assert!(code == 1 && said.lines().count() == 1 && said.contains("name another file"), "{said}");
     }
     assert_eq!(fs::read_dir(&folder).unwrap().count(), 1, "nothing is left of what failed");
     assert_eq!(fs::read_to_string(&file).unwrap(), page);
@@ -61,7 +61,9 @@ fn a_report_is_one_file_that_is_written_whole_or_not_at_all() {
 #[test]
 fn a_fresh_machine_has_no_figures_and_an_old_schema_is_told() {
     let home = Home::new();
-    assert!(home.answer(&["stats"]).starts_with("nothing is stored yet: the first conversation makes "));
+    let first = home.0.path().join("lcs-persistence/conversations.sqlite");
+    let nothing = format!("nothing is stored yet: the first conversation makes {}\n", first.display());
+    assert_eq!(home.answer(&["stats"]), nothing, "a path is copied with what stands behind it");
     assert!(home.json(&["stats"])["analytics"].is_null(), "there are no figures");
     let (code, said) = home.failure(&["stats", "--report", "-"]);
     assert!(code == 1 && said.contains("nothing is stored yet"), "{said}");

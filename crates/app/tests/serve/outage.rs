@@ -132,6 +132,41 @@ async fn p8_it_starts_without_its_database_and_outlives_it() {
 }
 
 #[tokio::test]
+async fn a_database_that_is_away_is_logged_once_a_reason_and_so_is_that_it_is_back() {
+    let database = Database::start().await;
+    database.stop(Shutdown::Fast).await;
+    let process = database.place(REFUSES).serve().await;
+    let client = &process.client;
+    until("the schema, the erasures and the connections are tried again", async || {
+        assert_unavailable(client, "018f3a5c-7d1e-7b3a-9c55-0242ac120002").await;
+        let log = process.log();
+        let still = |text: &str| log.lines().filter(|line| line.contains(text)).count() > 2;
+        still("no connection to PostgreSQL still") && still("a background task fails still task=\"schema\"")
+    })
+    .await;
+    database.restart().await;
+    for back in [
+        "connected to PostgreSQL again away_ms=",
+        "a background task works again task=\"erasures\" failed_ms=",
+    ] {
+        process.logged(back).await;
+    }
+    let log = process.log();
+    let (mut told, mut repeated): (Vec<&str>, Vec<&str>) = (Vec::new(), Vec::new());
+    for line in log.lines() {
+        // Behind the time and the level.
+        let Some((_, said)) = line.split_once(" WARN ") else { continue };
+        if said.contains("no connection to PostgreSQL") || said.contains("a background task fails") {
+            let seen = told.contains(&said);
+            if seen { &mut repeated } else { &mut told }.push(said);
+        }
+    }
+    assert!(told.iter().any(|said| said.contains("nothing listens at")), "{told:#?}");
+    assert_eq!(repeated, Vec::<&str>::new(), "{log}");
+    process.stop().await;
+}
+
+#[tokio::test]
 async fn a_database_that_never_answers_keeps_nobody_from_starting() {
     // It is connected to, and says nothing.
     let silent = TcpListener::bind(("127.0.0.1", 0)).unwrap();

@@ -1,20 +1,27 @@
 //! The pool of connections, and why there is none when there is none.
 
+mod connect_log;
 mod kept;
 mod session;
+mod waiting;
 
+use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 
 use bb8::{ErrorSink, ManageConnection, PooledConnection, QueueStrategy};
 use lcs_domain::repository::RepositoryResult;
 use lcs_domain::{PoolStatus, RepositoryError};
 use tokio::sync::watch;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep, timeout_at};
 
+use self::connect_log::ConnectLog;
 use self::kept::Kept;
 pub(super) use self::session::Session;
+pub use self::waiting::NO_ANSWER_YET;
 use super::connect::{ConnectFailure, Connector, Purpose};
 use super::retry::{RetryBudget, Tries};
 
@@ -54,7 +61,7 @@ impl Pool {
     pub(super) fn new(connector: Connector) -> Self {
         let connector = Arc::new(connector);
         let (sender, failures) = watch::channel(None);
-        let failed = Arc::new(AtomicU64::new(0));
+        let (failed, log) = (Arc::new(AtomicU64::new(0)), ConnectLog::default());
         let config = connector.config();
         let max_size = config.pool_size.saturating_add(config.max_overflow).max(1);
         let connections = bb8::Pool::builder()
@@ -69,8 +76,12 @@ impl Pool {
             .retry_connection(false)
             // The last used has the warmest statement cache; the others may grow idle and go.
             .queue_strategy(QueueStrategy::Lifo)
-            .error_sink(Box::new(FailureSink { failures: sender, failed: Arc::clone(&failed) }))
-            .build_unchecked(Manager(Arc::clone(&connector)));
+            .error_sink(Box::new(FailureSink {
+                failures: sender,
+                failed: Arc::clone(&failed),
+                log: log.clone(),
+            }))
+            .build_unchecked(Manager { connector: Arc::clone(&connector), log });
         Self {
             connections,
             connector,
@@ -105,6 +116,29 @@ impl Pool {
     /// use to try again, else at the end of the operation. `Overloaded` where all are in use for longer than
     /// the pool's timeout, or until then. `ReadOnly` where only servers that take no writes can be reached.
     pub(super) async fn lease(
+        &self,
+        purpose: Purpose,
+        newer_than: Option<Instant>,
+        tries: &mut Tries,
+    ) -> RepositoryResult<Lease> {
+        let deadline = tries.deadline();
+        let mut leased = pin!(self.try_lease(purpose, newer_than, tries));
+        // Mostly there is a connection: no timer is made for what is ready.
+        if let Poll::Ready(leased) = poll_fn(|context| Poll::Ready(leased.as_mut().poll(context))).await {
+            return leased;
+        }
+        tokio::select! {
+            biased;
+            leased = &mut leased => return leased,
+            () = sleep(waiting::NOTICED) => {}
+        }
+        if matches!(purpose, Purpose::Maintenance) || self.state().connections == 0 {
+            waiting::tell(self.connector.config(), deadline);
+        }
+        leased.await
+    }
+
+    async fn try_lease(
         &self,
         purpose: Purpose,
         newer_than: Option<Instant>,
@@ -203,15 +237,19 @@ impl Pool {
 }
 
 /// Makes the pool's connections, and tells the broken ones.
-pub(super) struct Manager(Arc<Connector>);
+pub(super) struct Manager {
+    connector: Arc<Connector>,
+    log: ConnectLog,
+}
 
 impl ManageConnection for Manager {
     type Connection = Session;
     type Error = ConnectFailure;
 
     async fn connect(&self) -> Result<Session, ConnectFailure> {
-        let connection = self.0.connect(Purpose::Service).await?;
-        Ok(Session::new(connection, self.0.config().statement_timeout))
+        let connection = self.connector.connect(Purpose::Service).await?;
+        self.log.connected();
+        Ok(Session::new(connection, self.connector.config().statement_timeout))
     }
 
     async fn is_valid(&self, _session: &mut Session) -> Result<(), ConnectFailure> {
@@ -228,11 +266,12 @@ impl ManageConnection for Manager {
 struct FailureSink {
     failures: watch::Sender<Option<ConnectFailure>>,
     failed: Arc<AtomicU64>,
+    log: ConnectLog,
 }
 
 impl ErrorSink<ConnectFailure> for FailureSink {
     fn sink(&self, failure: ConnectFailure) {
-        tracing::warn!(reason = failure.reason, "no connection to PostgreSQL");
+        self.log.failed(&failure);
         self.failed.fetch_add(1, Ordering::Relaxed);
         self.failures.send_replace(Some(failure));
     }

@@ -23,6 +23,7 @@ use lcs_domain::{
 
 use self::leave::leave;
 use super::error::Failure;
+use super::limited::limited;
 use super::retention::{due, is_held, purge};
 use super::row::{BlobUuid, Cell, Micros, Reader};
 use super::schema::{archives, conversation_tombstones as tombstones, conversations, restorations};
@@ -60,7 +61,7 @@ impl TryFrom<ArchiveRow> for Archive {
 /// The archive, in whatever state.
 fn find(connection: &mut SqliteConnection, archive_id: ArchiveId) -> Result<Option<Archive>, Failure> {
     let row = archives::table.find(BlobUuid::from(archive_id)).select(ArchiveRow::as_select());
-    let row: Option<ArchiveRow> = row.first(connection).optional()?;
+    let row: Option<ArchiveRow> = row.get_result(connection).optional()?;
     Ok(row.map(Archive::try_from).transpose()?)
 }
 
@@ -132,7 +133,7 @@ fn tombstone(
     let left: Option<Left> = tombstones::table
         .find(BlobUuid::from(conversation_id))
         .select((tombstones::conversation_id, tombstones::reason, tombstones::archive_id))
-        .first(connection)
+        .get_result(connection)
         .optional()?;
     let Some((key, reason, archive_id)) = left else { return Ok(None) };
     let reader = Reader::new("conversation_tombstones", "conversation_id", key)?;
@@ -159,7 +160,7 @@ fn remove(
         .filter(due(policy, now))
         .filter(not(is_held()))
         .select((conversations::conversation_id, conversations::user_id, conversations::agent_id))
-        .first(connection)
+        .get_result(connection)
         .optional()?;
     let Some((key, user_id, agent_id)) = found else { return Ok(false) };
     let reader = Reader::new("conversations", "conversation_id", key)?;
@@ -216,7 +217,6 @@ impl Sqlite {
                 let mut query = archives::table
                     .select(ArchiveRow::as_select())
                     .order(archives::archive_id)
-                    .limit(limit.get().into())
                     .into_boxed::<Backend>();
                 if let Some(after) = after {
                     query = query.filter(archives::archive_id.gt(BlobUuid::from(after)));
@@ -224,7 +224,7 @@ impl Sqlite {
                 if unfinished {
                     query = query.filter(archives::state.ne(ArchiveState::Complete.as_str()));
                 }
-                let rows: Vec<ArchiveRow> = query.load(connection)?;
+                let rows: Vec<ArchiveRow> = limited(query, limit.get().into()).load(connection)?;
                 Ok(rows.into_iter().map(Archive::try_from).collect::<Result<Vec<_>, _>>()?)
             })
             .await
@@ -250,9 +250,8 @@ impl ArchiveRepository for Sqlite {
                     .filter(not(is_held()))
                     .filter(conversations::conversation_id.ne_all(except))
                     .order((conversations::updated_at, conversations::conversation_id))
-                    .limit(limit.into())
-                    .select(conversations::conversation_id)
-                    .load(connection)?;
+                    .select(conversations::conversation_id);
+                let rows = limited(rows, limit.into()).load(connection)?;
                 Ok(ids("conversations", rows)?.into_iter().map(ConversationId::from_uuid).collect())
             })
             .await

@@ -20,6 +20,7 @@ use uuid::Uuid;
 
 use super::Sqlite;
 use super::error::Failure;
+use super::limited::limited;
 use super::row::{BlobUuid, Cell, Micros};
 use super::schema::{audit_events, audit_head};
 
@@ -198,10 +199,10 @@ impl AuditRepository for Sqlite {
                 let rows: Vec<RecordRow> = if let Some(after) = query.after {
                     let after = i64::try_from(after).unwrap_or(i64::MAX);
                     let rows = rows.filter(audit_events::sequence.gt(after)).order(audit_events::sequence);
-                    rows.limit(limit).load(connection)?
+                    limited(rows, limit).load(connection)?
                 } else {
-                    let rows = rows.order(audit_events::sequence.desc()).limit(limit);
-                    let mut newest = rows.load(connection)?;
+                    let rows = rows.order(audit_events::sequence.desc());
+                    let mut newest = limited(rows, limit).load(connection)?;
                     newest.reverse();
                     newest
                 };

@@ -18,6 +18,7 @@ use super::Sqlite;
 use super::conversation::{self, find};
 use super::error::Failure;
 use super::hold::owner;
+use super::limited::limited;
 use super::row::{BlobUuid, Cell, Micros, Reader};
 use super::schema::conversation_tombstones as tombstones;
 use super::schema::conversations::{self, dsl};
@@ -86,14 +87,12 @@ fn look(
         query = query.filter(behind);
     }
     let is_sorted = searched.topic.is_none() || searched.user_id.is_some();
-    let mut rows = query;
     if is_sorted {
-        rows = rows.order((dsl::updated_at.desc(), dsl::conversation_id));
+        query = query.order((dsl::updated_at.desc(), dsl::conversation_id));
     }
-    if searched.topic.is_none() {
-        // Nothing else is looked at row by row: SQLite keeps the newest and sorts no more than these.
-        rows = rows.limit(i64::from(searched.limit.get()) + 1);
-    }
+    // Where nothing is looked at row by row, SQLite keeps the newest and sorts no more than these.
+    let most = if searched.topic.is_none() { i64::from(searched.limit.get()) + 1 } else { i64::MAX };
+    let rows = limited(query, most);
     let (end, enough) = (Instant::now() + PATIENCE, searched.limit.get() as usize + 1);
     let mut found = Vec::new();
     for row in rows.load_iter::<FoundRow, DefaultLoadingMode>(connection)? {
@@ -167,7 +166,7 @@ impl BrowseRepository for Sqlite {
                 let row: Option<Columns> = tombstones::table
                     .find(BlobUuid::from(conversation_id))
                     .select((tombstones::conversation_id, tombstones::reason, tombstones::at))
-                    .first(connection)
+                    .get_result(connection)
                     .optional()?;
                 let Some((key, reason, at)) = row else { return Ok(None) };
                 let reader = Reader::new("conversation_tombstones", "conversation_id", key)?;

@@ -23,6 +23,7 @@ use lcs_domain::{
 
 use self::row::ErasureRow;
 use super::error::Failure;
+use super::limited::limited;
 use super::row::{BlobUuid, Cell, Micros, Reader};
 use super::schema::{
     agent_states, conversation_tombstones, conversation_turns, conversations, erasures, holds, requests,
@@ -34,7 +35,7 @@ use crate::erasure;
 /// The erasure of this id, if it is of this target.
 fn find(connection: &mut SqliteConnection, asked: &NewErasure) -> Result<Erasure, Failure> {
     let row = erasures::table.find(BlobUuid::from(asked.erasure_id)).select(ErasureRow::as_select());
-    let found = row.first(connection).optional()?.map(Erasure::try_from).transpose()?;
+    let found = row.get_result(connection).optional()?.map(Erasure::try_from).transpose()?;
     let found = found.filter(|erasure| asked.is_of(erasure));
     Ok(found.ok_or(RepositoryError::not_found(Entity::Erasure))?)
 }
@@ -46,7 +47,8 @@ fn refuse_held(connection: &mut SqliteConnection, target: ErasureTarget) -> Resu
 
 /// The number of the next step.
 fn next(connection: &mut SqliteConnection) -> QueryResult<i64> {
-    let last: Option<i64> = erasures::table.select(diesel::dsl::max(erasures::sequence)).first(connection)?;
+    let last: Option<i64> =
+        erasures::table.select(diesel::dsl::max(erasures::sequence)).get_result(connection)?;
     Ok(last.unwrap_or_default() + 1)
 }
 
@@ -90,8 +92,8 @@ fn conversations_of(
         ErasureTarget::User(user_id) => rows.filter(conversations::user_id.eq(BlobUuid::from(user_id))),
         ErasureTarget::Conversation(id) => rows.filter(conversations::conversation_id.eq(BlobUuid::from(id))),
     };
-    let rows = rows.order(conversations::conversation_id).limit(i64::from(limit.get()) + 1);
-    let keys: Vec<Cell<Vec<u8>>> = rows.load(connection)?;
+    let rows = rows.order(conversations::conversation_id);
+    let keys: Vec<Cell<Vec<u8>>> = limited(rows, i64::from(limit.get()) + 1).load(connection)?;
     let read = |key| Ok(Reader::new("conversations", "conversation_id", key)?.key());
     keys.into_iter().map(read).map(|id| id.map(ConversationId::from_uuid)).collect()
 }

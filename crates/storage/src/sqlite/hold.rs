@@ -13,6 +13,7 @@ use lcs_domain::{
 };
 
 use super::error::Failure;
+use super::limited::limited;
 use super::row::{BlobUuid, Cell, Micros, Reader};
 use super::schema::{conversation_tombstones, conversations, holds};
 use super::{Sqlite, audit};
@@ -63,7 +64,7 @@ impl TryFrom<HoldRow> for Hold {
 }
 
 fn find(connection: &mut SqliteConnection, hold_id: HoldId) -> Result<Option<Hold>, Failure> {
-    let row = holds::table.find(BlobUuid::from(hold_id)).select(HoldRow::as_select()).first(connection);
+    let row = holds::table.find(BlobUuid::from(hold_id)).select(HoldRow::as_select()).get_result(connection);
     Ok(row.optional()?.map(Hold::try_from).transpose()?)
 }
 
@@ -76,7 +77,7 @@ pub(super) fn owner(
     let row: Option<Ids> = conversations::table
         .find(BlobUuid::from(conversation_id))
         .select((conversations::conversation_id, conversations::user_id))
-        .first(connection)
+        .get_result(connection)
         .optional()?;
     let Some((key, user_id)) = row else { return Ok(None) };
     let reader = Reader::new("conversations", "conversation_id", key)?;
@@ -91,7 +92,7 @@ pub(super) fn hash_in_tombstone(
     let hash: Option<Vec<u8>> = conversation_tombstones::table
         .find(BlobUuid::from(conversation_id))
         .select(conversation_tombstones::user_hash)
-        .first(connection)
+        .get_result(connection)
         .optional()?;
     Ok(hash.and_then(|hash| hash.try_into().ok()).map(AuditHash))
 }
@@ -226,7 +227,7 @@ impl HoldRepository for Sqlite {
                 if let Some(after) = after {
                     rows = rows.filter(holds::hold_id.gt(BlobUuid::from(after)));
                 }
-                let rows = rows.order(holds::hold_id).limit(limit.get().into()).load(connection)?;
+                let rows = limited(rows.order(holds::hold_id), limit.get().into()).load(connection)?;
                 Ok(rows.into_iter().map(Hold::try_from).collect::<Result<_, _>>()?)
             })
             .await

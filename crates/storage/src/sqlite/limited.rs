@@ -39,27 +39,47 @@ impl<Q> RunQueryDsl<SqliteConnection> for Limited<Q> {}
 #[cfg(test)]
 mod tests {
     use std::sync::{Arc, Mutex};
+    use std::time::Duration;
 
     use diesel::connection::InstrumentationEvent;
+    use futures_util::TryStreamExt as _;
+    use lcs_domain::transfer::ExportFilter;
     use lcs_domain::{
-        AgentStateRepository, AgentStateUpdate, AppendTurn, Clock, ConversationRepository, ListConversations,
-        Metadata, NewConversation, NewTurn, PageLimit, Payload, SystemClock, Text, TurnId, TurnRange,
-        TurnRepository, UserId,
+        AgentStateRepository, AgentStateUpdate, AppendTurn, ArchiveRepository, AuditQuery, AuditRepository,
+        BrowseRepository, Clock, ConversationRepository, ErasureRepository, ErasureTarget, FindConversations,
+        HoldRepository, ListConversations, ListSummaries, Metadata, NewConversation, NewTurn, PageLimit,
+        Payload, RetentionOverrideRepository, RetentionPolicy, RetentionRepository, SystemClock, Text,
+        TransferRepository, TurnId, TurnRange, TurnRepository, UserId,
     };
 
     use crate::migration::Migrations;
     use crate::sqlite::{Sqlite, SqliteConfig};
 
-    #[tokio::test]
-    async fn nothing_on_a_turns_way_is_prepared_anew() {
+    /// The statements that were run.
+    #[derive(Clone, Default)]
+    struct Seen(Arc<Mutex<Vec<String>>>);
+
+    impl Seen {
+        /// That no statement since the last look has a bare limit, and these many have another one.
+        fn assert_limited(&self, count: usize) {
+            let seen = std::mem::take(&mut *self.0.lock().unwrap());
+            let anew: Vec<_> = seen.iter().filter(|query| query.contains("LIMIT ?")).collect();
+            assert!(anew.is_empty(), "{anew:#?}");
+            let limited = seen.iter().filter(|query| query.contains("LIMIT abs(?)")).count();
+            assert_eq!(limited, count, "{seen:#?}");
+        }
+    }
+
+    /// A store whose statements are seen.
+    async fn watched() -> (Sqlite, Seen) {
         let config = SqliteConfig::memory();
         let store = Sqlite::open(config, Arc::new(SystemClock)).await.unwrap();
         store.run_pending().await.unwrap();
-        let seen = Arc::new(Mutex::new(Vec::new()));
-        let watched = Arc::clone(&seen);
+        let seen = Seen::default();
+        let watching = seen.clone();
         let watch = move |event: InstrumentationEvent<'_>| {
             if let InstrumentationEvent::StartQuery { query, .. } = event {
-                watched.lock().unwrap().push(query.to_string());
+                watching.0.lock().unwrap().push(query.to_string());
             }
         };
         let done = store.database.read(move |connection| {
@@ -67,6 +87,12 @@ mod tests {
             Ok(())
         });
         done.await.unwrap();
+        (store, seen)
+    }
+
+    #[tokio::test]
+    async fn nothing_on_a_turns_way_is_prepared_anew() {
+        let (store, seen) = watched().await;
         let (user, now) = (UserId::from_text("u"), SystemClock.now());
         let new = NewConversation::begin(Text::name("m", "/model_id").unwrap());
         let conversation = store.create(user, new).await.unwrap();
@@ -89,9 +115,46 @@ mod tests {
         }
         let listed = store.list(user, ListConversations::default()).await.unwrap();
         assert_eq!(listed.conversations.len(), 1);
-        let seen = std::mem::take(&mut *seen.lock().unwrap());
-        assert!(seen.iter().any(|query| query.contains("LIMIT abs(?)")), "{seen:#?}");
-        let anew: Vec<_> = seen.iter().filter(|query| query.contains("LIMIT ?")).collect();
-        assert!(anew.is_empty(), "{anew:#?}");
+        seen.assert_limited(4);
+    }
+
+    #[tokio::test]
+    async fn no_page_of_an_operators_is_prepared_anew() {
+        let (store, seen) = watched().await;
+        let (user, limit) = (UserId::from_text("u"), PageLimit::MAX);
+        let new = NewConversation::begin(Text::name("m", "/model_id").unwrap());
+        let id = store.create(user, new).await.unwrap().conversation_id;
+        seen.assert_limited(0);
+
+        store.summaries(user, ListSummaries::default()).try_collect::<Vec<_>>().await.unwrap();
+        let find = FindConversations { id: None, user_id: None, topic: None, after: None, limit };
+        store.find_conversations(find).await.unwrap();
+        store.list_archives(None, limit).await.unwrap();
+        store.unfinished_archives(None, limit).await.unwrap();
+        store.list_holds(None, limit).await.unwrap();
+        store.overrides(None, limit).await.unwrap();
+        let newest = AuditQuery::default();
+        store.records(newest).await.unwrap();
+        store.records(AuditQuery { after: Some(0), ..newest }).await.unwrap();
+        seen.assert_limited(8);
+
+        let target = ErasureTarget::User(user);
+        store.ended_erasures(target, limit).await.unwrap();
+        let policy = RetentionPolicy::idle_longer_than(Duration::from_hours(1)).unwrap();
+        store.due_for_archive(policy, Vec::new(), 10).await.unwrap();
+        store.purge_batch(policy, limit).await.unwrap();
+        store.purge_requests(limit).await.unwrap();
+        seen.assert_limited(4);
+
+        // A page of conversations, one of turns for the conversation, and a page of conversations where none is.
+        let exported: Vec<_> = store.export(ExportFilter::default()).try_collect().await.unwrap();
+        assert_eq!(exported.len(), 1);
+        seen.assert_limited(3);
+
+        // What is found by its key has no limit at all.
+        store.find_remains(id).await.unwrap();
+        store.tombstone(id).await.unwrap();
+        store.keeping(user, vec![id]).await.unwrap();
+        seen.assert_limited(0);
     }
 }

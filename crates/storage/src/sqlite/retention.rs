@@ -18,6 +18,7 @@ use lcs_domain::{
 };
 
 use super::error::Failure;
+use super::limited::limited;
 use super::row::{BlobUuid, Cell, Micros, Reader};
 use super::schema::conversations::dsl;
 use super::schema::{conversation_tombstones, conversations, holds, requests, restorations, retention_pace};
@@ -97,7 +98,7 @@ fn restored(
         .filter(restorations::conversation_id.eq(BlobUuid::from(conversation_id)))
         .filter(conversations::user_id.eq(BlobUuid::from(user_id)))
         .select((restorations::conversation_id, restorations::keep_until))
-        .first(connection)
+        .get_result(connection)
         .optional()?;
     let Some((key, until)) = row else { return Ok(None) };
     let reader = Reader::new("restorations", "conversation_id", key)?;
@@ -139,13 +140,18 @@ impl RetentionRepository for Sqlite {
         let actor = self.actor_or(Actor::retention);
         self.database
             .write("purge", move |connection, now| {
-                let due: Vec<Row> = dsl::conversations
+                let due = dsl::conversations
                     .filter(due(policy, now))
                     .filter(not(is_held()))
                     .order((dsl::updated_at, dsl::conversation_id))
-                    .limit(limit.get().into())
-                    .select((dsl::conversation_id, dsl::user_id, dsl::agent_id, dsl::status, dsl::turn_count))
-                    .load(connection)?;
+                    .select((
+                        dsl::conversation_id,
+                        dsl::user_id,
+                        dsl::agent_id,
+                        dsl::status,
+                        dsl::turn_count,
+                    ));
+                let due: Vec<Row> = limited(due, limit.get().into()).load(connection)?;
                 let (mut purged, mut turns) = (Vec::with_capacity(due.len()), 0);
                 for (key, user_id, agent_id, status, turn_count) in due {
                     let reader = Reader::new("conversations", "conversation_id", key)?;
@@ -174,7 +180,7 @@ impl RetentionRepository for Sqlite {
             .write("turn", move |connection, now| {
                 let row: Option<(Cell<i64>, Cell<i64>)> = retention_pace::table
                     .select((retention_pace::is_only, retention_pace::next_at))
-                    .first(connection)
+                    .get_result(connection)
                     .optional()?;
                 let next_at = row.map(|(_, next_at)| next_at.get()).transpose();
                 let next_at = next_at.unwrap_or_default().and_then(DateTime::from_timestamp_micros);
@@ -193,7 +199,7 @@ impl RetentionRepository for Sqlite {
         const STALE: &str = "DELETE FROM requests WHERE request_id IN (SELECT request_id FROM requests r \
                              WHERE r.lease_until < ? AND NOT EXISTS (SELECT 1 FROM conversation_turns t \
                              WHERE t.turn_id = r.turn_id AND t.conversation_id = r.conversation_id \
-                             AND t.user_id = r.user_id) LIMIT ?)";
+                             AND t.user_id = r.user_id) LIMIT abs(?))";
         self.database
             .write("purge", move |connection, now| {
                 let removed = diesel::sql_query(STALE)

@@ -10,6 +10,7 @@ use lcs_domain::{
 };
 
 use super::error::Failure;
+use super::limited::limited;
 use super::row::{BlobUuid, Cell, Micros, Reader};
 use super::schema::retention_overrides;
 use super::{Sqlite, audit};
@@ -57,7 +58,7 @@ pub(super) fn find(
     let row = retention_overrides::table
         .find(BlobUuid::from(user_id))
         .select(OverrideRow::as_select())
-        .first(connection);
+        .get_result(connection);
     Ok(row.optional()?.map(RetentionOverride::try_from).transpose()?)
 }
 
@@ -111,8 +112,8 @@ impl RetentionOverrideRepository for Sqlite {
                 if let Some(after) = after {
                     rows = rows.filter(retention_overrides::user_id.gt(BlobUuid::from(after)));
                 }
-                let rows =
-                    rows.order(retention_overrides::user_id).limit(limit.get().into()).load(connection)?;
+                let rows = rows.order(retention_overrides::user_id);
+                let rows = limited(rows, limit.get().into()).load(connection)?;
                 Ok(rows.into_iter().map(RetentionOverride::try_from).collect::<Result<_, _>>()?)
             })
             .await

@@ -2,22 +2,21 @@
 //! and has its name when the import has ended. It replaces one of an earlier import, and nothing else.
 
 use std::fs::{self, File};
-use std::io::{self, BufRead as _, BufReader, BufWriter, Read as _, Write};
+use std::io::{self, BufRead as _, BufReader, BufWriter, IntoInnerError, Read as _, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 use lcs_app::transfer::arrival::Reject;
 use serde_json::{Map, Value};
-use tempfile::NamedTempFile;
 
-use crate::output::whole_file;
+use crate::output::whole_file::WholeFile;
 
 /// How much of a file is looked at to know whose it is: more than a reject has.
 const LOOKED_AT: u64 = 64 * 1024;
 
 pub(super) struct Rejects {
     path: PathBuf,
-    file: Option<BufWriter<NamedTempFile>>,
+    file: Option<BufWriter<WholeFile>>,
 }
 
 impl Rejects {
@@ -48,7 +47,7 @@ impl Rejects {
             Some(file) => file,
             // Whoever may not read what users said may not read their names and ids either: it is its owner's alone.
             file => {
-                let partial = whole_file::begin(&self.path, ".rejects-")?;
+                let partial = WholeFile::begin(&self.path, ".rejects-")?;
                 file.insert(BufWriter::new(partial))
             }
         };
@@ -60,7 +59,7 @@ impl Rejects {
     pub(super) fn close(self, is_whole: bool) -> io::Result<Option<PathBuf>> {
         let Self { path, file } = self;
         if let Some(file) = file {
-            whole_file::keep(file.into_inner()?, &path, true)?;
+            file.into_inner().map_err(IntoInnerError::into_error)?.keep(true)?;
             return Ok(Some(path));
         }
         if is_whole && path.try_exists()? {

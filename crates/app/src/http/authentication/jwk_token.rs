@@ -12,13 +12,14 @@ use http::StatusCode;
 use http::request::Parts;
 use jsonwebtoken::errors::{Error, ErrorKind};
 use jsonwebtoken::{Header, Validation, decode, decode_header};
+use lcs_domain::UserId;
 use secrecy::ExposeSecret;
 use serde_json::Value;
 
 use self::key_set::{Found, Key};
 use self::key_store::{KeyStore, State};
 use super::bearer::bearer_token;
-use super::user::{identity, is_user};
+use super::user::identity;
 use super::{Authenticator, Identity};
 use crate::configuration::JwkTokenConfig;
 use crate::http::error::ApiError;
@@ -126,7 +127,7 @@ fn text(claims: &Claims, name: &str) -> Result<Option<String>, ApiError> {
         Some(Value::Number(number)) if !number.is_f64() => Some(number.to_string()),
         Some(_) => None,
     };
-    text.filter(|text| is_user(text))
+    text.filter(|text| UserId::is_name(text))
         .map(Some)
         .ok_or_else(|| ApiError::unauthorized(format!("Token has invalid claim: {name}")))
 }

@@ -4,9 +4,10 @@ use async_trait::async_trait;
 use axum::extract::Query;
 use http::request::Parts;
 use http::{StatusCode, Uri};
+use lcs_domain::UserId;
 
 use super::bearer::bearer_token;
-use super::user::{DEFAULT_USER, DEFAULT_USERNAME, identity, is_user};
+use super::user::{DEFAULT_USER, DEFAULT_USERNAME, identity};
 use super::{Authenticator, Identity};
 use crate::http::error::ApiError;
 
@@ -40,7 +41,7 @@ fn user(uri: &Uri) -> Result<String, ApiError> {
         None => Ok(DEFAULT_USER.into()),
         Some(user) if user.is_empty() => Err(refused("cannot be empty")),
         // Bytes that are no UTF-8 have become this character: they would make one user of many.
-        Some(user) if is_user(&user) && !user.contains(char::REPLACEMENT_CHARACTER) => Ok(user),
+        Some(user) if UserId::is_name(&user) && !user.contains(char::REPLACEMENT_CHARACTER) => Ok(user),
         Some(_) => Err(refused("must be at most 1024 bytes of UTF-8 text without control characters")),
     }
 }
@@ -78,7 +79,7 @@ mod tests {
                 (user, "lightspeed-user"),
                 "{uri}"
             );
-            assert_eq!(identity.user_id, lcs_domain::UserId::from_text(user));
+            assert_eq!(identity.user_id, UserId::from_text(user));
             assert!(identity.skip_userid_check && identity.token.is_none());
         }
     }

@@ -9,8 +9,9 @@ use async_trait::async_trait;
 use axum::extract::ConnectInfo;
 use http::request::Parts;
 use http::{HeaderMap, HeaderName};
+use lcs_domain::UserId;
 
-use super::user::{identity, is_user};
+use super::user::identity;
 use super::{Authenticator, Identity};
 use crate::configuration::TrustedProxyConfig;
 use crate::http::error::ApiError;
@@ -47,7 +48,7 @@ fn said<'a>(headers: &'a HeaderMap, header: &HeaderName) -> Result<Option<&'a st
     let mut values = headers.get_all(header).iter();
     let Some(value) = values.next() else { return Ok(None) };
     let text = std::str::from_utf8(value.as_bytes()).map(str::trim).unwrap_or_default();
-    if values.next().is_some() || !is_user(text) {
+    if values.next().is_some() || !UserId::is_name(text) {
         let cause = format!("The header '{header}' must be there once, with 1 to 1024 bytes of UTF-8 text");
         return Err(ApiError::unauthorized(cause));
     }

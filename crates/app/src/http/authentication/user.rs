@@ -1,4 +1,4 @@
-//! A user as a module found him: what may be one, and whom LCS takes where nobody says.
+//! A user as a module found him, and whom LCS takes where nobody says.
 
 use lcs_domain::UserId;
 use secrecy::SecretString;
@@ -9,13 +9,6 @@ use super::Identity;
 pub(super) const DEFAULT_USER: &str = "00000000-0000-0000-0000-000";
 /// The user's name where nobody says it.
 pub(super) const DEFAULT_USERNAME: &str = "lightspeed-user";
-/// How long a user may be, in bytes.
-const MAX_BYTES: usize = 1_024;
-
-/// Whether `text` can be a user, or a user's name: it goes into answers and to other services.
-pub(super) fn is_user(text: &str) -> bool {
-    !text.is_empty() && text.len() <= MAX_BYTES && !text.chars().any(char::is_control)
-}
 
 /// The identity of the user that `user` is.
 pub(super) fn identity(

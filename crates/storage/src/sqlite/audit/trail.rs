@@ -11,6 +11,7 @@ use tokio::time::Instant;
 
 use super::{BATCHES, RecordRow};
 use crate::sqlite::error::Failure;
+use crate::sqlite::limited::limited;
 use crate::sqlite::row::BlobUuid;
 use crate::sqlite::schema::{audit_events, conversation_tombstones, restorations};
 
@@ -25,9 +26,8 @@ fn newest() -> Rows {
 }
 
 /// What names the conversation itself.
-fn own(conversation_id: ConversationId, limit: usize) -> Rows {
-    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    newest().filter(audit_events::conversation_id.eq(BlobUuid::from(conversation_id))).limit(limit)
+fn own(conversation_id: ConversationId) -> Rows {
+    newest().filter(audit_events::conversation_id.eq(BlobUuid::from(conversation_id)))
 }
 
 /// What was done to many conversations at once.
@@ -43,7 +43,8 @@ pub(super) fn trail(
     limit: usize,
     end: Instant,
 ) -> Result<Vec<RecordRow>, Failure> {
-    let mut rows: Vec<RecordRow> = own(conversation_id, limit).load(connection)?;
+    let most = i64::try_from(limit).unwrap_or(i64::MAX);
+    let mut rows: Vec<RecordRow> = limited(own(conversation_id), most).load(connection)?;
     if was_removed(connection, conversation_id)? {
         let named = conversation_id.to_string();
         for action in BATCHES {
@@ -135,7 +136,7 @@ mod tests {
             plan.into_iter().map(|row| row.3).collect::<Vec<_>>()
         };
         for (rows, index) in [
-            (own(ConversationId::generate(), 1), "audit_events_conversation_id_idx (conversation_id=?)"),
+            (own(ConversationId::generate()), "audit_events_conversation_id_idx (conversation_id=?)"),
             (batches(AuditAction::Purge), "audit_events_action_idx (action=?)"),
         ] {
             // One search, and no sort behind it: the first row is there before the last one is read.

@@ -12,6 +12,7 @@ use super::DELETED;
 use crate::row::SummaryRecord;
 use crate::sqlite::Sqlite;
 use crate::sqlite::error::Failure;
+use crate::sqlite::limited::limited;
 use crate::sqlite::row::{BlobUuid, Cell, Micros, Reader};
 use crate::sqlite::schema::conversation_turns as turns;
 use crate::sqlite::schema::conversations::dsl;
@@ -107,10 +108,8 @@ pub(super) fn newest_first(
         let behind = dsl::updated_at.lt(time).or(dsl::updated_at.eq(time).and(dsl::conversation_id.gt(id)));
         query = query.filter(behind);
     }
-    if let Some(limit) = list.limit {
-        query = query.limit(limit.into());
-    }
     let query = query.order((dsl::updated_at.desc(), dsl::conversation_id));
+    let query = limited(query, list.limit.map_or(i64::MAX, i64::from));
     for row in query.load_iter::<SummaryRow, DefaultLoadingMode>(connection)? {
         if !take(row?.try_into()?)? {
             break;

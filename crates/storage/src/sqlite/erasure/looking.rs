@@ -16,6 +16,7 @@ use lcs_domain::{ArchiveId, Conversation, Erasure, ErasureTarget, HoldTarget, Pu
 
 use super::super::error::Failure;
 use super::super::hold;
+use super::super::limited::limited;
 use super::super::row::{BlobUuid, Cell, Reader};
 use super::super::schema::{conversation_tombstones, erasures};
 use super::row::ErasureRow;
@@ -66,7 +67,7 @@ pub(super) fn of_target(
     } else {
         rows.filter(erasures::certificate.is_null())
     };
-    let rows: Vec<ErasureRow> = rows.order(erasures::sequence.desc()).limit(limit).load(connection)?;
+    let rows: Vec<ErasureRow> = limited(rows.order(erasures::sequence.desc()), limit).load(connection)?;
     Ok(rows.into_iter().map(Erasure::try_from).collect::<Result<_, _>>()?)
 }
 
@@ -186,7 +187,7 @@ pub(super) fn erased(
         let user_erased_at: Option<i64> = erasures::table
             .filter(erasures::conversation_id.is_null().and(erasures::user_hash.eq(hash)).and(counts()))
             .select(diesel::dsl::max(erasures::erased_at))
-            .first(connection)?;
+            .get_result(connection)?;
         let user_erased_at = user_erased_at.and_then(DateTime::<Utc>::from_timestamp_micros);
         if is_erased || user_erased_at.is_some() {
             found.push(ErasedConversation { owned, user_erased_at, is_erased });

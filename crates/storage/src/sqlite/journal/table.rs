@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use super::super::error::Failure;
+use super::super::limited::limited;
 use super::super::row::{BlobUuid, Cell, Micros};
 use super::super::schema::{journal_conflicts, journal_entries};
 use super::tally::Tally;
@@ -83,11 +84,10 @@ pub(super) fn stored_entries(
     after: u64,
     limit: PageLimit,
 ) -> QueryResult<Vec<Stored>> {
-    journal_entries::table
+    let behind = journal_entries::table
         .filter(journal_entries::sequence.gt(column(after)))
-        .order(journal_entries::sequence)
-        .limit(limit.get().into())
-        .load(connection)
+        .order(journal_entries::sequence);
+    limited(behind, limit.get().into()).load(connection)
 }
 
 /// Conflicts behind `after`, with their reasons and times, as far as they can be read.
@@ -97,16 +97,13 @@ pub(super) fn stored_conflicts(
     limit: PageLimit,
 ) -> QueryResult<Vec<(Stored, String, i64)>> {
     use journal_conflicts::dsl;
-    dsl::journal_conflicts
-        .filter(dsl::sequence.gt(column(after)))
-        .order(dsl::sequence)
-        .limit(limit.get().into())
-        .select((
+    let behind =
+        dsl::journal_conflicts.filter(dsl::sequence.gt(column(after))).order(dsl::sequence).select((
             (dsl::sequence, dsl::user_id, dsl::recorded_at, dsl::operation, dsl::checksum),
             dsl::reason,
             dsl::refused_at,
-        ))
-        .load(connection)
+        ));
+    limited(behind, limit.get().into()).load(connection)
 }
 
 /// Entries behind `after`, all of them readable.
@@ -219,7 +216,7 @@ pub(super) fn find(
     sequence: u64,
 ) -> Result<Option<JournalEntry>, Failure> {
     let stored: Option<Stored> =
-        journal_entries::table.find(column(sequence)).first(connection).optional()?;
+        journal_entries::table.find(column(sequence)).get_result(connection).optional()?;
     Ok(stored.map(|stored| stored.read().entry).transpose()?)
 }
 
@@ -308,7 +305,7 @@ pub(super) fn resolve(
     if resolution == ConflictResolution::Retry {
         let stored: Option<Stored> = of_number
             .select((dsl::sequence, dsl::user_id, dsl::recorded_at, dsl::operation, dsl::checksum))
-            .first(connection)
+            .get_result(connection)
             .optional()?;
         let Some(stored) = stored else {
             return Ok(false);

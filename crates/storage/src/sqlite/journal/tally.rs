@@ -9,6 +9,7 @@ use diesel::sql_types::BigInt;
 use diesel::sqlite::SqliteConnection;
 use lcs_domain::journal::JournalStatus;
 
+use super::super::limited::limited;
 use super::super::schema::journal_entries::dsl;
 
 /// The counts, and the version of the file that they are of.
@@ -104,7 +105,7 @@ pub(super) fn count(connection: &mut SqliteConnection) -> QueryResult<JournalSta
 }
 
 fn oldest(connection: &mut SqliteConnection) -> QueryResult<Option<DateTime<Utc>>> {
-    let recorded_at: Option<i64> =
-        dsl::journal_entries.select(dsl::recorded_at).order(dsl::sequence).first(connection).optional()?;
+    let oldest = dsl::journal_entries.select(dsl::recorded_at).order(dsl::sequence);
+    let recorded_at: Option<i64> = limited(oldest, 1).get_result(connection).optional()?;
     Ok(recorded_at.and_then(DateTime::from_timestamp_micros))
 }

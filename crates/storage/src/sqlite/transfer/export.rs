@@ -14,6 +14,7 @@ use super::taken;
 use crate::row::{AgentStateRecord, ConversationRecord, Row, TurnRecord};
 use crate::sqlite::Sqlite;
 use crate::sqlite::error::Failure;
+use crate::sqlite::limited::limited;
 use crate::sqlite::row::{AgentStateRow, BlobUuid, ConversationRow, TurnRow};
 use crate::sqlite::schema::conversations::dsl;
 use crate::sqlite::schema::{agent_states, conversation_turns as turns};
@@ -57,12 +58,11 @@ impl Reader {
     fn hand_on(&mut self, connection: &mut SqliteConnection, filter: &ExportFilter) -> Result<(), Failure> {
         let mut after = Uuid::nil();
         loop {
-            let rows: Vec<ConversationRow> = taken(filter)
+            let rows = taken(filter)
                 .filter(dsl::conversation_id.gt(BlobUuid::from(after)))
                 .order(dsl::conversation_id)
-                .limit(HEADS)
-                .select(ConversationRow::as_select())
-                .load(connection)?;
+                .select(ConversationRow::as_select());
+            let rows: Vec<ConversationRow> = limited(rows, HEADS).load(connection)?;
             if rows.is_empty() {
                 return Ok(());
             }
@@ -88,13 +88,12 @@ impl Reader {
         some.extend(state);
         let mut seen = 0;
         loop {
-            let rows: Vec<TurnRow> = turns::table
+            let rows = turns::table
                 .filter(turns::conversation_id.eq(BlobUuid::from(id)))
                 .filter(turns::turn_number.gt(i64::from(seen)))
                 .order(turns::turn_number)
-                .limit(TURNS)
-                .select(TurnRow::as_select())
-                .load(connection)?;
+                .select(TurnRow::as_select());
+            let rows: Vec<TurnRow> = limited(rows, TURNS).load(connection)?;
             let is_last = (rows.len() as u64) < TURNS.unsigned_abs();
             for row in rows {
                 let turn: Turn = TurnRecord::try_from(row)?.try_into()?;
@@ -125,7 +124,7 @@ pub(in crate::sqlite) fn state_of(
     let row: Option<AgentStateRow> = agent_states::table
         .filter(agent_states::conversation_id.eq(BlobUuid::from(conversation_id)))
         .select(AgentStateRow::as_select())
-        .first(connection)
+        .get_result(connection)
         .optional()?;
     Ok(row.map(AgentStateRecord::try_from).transpose()?.map(AgentState::try_from).transpose()?)
 }

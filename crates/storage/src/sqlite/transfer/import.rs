@@ -15,6 +15,7 @@ use crate::row::Row;
 use crate::sealed::Columns;
 use crate::sqlite::conversation::find;
 use crate::sqlite::error::Failure;
+use crate::sqlite::limited::limited;
 use crate::sqlite::row::{BlobUuid, Cell, Micros, Reader};
 use crate::sqlite::schema::{agent_states, conversation_tombstones, conversation_turns, conversations};
 use crate::sqlite::turn::{self, Payloads};
@@ -186,19 +187,19 @@ fn compare(
     };
     loop {
         let some = turns.take(TURNS).collect::<RepositoryResult<Vec<_>>>()?;
-        let rows: Vec<KeyRow> = conversation_turns::table
+        let rows = conversation_turns::table
             .filter(conversation_turns::conversation_id.eq(BlobUuid::from(stored.conversation_id)))
             .filter(conversation_turns::turn_number.gt(i64::from(comparison.compared())))
             .order(conversation_turns::turn_number)
-            .limit(i64::try_from(some.len()).unwrap_or(i64::MAX))
             .select((
                 conversation_turns::turn_id,
                 conversation_turns::content_hash,
                 conversation_turns::started_at,
                 conversation_turns::completed_at,
                 conversation_turns::metadata,
-            ))
-            .load(connection)?;
+            ));
+        let most = i64::try_from(some.len()).unwrap_or(i64::MAX);
+        let rows: Vec<KeyRow> = limited(rows, most).load(connection)?;
         let keys = rows.into_iter().map(TurnKey::try_from).collect::<RepositoryResult<Vec<_>>>()?;
         if let Err(refusal) = comparison.turns(&some, &keys) {
             return Ok(Imported::Refused(refusal));

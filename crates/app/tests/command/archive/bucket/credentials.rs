@@ -42,6 +42,57 @@ impl Bucket {
     }
 }
 
+/// What stands in an address gets into logs: of libraries, and of the servers on the way.
+#[test]
+fn canary_credentials_in_the_address_of_a_server_are_refused_and_in_no_line_of_the_log() {
+    for (protocol, variable, belong) in [
+        (Protocol::S3, "AWS_ENDPOINT", "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"),
+        (Protocol::Google, "GOOGLE_BASE_URL", "GOOGLE_APPLICATION_CREDENTIALS"),
+        (
+            Protocol::Azure,
+            "AZURE_STORAGE_ENDPOINT",
+            "AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY",
+        ),
+        (
+            Protocol::Azure,
+            "AZURITE_BLOB_STORAGE_URL",
+            "AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY",
+        ),
+    ] {
+        let mut bucket = Bucket::new(protocol, 3);
+        let url = bucket.stub.url().replace("://", "://user:canary@");
+        bucket.environment.push((variable, url));
+        let said = bucket.failure(&["cleanup"]);
+        let refused = format!(
+            "cannot be opened: there are credentials in the address that {variable} holds: write it without them, and \
+             give them as {belong}"
+        );
+        assert!(said.contains(&refused), "{said}");
+        assert_eq!(bucket.archiving.database.places().0.len(), 3, "nothing is removed");
+        let output = bucket.run(&["--log-level", "trace", "cleanup"]);
+        assert!(!text(&output.stderr).contains("canary"), "{variable}: {}", text(&output.stderr));
+    }
+}
+
+#[test]
+fn of_libraries_no_line_below_a_warning_is_in_the_log() {
+    let bucket = Bucket::new(Protocol::S3, 3);
+    for level in
+        ["trace", "lcs_storage=info,hyper_util=trace,hyper_util::client::legacy=trace,object_store=trace"]
+    {
+        let output = bucket.run(&["--log-level", level, "--log-format", "json", "doctor"]);
+        let log = text(&output.stderr);
+        let lines = log.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        let foreign: Vec<Value> =
+            lines.filter(|line| !line["target"].as_str().unwrap().starts_with("lcs_")).collect();
+        assert!(
+            foreign.iter().all(|line| line["level"] == "WARN" || line["level"] == "ERROR"),
+            "{foreign:?}"
+        );
+        assert!(log.contains("\"target\":\"lcs_storage"), "ours are there: {log}");
+    }
+}
+
 #[test]
 fn canary_the_credentials_of_google_are_a_file_a_token_or_the_machines() {
     let mut bucket = Bucket::new(Protocol::Google, 3);
