@@ -38,6 +38,9 @@ use crate::archive::{ArchiveError, ArchiveFiles, ArchiveUrl, Manifest, Step};
 
 /// How often what somebody else is at as well is tried.
 const TRIES: u32 = 5;
+/// How often archives are settled for who leaves them. Each other one who leaves some closes what is being written, once a
+/// round of theirs.
+const LEAVING_TRIES: u32 = 30;
 
 /// Who is at work, and so how patient with others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -194,7 +197,7 @@ impl ArchiveService {
     ) -> Result<(u64, Vec<UnreadArchive>), ArchiveError> {
         let archives = self.repositories.archives();
         let left = archives.leave_archives(what).await?;
-        for _ in 0..TRIES {
+        for _ in 0..LEAVING_TRIES {
             let mut unread = Vec::new();
             for damaged in self.settle(Patience::Insists).await?.damaged {
                 match damaged {
@@ -205,8 +208,7 @@ impl ArchiveService {
                 }
             }
             let is_open = |archive: &Archive| {
-                archive.state == ArchiveState::Stale
-                    && unread.iter().all(|unread| unread.archive_id != archive.archive_id)
+                was_written(archive) && unread.iter().all(|unread| unread.archive_id != archive.archive_id)
             };
             let unfinished = archives.unfinished_archives(None, PageLimit::MAX).await?;
             if !unfinished.iter().any(is_open) {
@@ -221,6 +223,15 @@ impl ArchiveService {
     fn done(&self, step: Step) {
         tracing::debug!(%step, "archive");
         self.observer.done(step);
+    }
+}
+
+/// Whether an archive that is not settled has files somewhere: they are to be written anew, or deleted.
+pub(crate) fn was_written(archive: &Archive) -> bool {
+    match archive.state {
+        ArchiveState::Stale => true,
+        ArchiveState::GivenUp => archive.content.conversations > 0,
+        ArchiveState::Begun | ArchiveState::Complete => false,
     }
 }
 

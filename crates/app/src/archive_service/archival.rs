@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures_util::stream::BoxStream;
-use lcs_domain::archive::{Archive, ArchiveContent, ArchiveState, ArchivedHead};
+use lcs_domain::archive::{ArchiveState, ArchivedHead};
 use lcs_domain::repository::RepositoryResult;
 use lcs_domain::transfer::{ExportFilter, Exported};
 use lcs_domain::{ArchiveId, ConversationId, ConversationStatus};
@@ -90,22 +90,6 @@ impl ArchiveService {
                 }
             }
         }
-    }
-
-    /// Nobody but this process writes the files of this archive, and it has stopped: nobody needs to wait for it. What
-    /// cannot be done of that now, the next run does. Whether somebody else had given it up while it was written, and
-    /// may have deleted what was there of it.
-    async fn abandon(&self, archive_id: ArchiveId) -> bool {
-        let archives = self.repositories.archives();
-        let is_taken = |archive: &Archive| {
-            archive.state == ArchiveState::GivenUp && archive.content == ArchiveContent::default()
-        };
-        let found = archives.find_archive(archive_id).await;
-        let was_taken = found.is_ok_and(|found| found.as_ref().is_none_or(is_taken));
-        if matches!(archives.give_up_archive(archive_id).await, Ok(Some(ArchiveState::GivenUp) | None)) {
-            let _ = self.delete(archive_id).await;
-        }
-        was_taken
     }
 
     /// These as they are read to be archived.

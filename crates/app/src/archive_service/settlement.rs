@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use chrono::TimeDelta;
-use lcs_domain::archive::{Archive, ArchiveState};
+use lcs_domain::archive::{Archive, ArchiveContent, ArchiveState};
 use lcs_domain::{ArchiveId, PageLimit};
 
 use super::archival::AT_WORK;
@@ -120,6 +120,22 @@ impl ArchiveService {
         Ok(Some(manifest))
     }
 
+    /// Nobody but this process writes the files of this archive, and it has stopped: nobody needs to wait for it. What
+    /// cannot be done of that now, the next run does. Whether somebody else had given it up while it was written, and
+    /// may have deleted what was there of it.
+    pub(super) async fn abandon(&self, archive_id: ArchiveId) -> bool {
+        let archives = self.repositories.archives();
+        let is_taken = |archive: &Archive| {
+            archive.state == ArchiveState::GivenUp && archive.content == ArchiveContent::default()
+        };
+        let found = archives.find_archive(archive_id).await;
+        let was_taken = found.is_ok_and(|found| found.as_ref().is_none_or(is_taken));
+        if matches!(archives.give_up_archive(archive_id).await, Ok(Some(ArchiveState::GivenUp) | None)) {
+            let _ = self.delete(archive_id).await;
+        }
+        was_taken
+    }
+
     /// Closes an archive that was not finished.
     async fn give_up(&self, archive_id: ArchiveId) -> Result<(), ArchiveError> {
         match self.repositories.archives().give_up_archive(archive_id).await? {
@@ -147,28 +163,37 @@ impl ArchiveService {
             return Ok(());
         }
         self.done(Step::Begun);
-        let manifest = match self.write_replacement(old, new).await {
-            Ok(Some(manifest)) => manifest,
+        match self.write_replacement(old, new).await {
+            Ok(Some(manifest)) => self.put_in_place(old, &manifest).await?,
             unwritten => {
-                // Nobody but this process writes its files, and it has stopped. What cannot be deleted now, the next run
-                // deletes.
-                if matches!(archives.give_up_archive(new).await, Ok(Some(_))) {
-                    let _ = self.delete(new).await;
+                let was_taken = self.abandon(new).await;
+                match unwritten {
+                    // It is no damage: who needs the old one replaced looks again.
+                    Err(error) if was_taken => {
+                        tracing::debug!(%error, %old, %new, "an archive was taken over while it was written");
+                    }
+                    unwritten => return unwritten.map(drop),
                 }
-                return unwritten.map(drop);
             }
-        };
-        let ids = manifest.conversations.iter().map(|entry| entry.conversation_id).collect();
-        let state = archives.replace_archive(old, new, ids, manifest.content()).await?;
-        self.done(Step::Replaced);
-        // Nobody knows of it any more, where it was given up and forgotten while its files were written.
-        if matches!(state, None | Some(ArchiveState::GivenUp)) {
-            self.delete(new).await?;
         }
         // What was restored from it meanwhile is in neither any more; what is left in the old one is no waste yet.
         let old_state = archives.find_archive(old).await?.map(|archive| archive.state);
         if old_state == Some(ArchiveState::GivenUp) {
             self.delete(old).await?;
+        }
+        Ok(())
+    }
+
+    /// Lets an archive that is written take the place of this one.
+    async fn put_in_place(&self, old: ArchiveId, manifest: &Manifest) -> Result<(), ArchiveError> {
+        let new = manifest.archive_id;
+        let ids = manifest.conversations.iter().map(|entry| entry.conversation_id).collect();
+        let archives = self.repositories.archives();
+        let state = archives.replace_archive(old, new, ids, manifest.content()).await?;
+        self.done(Step::Replaced);
+        // Nobody knows of it any more, where it was given up and forgotten while its files were written.
+        if matches!(state, None | Some(ArchiveState::GivenUp)) {
+            self.delete(new).await?;
         }
         Ok(())
     }

@@ -12,7 +12,10 @@ use super::ErasureService;
 use super::lost::is_lost;
 use super::step::Step;
 use crate::archive::{ArchiveError, ArchiveFiles, Manifest};
-use crate::archive_service::UnreadArchive;
+use crate::archive_service::{UnreadArchive, was_written};
+
+/// How often archives are looked into that others replace meanwhile.
+const TRIES: u32 = 5;
 
 /// Which archives are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,6 +85,27 @@ impl ErasureService {
     }
 
     async fn read_archives(&self, target: ErasureTarget, reading: Reading) -> Result<Found, ArchiveError> {
+        let mut found = self.read_once(target, reading).await?;
+        for _ in 1..TRIES {
+            if reading == Reading::Nothing || !self.is_moved(&found.holding).await? {
+                break;
+            }
+            found = self.read_once(target, reading).await?;
+        }
+        Ok(found)
+    }
+
+    /// Whether somebody replaced one of these while they were looked into: what it held is in another one by now.
+    async fn is_moved(&self, holding: &[ErasedArchive]) -> Result<bool, ArchiveError> {
+        for archive in holding.iter().filter(|archive| archive.place.is_none()) {
+            if self.archives.is_gone(archive.archive_id).await? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    async fn read_once(&self, target: ErasureTarget, reading: Reading) -> Result<Found, ArchiveError> {
         let archived = self.repositories.erasures().archived_of(target).await?.into_iter();
         let mut found: BTreeMap<ArchiveId, u64> =
             archived.map(|archived| (archived.archive_id, archived.conversations)).collect();
@@ -283,15 +307,6 @@ impl ErasureService {
             replaced_by: last(&links, before.archive_id),
         };
         Ok(erased.archives.iter().map(rewritten).collect())
-    }
-}
-
-/// Whether an archive that is not settled has files somewhere: they are to be written anew, or deleted.
-fn was_written(archive: &Archive) -> bool {
-    match archive.state {
-        ArchiveState::Stale => true,
-        ArchiveState::GivenUp => archive.content.conversations > 0,
-        ArchiveState::Begun | ArchiveState::Complete => false,
     }
 }
 

@@ -201,6 +201,11 @@ impl ErasureService {
                 if files.is_there(archive.archive_id).await? {
                     return Ok(Known::Right);
                 }
+                // Somebody may have replaced it since it was listed.
+                let now = self.repositories.archives().find_archive(archive.archive_id).await?;
+                if now.is_none_or(|now| now.state != ArchiveState::Complete) {
+                    continue;
+                }
                 if known == Known::Nobody {
                     known = Known::Other(archive.archive_id);
                 }

@@ -3,6 +3,7 @@
 mod beside;
 mod lost;
 mod place;
+mod together;
 
 use std::path::Path;
 
