@@ -4,6 +4,7 @@
 //! | module | what it holds |
 //! | --- | --- |
 //! | `archival` | conversations into archives |
+//! | `begun` | what is left where the process is asked to end |
 //! | `unreadable` | what cannot be archived |
 //! | `settlement` | what was interrupted, replaced or is to be deleted |
 //! | `restoration` | conversations back into the database |
@@ -14,6 +15,7 @@
 //! where the database says that nothing is archived in it, and never will be.
 
 mod archival;
+mod begun;
 mod restoration;
 mod settlement;
 mod unreadable;
@@ -30,6 +32,7 @@ use lcs_domain::{
 use serde::Serialize;
 
 pub(crate) use self::archival::Archived;
+use self::begun::Left;
 pub use self::restoration::{RestoreReport, RestoreTarget, Unrestored};
 pub use self::unreadable::Unarchived;
 pub use self::verification::{Finding, Leftover, VerifyReport};
@@ -70,6 +73,7 @@ pub struct ArchiveService {
     url: Option<ArchiveUrl>,
     files: Arc<OnceLock<ArchiveFiles>>,
     observer: Observer,
+    left: Left,
 }
 
 impl std::fmt::Debug for ArchiveService {
@@ -86,8 +90,8 @@ impl ArchiveService {
         per_second: Option<NonZeroU32>,
         url: Option<ArchiveUrl>,
     ) -> Self {
-        let (files, observer) = (Arc::default(), Observer::default());
-        Self { repositories, clock, policy, per_second, url, files, observer }
+        let (files, observer, left) = (Arc::default(), Observer::default(), Left::default());
+        Self { repositories, clock, policy, per_second, url, files, observer, left }
     }
 
     /// The same with archives in a place of the host's own.

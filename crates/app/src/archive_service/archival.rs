@@ -63,18 +63,22 @@ impl ArchiveService {
             }
             let archive_id = ArchiveId::generate();
             let unless_within = if patience == Patience::Leaves { AT_WORK } else { Duration::ZERO };
+            let at_it = self.at(archive_id);
             // Before the first byte of it is anywhere: whatever is interrupted, the database knows of it.
             if !self.repositories.archives().begin_archive(archive_id, unless_within).await? {
+                at_it.done();
                 archived.busy = true;
                 return Ok(());
             }
             self.done(Step::Begun);
-            match self.archive(archive_id, due.clone(), &pace, progress).await {
+            let ended = self.archive(archive_id, due.clone(), &pace, progress).await;
+            let was_taken = ended.is_err() && self.abandon(archive_id).await;
+            at_it.done();
+            match ended {
                 // All of it has changed, or somebody else has it: it is not tried for ever.
                 Ok(0) => return Ok(()),
                 Ok(removed) => archived.conversations += removed,
                 Err(error) => {
-                    let was_taken = self.abandon(archive_id).await;
                     let found = self.unreadable(&error, due, archived.conversations > 0).await?;
                     if found.is_empty()
                         && was_taken

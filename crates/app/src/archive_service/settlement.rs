@@ -93,7 +93,10 @@ impl ArchiveService {
             ArchiveState::GivenUp => self.delete_if_empty(archive_id).await.map(|()| 0),
             ArchiveState::Begun => match self.begun(archive_id).await {
                 Ok(Some(manifest)) if manifest.replaces.is_none() => {
-                    self.finish(&manifest, pace, progress).await
+                    let at_it = self.at(archive_id);
+                    let finished = self.finish(&manifest, pace, progress).await;
+                    at_it.done();
+                    finished
                 }
                 // Its files are not all there yet. Where nobody is at it any more, they never will be. One that was to
                 // take another's place is not needed: that is done anew.
@@ -157,25 +160,28 @@ impl ArchiveService {
             };
         }
         let new = ArchiveId::generate();
+        let at_it = self.at(new);
         // Before anything is read: whoever takes something out of archives meanwhile closes those that are begun, for
         // they may hold it too.
         if !archives.begin_archive(new, std::time::Duration::ZERO).await? {
+            at_it.done();
             return Ok(());
         }
         self.done(Step::Begun);
-        match self.write_replacement(old, new).await {
-            Ok(Some(manifest)) => self.put_in_place(old, &manifest).await?,
-            unwritten => {
-                let was_taken = self.abandon(new).await;
-                match unwritten {
-                    // It is no damage: who needs the old one replaced looks again.
-                    Err(error) if was_taken => {
-                        tracing::debug!(%error, %old, %new, "an archive was taken over while it was written");
-                    }
-                    unwritten => return unwritten.map(drop),
-                }
+        let written = self.write_replacement(old, new).await;
+        let was_taken = !matches!(written, Ok(Some(_))) && self.abandon(new).await;
+        let replaced = match written {
+            Ok(Some(manifest)) => self.put_in_place(old, &manifest).await,
+            Ok(None) => Ok(()),
+            // It is no damage: who needs the old one replaced looks again.
+            Err(error) if was_taken => {
+                tracing::debug!(%error, %old, %new, "an archive was taken over while it was written");
+                Ok(())
             }
-        }
+            Err(error) => Err(error),
+        };
+        at_it.done();
+        replaced?;
         // What was restored from it meanwhile is in neither any more; what is left in the old one is no waste yet.
         let old_state = archives.find_archive(old).await?.map(|archive| archive.state);
         if old_state == Some(ArchiveState::GivenUp) {
@@ -232,7 +238,7 @@ impl ArchiveService {
     }
 
     /// Deletes the files of an archive that is given up, and what is left there of a write that was interrupted.
-    async fn empty(&self, archive_id: ArchiveId) -> Result<(), ArchiveError> {
+    pub(super) async fn empty(&self, archive_id: ArchiveId) -> Result<(), ArchiveError> {
         let files = self.files()?;
         files.delete_data(archive_id).await?;
         files.delete_leftovers(archive_id).await?;

@@ -143,3 +143,48 @@ async fn a_place_that_fails_beside_nobody_is_told() {
     assert_eq!(service.forget_user(UserHash::of(ada)).await.unwrap(), 0, "and it is gone on with");
     assert_eq!(states(&service).await, [ArchiveState::Complete]);
 }
+
+#[tokio::test]
+async fn what_is_dropped_while_it_archives_or_replaces_lets_go_and_nobody_waits_for_it() {
+    let files = Arc::new(InMemory::new());
+    let place = Place { files: ArchiveFiles::over(files.clone()), ..Place::new() };
+    let idle = place.idle(UserId::generate(), 3).await;
+    let (other, leaves) = (place.service(0), Patience::Leaves);
+    let stuck = || {
+        let (reached, is_reached) = tokio::sync::oneshot::channel();
+        let reached = Mutex::new(Some(reached));
+        let behind: Behind = Box::new(move || {
+            reached.lock().unwrap().take().unwrap().send(()).unwrap();
+            Box::pin(std::future::pending())
+        });
+        (place.service(0).with_files(Interrupted::files(&files, behind)), is_reached)
+    };
+
+    let ((service, is_reached), mut progress) = (stuck(), |_| ());
+    tokio::select! {
+        _ = archive_due(&service, Patience::Insists, &mut progress) => panic!("it is stuck"),
+        reached = is_reached => reached.unwrap(),
+    }
+    assert_eq!(states(&other).await, [ArchiveState::Begun]);
+    assert!(archive_due(&other, leaves, &mut |_| ()).await.unwrap().busy, "as behind a kill");
+    service.let_go_in_time().await;
+    assert_eq!(states(&other).await, [ArchiveState::GivenUp], "a write that was under way may still end");
+    assert_eq!(place.files.list().await.unwrap().len(), 0);
+    let archived = archive_due(&other, leaves, &mut |_| ()).await.unwrap();
+    assert_eq!((archived.conversations, archived.busy), (3, false));
+
+    let (service, is_reached) = stuck();
+    let target = RestoreTarget::Conversation(idle[0].conversation_id);
+    tokio::select! {
+        _ = service.restore(target, YEAR, |_| ()) => panic!("it is stuck"),
+        reached = is_reached => reached.unwrap(),
+    }
+    assert!(states(&other).await.contains(&ArchiveState::Begun));
+    service.let_go_in_time().await;
+    assert!(!states(&other).await.contains(&ArchiveState::Begun));
+    assert!(!archive_due(&other, leaves, &mut |_| ()).await.unwrap().busy);
+    let report = other.restore(RestoreTarget::All, YEAR, |_| ()).await.unwrap();
+    assert_eq!((report.restored, report.damaged), (2, vec![]));
+    service.let_go_in_time().await;
+    assert!(other.list(None, PageLimit::MAX).await.unwrap().iter().all(|left| left.content == Default::default()));
+}
