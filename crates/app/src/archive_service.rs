@@ -21,6 +21,7 @@ mod settlement;
 mod unreadable;
 mod verification;
 
+use std::collections::BTreeSet;
 use std::num::NonZeroU32;
 use std::sync::{Arc, OnceLock};
 
@@ -33,6 +34,7 @@ use serde::Serialize;
 
 pub(crate) use self::archival::Archived;
 use self::begun::Left;
+use self::settlement::log_damaged;
 pub use self::restoration::{RestoreReport, RestoreTarget, Unrestored};
 pub use self::unreadable::Unarchived;
 pub use self::verification::{Finding, Leftover, VerifyReport};
@@ -61,6 +63,26 @@ pub struct UnreadArchive {
     pub archive_id: ArchiveId,
     /// Why not.
     pub reason: String,
+}
+
+impl UnreadArchive {
+    fn of(error: ArchiveError) -> Option<Self> {
+        match error {
+            ArchiveError::Damaged { archive_id, reason } => Some(Self { archive_id, reason }),
+            _ => None,
+        }
+    }
+}
+
+/// What it means to who leaves archives that one of them cannot be replaced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Need {
+    /// It may hold what is to be in none.
+    Needed,
+    /// It is somebody else's matter, and is told.
+    Unneeded,
+    /// It is known: its files are stated to be lost.
+    Lost,
 }
 
 /// Moves conversations to archives and back.
@@ -189,34 +211,34 @@ impl ArchiveService {
     }
 
     async fn leave(&self, what: Forgotten) -> Result<u64, ArchiveError> {
-        self.leave_all(what, |_| true).await.map(|(left, _)| left)
+        self.leave_all(what, |_| Need::Needed).await.map(|(left, _)| left)
     }
 
-    /// The same, but only those archives have to be replaced that are `needed`: those that cannot be, and are not, are
-    /// told.
+    /// The same, but only those archives have to be replaced that are needed: those that cannot be, and are not, are told.
     pub(crate) async fn leave_all(
         &self,
         what: Forgotten,
-        is_needed: impl Fn(ArchiveId) -> bool + Send + Sync,
+        need_of: impl Fn(ArchiveId) -> Need + Send + Sync,
     ) -> Result<(u64, Vec<UnreadArchive>), ArchiveError> {
         let archives = self.repositories.archives();
         let left = archives.leave_archives(what).await?;
         for _ in 0..LEAVING_TRIES {
-            let mut unread = Vec::new();
-            for damaged in self.settle(Patience::Insists).await?.damaged {
-                match damaged {
-                    ArchiveError::Damaged { archive_id, reason } if !is_needed(archive_id) => {
-                        unread.push(UnreadArchive { archive_id, reason });
-                    }
-                    damaged => return Err(damaged),
+            let (mut damaged, mut passed) = (Vec::new(), BTreeSet::new());
+            for error in self.settle(Patience::Insists).await?.damaged {
+                let ArchiveError::Damaged { archive_id, .. } = error else { return Err(error) };
+                match need_of(archive_id) {
+                    Need::Needed => return Err(error),
+                    Need::Unneeded => damaged.push(error),
+                    Need::Lost => {}
                 }
+                passed.insert(archive_id);
             }
-            let is_open = |archive: &Archive| {
-                was_written(archive) && unread.iter().all(|unread| unread.archive_id != archive.archive_id)
-            };
             let unfinished = archives.unfinished_archives(None, PageLimit::MAX).await?;
+            let is_open =
+                |archive: &Archive| was_written(archive) && !passed.contains(&archive.archive_id);
             if !unfinished.iter().any(is_open) {
-                return Ok((left, unread));
+                damaged.iter().for_each(log_damaged);
+                return Ok((left, damaged.into_iter().filter_map(UnreadArchive::of).collect()));
             }
         }
         // Somebody else replaces archives all the time.

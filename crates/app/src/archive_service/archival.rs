@@ -48,7 +48,7 @@ impl ArchiveService {
         // Where there is no place, nothing is begun.
         self.files()?;
         let pace = self.pace();
-        let settled = self.settle_at(patience, &pace, progress).await?;
+        let settled = self.settle_at(patience, &pace, progress).await?.logged();
         archived.conversations += settled.removed;
         if settled.busy {
             archived.busy = true;

@@ -27,10 +27,23 @@ pub(super) struct Settled {
     pub(super) damaged: Vec<ArchiveError>,
 }
 
+impl Settled {
+    /// The same, and what is wrong is logged: for who does not tell it.
+    pub(super) fn logged(self) -> Self {
+        self.damaged.iter().for_each(log_damaged);
+        self
+    }
+}
+
+/// Logs what is wrong with an archive that could not be settled.
+pub(super) fn log_damaged(error: &ArchiveError) {
+    tracing::error!(%error, "an archive cannot be settled");
+}
+
 impl ArchiveService {
     /// Finishes what was begun of archives and interrupted.
     pub(crate) async fn finish_begun(&self, patience: Patience) -> Result<(), ArchiveError> {
-        self.settle(patience).await.map(drop)
+        self.settle(patience).await.map(|settled| drop(settled.logged()))
     }
 
     /// The pace at which conversations are removed from the database.
@@ -64,10 +77,7 @@ impl ArchiveService {
                 }
                 match self.settle_one(&archive, age, pace, progress).await {
                     Ok(removed) => settled.removed += removed,
-                    Err(error @ ArchiveError::Damaged { .. }) => {
-                        tracing::error!(%error, "an archive cannot be settled");
-                        settled.damaged.push(error);
-                    }
+                    Err(error @ ArchiveError::Damaged { .. }) => settled.damaged.push(error),
                     Err(error) => return Err(error),
                 }
             }

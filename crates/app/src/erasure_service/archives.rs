@@ -12,7 +12,7 @@ use super::ErasureService;
 use super::lost::is_lost;
 use super::step::Step;
 use crate::archive::{ArchiveError, ArchiveFiles, Manifest};
-use crate::archive_service::{UnreadArchive, was_written};
+use crate::archive_service::{Need, UnreadArchive, was_written};
 
 /// How often archives are looked into that others replace meanwhile.
 const TRIES: u32 = 5;
@@ -259,12 +259,17 @@ impl ErasureService {
             ErasureTarget::User(user_id) => Forgotten::User(UserHash::of(user_id)),
             ErasureTarget::Conversation(conversation_id) => Forgotten::Conversations(vec![conversation_id]),
         };
-        let is_needed = |archive_id: ArchiveId| {
+        let need_of = |archive_id: ArchiveId| {
             let mut all = noted.archives.iter().chain(&noted_by_others);
-            all.any(|noted| noted.archive_id == archive_id && noted.lost.is_none())
+            if is_lost(&noted.archives, archive_id) {
+                Need::Lost
+            } else if all.any(|noted| noted.archive_id == archive_id && noted.lost.is_none()) {
+                Need::Needed
+            } else {
+                Need::Unneeded
+            }
         };
-        seen.unread = self.archives.leave_all(what, is_needed).await.map_err(in_an_archive)?.1;
-        seen.unread.retain(|unread| !is_lost(&noted.archives, unread.archive_id));
+        seen.unread = self.archives.leave_all(what, need_of).await.map_err(in_an_archive)?.1;
         self.require_gone(&noted.archives).await.map_err(in_an_archive)?;
         self.require_gone(&noted_by_others).await.map_err(in_an_archive)?;
         self.done(Step::Rewritten);

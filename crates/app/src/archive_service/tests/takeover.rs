@@ -118,7 +118,7 @@ async fn an_erasure_whose_replacement_another_one_takes_over_looks_again() {
         });
         let service = place.service(0).with_files(Interrupted::files(&files, behind));
         let what = Forgotten::User(UserHash::of(ada));
-        assert_eq!(service.leave_all(what, |_| false).await.unwrap(), (2, vec![]), "put fails: {fails}");
+        assert_eq!(service.leave_all(what, |_| Need::Unneeded).await.unwrap(), (2, vec![]), "put fails: {fails}");
         assert_eq!(states(&service).await, [ArchiveState::Complete], "put fails: {fails}");
         let listed = place.files.list().await.unwrap();
         assert_eq!(listed.len(), 1, "put fails: {fails}: {listed:?}");
