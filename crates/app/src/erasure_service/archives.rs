@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use super::ErasureService;
 use super::lost::is_lost;
+use super::place_id::PlaceId;
 use super::step::Step;
 use crate::archive::{ArchiveError, ArchiveFiles, Manifest};
 use crate::archive_service::{Need, UnreadArchive, was_written};
@@ -52,7 +53,9 @@ pub(super) struct Found {
 #[derive(Debug, Default)]
 pub(super) struct Seen {
     /// Those whose manifests it has read: what became of their files, it has seen to itself.
-    read: BTreeSet<ArchiveId>,
+    pub(super) read: BTreeSet<ArchiveId>,
+    /// What their place is known by.
+    pub(super) place_id: PlaceId,
     /// Those that are to be written anew, cannot be, and hold nothing of the target by what anybody knows.
     pub(super) unread: Vec<UnreadArchive>,
 }
@@ -143,7 +146,7 @@ impl ErasureService {
                 Ok(Some(manifest)) => (held(&manifest, target), Some(manifest.sha256), here),
                 // It holds something, nobody knows whose, and its files are where nobody looks.
                 Ok(None) if archived == 0 && written.contains(&archive_id) => match files {
-                    Some(files) if !self.is_the_place(files, &[]).await? => {
+                    Some(files) if !self.is_the_place(files, &[], &PlaceId::default()).await? => {
                         return Err(files.missing(archive_id));
                     }
                     _ => continue,
@@ -238,7 +241,9 @@ impl ErasureService {
         }
         let mut holding = match self.read_archives(asked.target, Reading::Named).await {
             Ok(found) => found.holding,
-            Err(error) => return Err(in_an_archive(self.elsewhere(&erased.archives, error).await)),
+            Err(error) => {
+                return Err(in_an_archive(self.elsewhere(&erased.archives, error, &seen.place_id).await));
+            }
         };
         let read = holding.iter().filter(|archive| archive.sha256.is_some());
         seen.read.extend(read.map(|archive| archive.archive_id));
@@ -246,9 +251,9 @@ impl ErasureService {
         let noted_by_others = self.noted_by_others(asked, &erased.archives).await?;
         // Behind this nothing names these archives any more, and files that are not found count as deleted.
         self.require_files(&holding, &erased.archives).await.map_err(in_an_archive)?;
-        self.require_noted(&erased.archives, &seen.read).await.map_err(in_an_archive)?;
-        self.require_noted(&noted_by_others, &seen.read).await.map_err(in_an_archive)?;
-        self.name_the_place(&mut holding).await.map_err(in_an_archive)?;
+        self.require_noted(&erased.archives, seen).await.map_err(in_an_archive)?;
+        self.require_noted(&noted_by_others, seen).await.map_err(in_an_archive)?;
+        self.name_the_place(&mut holding, &seen.place_id).await.map_err(in_an_archive)?;
         let noted = if holding.is_empty() {
             erased
         } else {

@@ -104,15 +104,10 @@ impl Postgres {
     }
 
     pub(super) async fn unfinished_of(&self, target: ErasureTarget) -> RepositoryResult<Vec<Erasure>> {
-        let (_, conversation_id) = parts(target.into());
-        let user_hash = match target {
-            ErasureTarget::User(user_id) => Some(user_hash(user_id).0.to_vec()),
-            ErasureTarget::Conversation(conversation_id) => {
-                let owner = Owner { conversation_id: conversation_id.into() };
-                let answer = self.run::<Option<Vec<u8>>>(Purpose::Maintenance, Effect::Reads, &owner).await;
-                answer.map_err(Fault::into_error)?.one().flatten()
-            }
-        };
+        let (user_id, conversation_id) = parts(target.into());
+        let owner = Owner { user_id, conversation_id };
+        let answer = self.run::<Option<Vec<u8>>>(Purpose::Maintenance, Effect::Reads, &owner).await;
+        let user_hash = answer.map_err(Fault::into_error)?.one().flatten();
         let query = OfTarget { conversation_id, user_hash };
         let answer = self.run::<ErasureRow>(Purpose::Maintenance, Effect::Reads, &query).await;
         answer.map_err(Fault::into_error)?.rows.into_iter().map(Erasure::try_from).collect()
