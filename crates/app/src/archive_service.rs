@@ -34,8 +34,8 @@ use serde::Serialize;
 
 pub(crate) use self::archival::Archived;
 use self::begun::Left;
-use self::settlement::log_damaged;
 pub use self::restoration::{RestoreReport, RestoreTarget, Unrestored};
+use self::settlement::log_damaged;
 pub use self::unreadable::Unarchived;
 pub use self::verification::{Finding, Leftover, VerifyReport};
 use crate::archive::step::Observer;
@@ -234,8 +234,7 @@ impl ArchiveService {
                 passed.insert(archive_id);
             }
             let unfinished = archives.unfinished_archives(None, PageLimit::MAX).await?;
-            let is_open =
-                |archive: &Archive| was_written(archive) && !passed.contains(&archive.archive_id);
+            let is_open = |archive: &Archive| was_written(archive) && !passed.contains(&archive.archive_id);
             if !unfinished.iter().any(is_open) {
                 damaged.iter().for_each(log_damaged);
                 return Ok((left, damaged.into_iter().filter_map(UnreadArchive::of).collect()));

@@ -74,7 +74,8 @@ impl ErasureService {
         noted: &[ErasedArchive],
         seen: &Seen,
     ) -> Result<(), ArchiveError> {
-        let is_unread = |noted: &&ErasedArchive| noted.lost.is_none() && !seen.read.contains(&noted.archive_id);
+        let is_unread =
+            |noted: &&ErasedArchive| noted.lost.is_none() && !seen.read.contains(&noted.archive_id);
         let unread = noted.iter().filter(is_unread);
         for archive in unread {
             let (archive_id, files) = (archive.archive_id, self.archives.files_there()?);

@@ -423,7 +423,8 @@ fn a_hold_on_what_is_archived_is_refused_with_what_to_do() {
 #[cfg(unix)]
 #[test]
 fn a_cleanup_that_is_asked_to_end_says_so_and_the_next_one_goes_on() {
-    for (archival, removed) in [("enable_archival: false", "expired"), ("enable_archival: true", "archived")] {
+    for (archival, removed) in [("enable_archival: false", "expired"), ("enable_archival: true", "archived")]
+    {
         let archiving = Archiving::new(Database::sqlite, 30);
         archiving.configure(archival);
         let (all, _) = archiving.database.places();

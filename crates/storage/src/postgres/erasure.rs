@@ -226,6 +226,11 @@ impl ErasureRepository for Postgres {
         self.unfinished_of(target).await
     }
 
+    #[tracing::instrument(name = "db.erasure.last_placed_erasure", skip_all)]
+    async fn last_placed_erasure(&self) -> RepositoryResult<Option<Erasure>> {
+        self.last_placed().await
+    }
+
     #[tracing::instrument(name = "db.erasure.remaining", skip_all)]
     async fn remaining(&self, target: ErasureTarget) -> RepositoryResult<Vec<RemainingRows>> {
         self.count_remaining(target).await

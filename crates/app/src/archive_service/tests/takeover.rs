@@ -9,8 +9,8 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
 use object_store::path::Path;
 use object_store::{
-    CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta,
-    PutMultipartOptions, PutOptions, PutPayload, PutResult,
+    CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, PutMultipartOptions,
+    PutOptions, PutPayload, PutResult,
 };
 
 use super::*;
@@ -118,7 +118,11 @@ async fn an_erasure_whose_replacement_another_one_takes_over_looks_again() {
         });
         let service = place.service(0).with_files(Interrupted::files(&files, behind));
         let what = Forgotten::User(UserHash::of(ada));
-        assert_eq!(service.leave_all(what, |_| Need::Unneeded).await.unwrap(), (2, vec![]), "put fails: {fails}");
+        assert_eq!(
+            service.leave_all(what, |_| Need::Unneeded).await.unwrap(),
+            (2, vec![]),
+            "put fails: {fails}"
+        );
         assert_eq!(states(&service).await, [ArchiveState::Complete], "put fails: {fails}");
         let listed = place.files.list().await.unwrap();
         assert_eq!(listed.len(), 1, "put fails: {fails}: {listed:?}");
@@ -186,5 +190,7 @@ async fn what_is_dropped_while_it_archives_or_replaces_lets_go_and_nobody_waits_
     let report = other.restore(RestoreTarget::All, YEAR, |_| ()).await.unwrap();
     assert_eq!((report.restored, report.damaged), (2, vec![]));
     service.let_go_in_time().await;
-    assert!(other.list(None, PageLimit::MAX).await.unwrap().iter().all(|left| left.content == Default::default()));
+    assert!(
+        other.list(None, PageLimit::MAX).await.unwrap().iter().all(|left| left.content == Default::default())
+    );
 }

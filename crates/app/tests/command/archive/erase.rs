@@ -1,6 +1,7 @@
 //! Erasing users whose conversations are archived, wholly or in part, in files that hold others' too.
 
 mod beside;
+mod doctor;
 mod lost;
 mod place;
 mod together;

@@ -50,6 +50,14 @@ statement! {
 }
 
 statement! {
+    /// The last erasure that has noted what the archives' place is known by; one that has not ended comes first.
+    Placed(concat!(
+        "SELECT ", columns!(), " FROM erasures WHERE archives LIKE '%\"place_id\":\"%' \
+         ORDER BY certificate IS NOT NULL, sequence DESC LIMIT 1",
+    )) -> Columns {}
+}
+
+statement! {
     /// Which conversations are erased, or of users who are.
     AreErased(include_str!("erased.sql")) -> (Timestamptz, SqlUuid, SqlUuid, Nullable<Timestamptz>, Bool) {
         user_ids: Vec<Uuid> as Array<SqlUuid>,
@@ -111,6 +119,11 @@ impl Postgres {
         let query = OfTarget { conversation_id, user_hash };
         let answer = self.run::<ErasureRow>(Purpose::Maintenance, Effect::Reads, &query).await;
         answer.map_err(Fault::into_error)?.rows.into_iter().map(Erasure::try_from).collect()
+    }
+
+    pub(super) async fn last_placed(&self) -> RepositoryResult<Option<Erasure>> {
+        let answer = self.run::<ErasureRow>(Purpose::Maintenance, Effect::Reads, &Placed {}).await;
+        answer.map_err(Fault::into_error)?.one().map(Erasure::try_from).transpose()
     }
 
     pub(in crate::postgres) async fn which_are_erased(
