@@ -119,3 +119,21 @@ async fn where_somebody_reads_all_the_time_it_is_said_that_the_log_is_not_emptie
     assert_eq!(step.erasure.removed.turns, 1, "the same erasure goes on");
     assert!(!is_in_a_file(&place));
 }
+
+/// One who empties the log is told at once that another one is at it: that is nobody who reads.
+#[tokio::test]
+async fn erasures_at_once_do_not_fail_each_other() {
+    let place = Place::new();
+    place.store().await;
+    let stores = [(); 4].map(|()| open(place.config()));
+    let stores = futures_util::future::join_all(stores).await;
+    for _ in 0..20 {
+        let erasures = stores.iter().map(async |store| {
+            let ada = UserId::generate();
+            say(store, ada, SAID).await;
+            erase(store, ErasureTarget::User(ada)).await.unwrap();
+        });
+        futures_util::future::join_all(erasures).await;
+    }
+    assert!(!is_in_a_file(&place));
+}

@@ -4,6 +4,7 @@
 //! | module | what it holds |
 //! | --- | --- |
 //! | `archival` | conversations into archives |
+//! | `begun` | what is left where the process is asked to end |
 //! | `unreadable` | what cannot be archived |
 //! | `settlement` | what was interrupted, replaced or is to be deleted |
 //! | `restoration` | conversations back into the database |
@@ -14,11 +15,13 @@
 //! where the database says that nothing is archived in it, and never will be.
 
 mod archival;
+mod begun;
 mod restoration;
 mod settlement;
 mod unreadable;
 mod verification;
 
+use std::collections::BTreeSet;
 use std::num::NonZeroU32;
 use std::sync::{Arc, OnceLock};
 
@@ -30,7 +33,9 @@ use lcs_domain::{
 use serde::Serialize;
 
 pub(crate) use self::archival::Archived;
+use self::begun::Left;
 pub use self::restoration::{RestoreReport, RestoreTarget, Unrestored};
+use self::settlement::log_damaged;
 pub use self::unreadable::Unarchived;
 pub use self::verification::{Finding, Leftover, VerifyReport};
 use crate::archive::step::Observer;
@@ -38,6 +43,9 @@ use crate::archive::{ArchiveError, ArchiveFiles, ArchiveUrl, Manifest, Step};
 
 /// How often what somebody else is at as well is tried.
 const TRIES: u32 = 5;
+/// How often archives are settled for who leaves them. Each other one who leaves some closes what is being written, once a
+/// round of theirs.
+const LEAVING_TRIES: u32 = 30;
 
 /// Who is at work, and so how patient with others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,6 +65,26 @@ pub struct UnreadArchive {
     pub reason: String,
 }
 
+impl UnreadArchive {
+    fn of(error: ArchiveError) -> Option<Self> {
+        match error {
+            ArchiveError::Damaged { archive_id, reason } => Some(Self { archive_id, reason }),
+            _ => None,
+        }
+    }
+}
+
+/// What it means to who leaves archives that one of them cannot be replaced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Need {
+    /// It may hold what is to be in none.
+    Needed,
+    /// It is somebody else's matter, and is told.
+    Unneeded,
+    /// It is known: its files are stated to be lost.
+    Lost,
+}
+
 /// Moves conversations to archives and back.
 #[derive(Clone)]
 pub struct ArchiveService {
@@ -67,6 +95,7 @@ pub struct ArchiveService {
     url: Option<ArchiveUrl>,
     files: Arc<OnceLock<ArchiveFiles>>,
     observer: Observer,
+    left: Left,
 }
 
 impl std::fmt::Debug for ArchiveService {
@@ -83,8 +112,8 @@ impl ArchiveService {
         per_second: Option<NonZeroU32>,
         url: Option<ArchiveUrl>,
     ) -> Self {
-        let (files, observer) = (Arc::default(), Observer::default());
-        Self { repositories, clock, policy, per_second, url, files, observer }
+        let (files, observer, left) = (Arc::default(), Observer::default(), Left::default());
+        Self { repositories, clock, policy, per_second, url, files, observer, left }
     }
 
     /// The same with archives in a place of the host's own.
@@ -182,35 +211,33 @@ impl ArchiveService {
     }
 
     async fn leave(&self, what: Forgotten) -> Result<u64, ArchiveError> {
-        self.leave_all(what, |_| true).await.map(|(left, _)| left)
+        self.leave_all(what, |_| Need::Needed).await.map(|(left, _)| left)
     }
 
-    /// The same, but only those archives have to be replaced that are `needed`: those that cannot be, and are not, are
-    /// told.
+    /// The same, but only those archives have to be replaced that are needed: those that cannot be, and are not, are told.
     pub(crate) async fn leave_all(
         &self,
         what: Forgotten,
-        is_needed: impl Fn(ArchiveId) -> bool + Send + Sync,
+        need_of: impl Fn(ArchiveId) -> Need + Send + Sync,
     ) -> Result<(u64, Vec<UnreadArchive>), ArchiveError> {
         let archives = self.repositories.archives();
         let left = archives.leave_archives(what).await?;
-        for _ in 0..TRIES {
-            let mut unread = Vec::new();
-            for damaged in self.settle(Patience::Insists).await?.damaged {
-                match damaged {
-                    ArchiveError::Damaged { archive_id, reason } if !is_needed(archive_id) => {
-                        unread.push(UnreadArchive { archive_id, reason });
-                    }
-                    damaged => return Err(damaged),
+        for _ in 0..LEAVING_TRIES {
+            let (mut damaged, mut passed) = (Vec::new(), BTreeSet::new());
+            for error in self.settle(Patience::Insists).await?.damaged {
+                let ArchiveError::Damaged { archive_id, .. } = error else { return Err(error) };
+                match need_of(archive_id) {
+                    Need::Needed => return Err(error),
+                    Need::Unneeded => damaged.push(error),
+                    Need::Lost => {}
                 }
+                passed.insert(archive_id);
             }
-            let is_open = |archive: &Archive| {
-                archive.state == ArchiveState::Stale
-                    && unread.iter().all(|unread| unread.archive_id != archive.archive_id)
-            };
             let unfinished = archives.unfinished_archives(None, PageLimit::MAX).await?;
+            let is_open = |archive: &Archive| was_written(archive) && !passed.contains(&archive.archive_id);
             if !unfinished.iter().any(is_open) {
-                return Ok((left, unread));
+                damaged.iter().for_each(log_damaged);
+                return Ok((left, damaged.into_iter().filter_map(UnreadArchive::of).collect()));
             }
         }
         // Somebody else replaces archives all the time.
@@ -221,6 +248,15 @@ impl ArchiveService {
     fn done(&self, step: Step) {
         tracing::debug!(%step, "archive");
         self.observer.done(step);
+    }
+}
+
+/// Whether an archive that is not settled has files somewhere: they are to be written anew, or deleted.
+pub(crate) fn was_written(archive: &Archive) -> bool {
+    match archive.state {
+        ArchiveState::Stale => true,
+        ArchiveState::GivenUp => archive.content.conversations > 0,
+        ArchiveState::Begun | ArchiveState::Complete => false,
     }
 }
 

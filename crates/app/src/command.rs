@@ -195,8 +195,10 @@ impl Context {
 
     /// For commands whose work has to last: there is a store already, and it outlives the process.
     fn of_what_lasts(self) -> anyhow::Result<Self> {
-        if let Some(path) = self.missing_file() {
-            bail!("{}", no_file(path));
+        match self.missing_file() {
+            Some(path) if is_default(path) => bail!("{}", no_default_file(path)),
+            Some(path) => bail!("{}", no_file(path)),
+            None => {}
         }
         match &self.configuration.store {
             StoreConfiguration::Sqlite(SqliteConfig { file: SqliteFile::Path(_), .. })
@@ -217,6 +219,15 @@ fn is_default(path: &Path) -> bool {
 fn no_file(path: &Path) -> String {
     format!(
         "there is no database file at {}: correct the path; serve, chat, import and migrate run make one",
+        path.display()
+    )
+}
+
+/// Of a path that nobody wrote.
+fn no_default_file(path: &Path) -> String {
+    format!(
+        "there is no database yet at {}, where it is by default, and nothing is stored: where it is elsewhere, name it with \
+         --config or --database-url",
         path.display()
     )
 }

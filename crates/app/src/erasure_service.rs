@@ -9,6 +9,7 @@ mod archives;
 mod certificate;
 mod lost;
 mod place;
+mod place_id;
 pub mod step;
 
 use std::fmt;
@@ -212,7 +213,8 @@ impl ErasureService {
         let asked = NewErasure::of(target, actor);
         let erasures = self.repositories.erasures();
         let earlier = erasures.ended_erasures(target, EARLIER).await?;
-        let stated = self.stated_lost(&asked, lost).await?;
+        let mut seen = Seen::default();
+        let stated = self.stated_lost(&asked, lost, &seen.place_id).await?;
         let begun = match erasures.begin_erasure(asked.clone()).await {
             Ok(begun) => begun,
             Err(error) => return Err(self.refused(&asked, error).await),
@@ -222,7 +224,6 @@ impl ErasureService {
         if let Err(error) = self.note_lost(&asked, &begun, stated).await {
             return Err(self.refused(&asked, error).await);
         }
-        let mut seen = Seen::default();
         let mut journals = JournalRows::default();
         let mut left = Remaining::default();
         for _ in 0..ROUNDS {
@@ -282,7 +283,8 @@ impl ErasureService {
         let migrations = self.database.migration_status().await?;
         let schema = migrations.into_iter().rfind(|migration| migration.applied);
         let archives = self.rewritten(&erased).await?;
-        let place_confirmed = self.is_confirmed(&erased.archives).await.map_err(archives::in_an_archive)?;
+        let place_confirmed = self.is_confirmed(&erased.archives, &seen.place_id).await;
+        let place_confirmed = place_confirmed.map_err(archives::in_an_archive)?;
         let archived_conversations = erased.archives.iter().map(|archive| archive.archived).sum();
         let certificate = Certificate {
             format: certificate::FORMAT,

@@ -16,7 +16,8 @@ use crate::{PersistenceManager, telemetry};
 /// The longest that the first run waits: replicas that start together do not all begin together.
 const MAX_JITTER: Duration = Duration::from_mins(5);
 
-/// Runs the retention every `interval` until it is told to stop. What a run has removed by then stays removed.
+/// Runs the retention every `interval` until it is told to stop. What a run has removed by then stays removed, and the archive
+/// that it was at is given up, so that no other replica waits for it.
 pub async fn run(manager: PersistenceManager, interval: Duration, stop: CancellationToken) {
     let mut ticks = interval_at(Instant::now() + jitter(interval.min(MAX_JITTER)), interval);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -31,6 +32,7 @@ pub async fn run(manager: PersistenceManager, interval: Duration, stop: Cancella
         () = runs => {}
         () = stop.cancelled() => {}
     }
+    manager.archives().let_go_in_time().await;
 }
 
 /// A time up to `most`, another one for each process.

@@ -81,6 +81,10 @@ impl ErasureRepository for Fallback {
         self.of_primary(REFUSED, self.primary.erasures().unfinished_erasures(target)).await
     }
 
+    async fn last_placed_erasure(&self) -> RepositoryResult<Option<Erasure>> {
+        self.of_primary(REFUSED, self.primary.erasures().last_placed_erasure()).await
+    }
+
     async fn remaining(&self, target: ErasureTarget) -> RepositoryResult<Vec<RemainingRows>> {
         self.of_primary(REFUSED, self.primary.erasures().remaining(target)).await
     }

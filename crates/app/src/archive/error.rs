@@ -112,6 +112,12 @@ pub(crate) fn is_not_there(error: &object_store::Error) -> bool {
     is_not_found && !is_of_bucket(answer(error).1.as_deref())
 }
 
+/// Whether a file or folder of this machine was not there any more.
+pub(crate) fn is_gone(error: &object_store::Error) -> bool {
+    let mut io = causes(error).filter_map(|cause| cause.downcast_ref::<io::Error>());
+    io.any(|io| io.kind() == io::ErrorKind::NotFound)
+}
+
 /// Whether it says that the object is there already. Azure has the same status for a container that is being deleted.
 pub(crate) fn is_there_already(error: &object_store::Error) -> bool {
     let is_there = matches!(error, object_store::Error::AlreadyExists { .. });

@@ -18,7 +18,7 @@ use sha2::{Digest, Sha256};
 use tokio::task::spawn_blocking;
 
 use super::desk::Desk;
-use super::error::{ArchiveError, is_not_there, is_there_already, reason, unopened};
+use super::error::{ArchiveError, is_gone, is_not_there, is_there_already, reason, unopened};
 use super::location::{ArchiveUrl, make_within};
 use super::manifest::Manifest;
 use lcs_domain::audit::AuditHash;
@@ -293,8 +293,10 @@ impl ArchiveFiles {
 
     pub(super) async fn delete(&self, path: &Path) -> Result<(), ArchiveError> {
         match self.store.delete(path).await {
-            Err(error) if !is_not_there(&error) => Err(self.failed("deleted")(error)),
-            _ => Ok(()),
+            // Somebody else deletes the same, and was first with the file, or with its folder behind it.
+            Err(error) if is_not_there(&error) || self.folder.is_some() && is_gone(&error) => Ok(()),
+            Err(error) => Err(self.failed("deleted")(error)),
+            Ok(()) => Ok(()),
         }
     }
 

@@ -20,7 +20,10 @@ struct Mark {
 
 impl ArchiveFiles {
     /// The id of this place; `None` where nobody has given it one.
-    pub(crate) async fn place_id(&self) -> Result<Option<String>, ArchiveError> {
+    ///
+    /// # Errors
+    /// `Place`, also where the file that says it is none that this program writes.
+    pub async fn place_id(&self) -> Result<Option<String>, ArchiveError> {
         let found = match self.store().get(&self.mark()).await {
             Err(error) if is_not_there(&error) => return Ok(None),
             found => found.map_err(self.failed("read"))?,

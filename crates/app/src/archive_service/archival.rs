@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures_util::stream::BoxStream;
-use lcs_domain::archive::{Archive, ArchiveContent, ArchiveState, ArchivedHead};
+use lcs_domain::archive::{ArchiveState, ArchivedHead};
 use lcs_domain::repository::RepositoryResult;
 use lcs_domain::transfer::{ExportFilter, Exported};
 use lcs_domain::{ArchiveId, ConversationId, ConversationStatus};
@@ -48,7 +48,7 @@ impl ArchiveService {
         // Where there is no place, nothing is begun.
         self.files()?;
         let pace = self.pace();
-        let settled = self.settle_at(patience, &pace, progress).await?;
+        let settled = self.settle_at(patience, &pace, progress).await?.logged();
         archived.conversations += settled.removed;
         if settled.busy {
             archived.busy = true;
@@ -63,18 +63,22 @@ impl ArchiveService {
             }
             let archive_id = ArchiveId::generate();
             let unless_within = if patience == Patience::Leaves { AT_WORK } else { Duration::ZERO };
+            let at_it = self.at(archive_id);
             // Before the first byte of it is anywhere: whatever is interrupted, the database knows of it.
             if !self.repositories.archives().begin_archive(archive_id, unless_within).await? {
+                at_it.done();
                 archived.busy = true;
                 return Ok(());
             }
             self.done(Step::Begun);
-            match self.archive(archive_id, due.clone(), &pace, progress).await {
+            let ended = self.archive(archive_id, due.clone(), &pace, progress).await;
+            let was_taken = ended.is_err() && self.abandon(archive_id).await;
+            at_it.done();
+            match ended {
                 // All of it has changed, or somebody else has it: it is not tried for ever.
                 Ok(0) => return Ok(()),
                 Ok(removed) => archived.conversations += removed,
                 Err(error) => {
-                    let was_taken = self.abandon(archive_id).await;
                     let found = self.unreadable(&error, due, archived.conversations > 0).await?;
                     if found.is_empty()
                         && was_taken
@@ -90,22 +94,6 @@ impl ArchiveService {
                 }
             }
         }
-    }
-
-    /// Nobody but this process writes the files of this archive, and it has stopped: nobody needs to wait for it. What
-    /// cannot be done of that now, the next run does. Whether somebody else had given it up while it was written, and
-    /// may have deleted what was there of it.
-    async fn abandon(&self, archive_id: ArchiveId) -> bool {
-        let archives = self.repositories.archives();
-        let is_taken = |archive: &Archive| {
-            archive.state == ArchiveState::GivenUp && archive.content == ArchiveContent::default()
-        };
-        let found = archives.find_archive(archive_id).await;
-        let was_taken = found.is_ok_and(|found| found.as_ref().is_none_or(is_taken));
-        if matches!(archives.give_up_archive(archive_id).await, Ok(Some(ArchiveState::GivenUp) | None)) {
-            let _ = self.delete(archive_id).await;
-        }
-        was_taken
     }
 
     /// These as they are read to be archived.

@@ -144,7 +144,7 @@ impl ArchiveService {
             return;
         }
         match self.settle(Patience::Insists).await {
-            Ok(settled) => report.unsettled |= !settled.damaged.is_empty(),
+            Ok(settled) => report.unsettled |= !settled.logged().damaged.is_empty(),
             // What is back is back.
             Err(error) => {
                 tracing::warn!(%error, "an archive still holds what was restored");
@@ -214,7 +214,7 @@ impl ArchiveService {
         let Some(mut archive) = archives.find_archive(archive_id).await? else { return Ok(true) };
         if archive.state == ArchiveState::Begun {
             // Nothing comes out of it before it is closed.
-            self.settle(Patience::Insists).await?;
+            self.finish_begun(Patience::Insists).await?;
             match archives.find_archive(archive_id).await? {
                 Some(closed) if closed.state != ArchiveState::Begun => archive = closed,
                 // One that is just begun may hold nothing yet that is nowhere else.

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use chrono::TimeDelta;
-use lcs_domain::archive::{Archive, ArchiveState};
+use lcs_domain::archive::{Archive, ArchiveContent, ArchiveState};
 use lcs_domain::{ArchiveId, PageLimit};
 
 use super::archival::AT_WORK;
@@ -27,10 +27,23 @@ pub(super) struct Settled {
     pub(super) damaged: Vec<ArchiveError>,
 }
 
+impl Settled {
+    /// The same, and what is wrong is logged: for who does not tell it.
+    pub(super) fn logged(self) -> Self {
+        self.damaged.iter().for_each(log_damaged);
+        self
+    }
+}
+
+/// Logs what is wrong with an archive that could not be settled.
+pub(super) fn log_damaged(error: &ArchiveError) {
+    tracing::error!(%error, "an archive cannot be settled");
+}
+
 impl ArchiveService {
     /// Finishes what was begun of archives and interrupted.
     pub(crate) async fn finish_begun(&self, patience: Patience) -> Result<(), ArchiveError> {
-        self.settle(patience).await.map(drop)
+        self.settle(patience).await.map(|settled| drop(settled.logged()))
     }
 
     /// The pace at which conversations are removed from the database.
@@ -64,10 +77,7 @@ impl ArchiveService {
                 }
                 match self.settle_one(&archive, age, pace, progress).await {
                     Ok(removed) => settled.removed += removed,
-                    Err(error @ ArchiveError::Damaged { .. }) => {
-                        tracing::error!(%error, "an archive cannot be settled");
-                        settled.damaged.push(error);
-                    }
+                    Err(error @ ArchiveError::Damaged { .. }) => settled.damaged.push(error),
                     Err(error) => return Err(error),
                 }
             }
@@ -93,7 +103,10 @@ impl ArchiveService {
             ArchiveState::GivenUp => self.delete_if_empty(archive_id).await.map(|()| 0),
             ArchiveState::Begun => match self.begun(archive_id).await {
                 Ok(Some(manifest)) if manifest.replaces.is_none() => {
-                    self.finish(&manifest, pace, progress).await
+                    let at_it = self.at(archive_id);
+                    let finished = self.finish(&manifest, pace, progress).await;
+                    at_it.done();
+                    finished
                 }
                 // Its files are not all there yet. Where nobody is at it any more, they never will be. One that was to
                 // take another's place is not needed: that is done anew.
@@ -120,6 +133,22 @@ impl ArchiveService {
         Ok(Some(manifest))
     }
 
+    /// Nobody but this process writes the files of this archive, and it has stopped: nobody needs to wait for it. What
+    /// cannot be done of that now, the next run does. Whether somebody else had given it up while it was written, and
+    /// may have deleted what was there of it.
+    pub(super) async fn abandon(&self, archive_id: ArchiveId) -> bool {
+        let archives = self.repositories.archives();
+        let is_taken = |archive: &Archive| {
+            archive.state == ArchiveState::GivenUp && archive.content == ArchiveContent::default()
+        };
+        let found = archives.find_archive(archive_id).await;
+        let was_taken = found.is_ok_and(|found| found.as_ref().is_none_or(is_taken));
+        if matches!(archives.give_up_archive(archive_id).await, Ok(Some(ArchiveState::GivenUp) | None)) {
+            let _ = self.delete(archive_id).await;
+        }
+        was_taken
+    }
+
     /// Closes an archive that was not finished.
     async fn give_up(&self, archive_id: ArchiveId) -> Result<(), ArchiveError> {
         match self.repositories.archives().give_up_archive(archive_id).await? {
@@ -141,34 +170,46 @@ impl ArchiveService {
             };
         }
         let new = ArchiveId::generate();
+        let at_it = self.at(new);
         // Before anything is read: whoever takes something out of archives meanwhile closes those that are begun, for
         // they may hold it too.
         if !archives.begin_archive(new, std::time::Duration::ZERO).await? {
+            at_it.done();
             return Ok(());
         }
         self.done(Step::Begun);
-        let manifest = match self.write_replacement(old, new).await {
-            Ok(Some(manifest)) => manifest,
-            unwritten => {
-                // Nobody but this process writes its files, and it has stopped. What cannot be deleted now, the next run
-                // deletes.
-                if matches!(archives.give_up_archive(new).await, Ok(Some(_))) {
-                    let _ = self.delete(new).await;
-                }
-                return unwritten.map(drop);
+        let written = self.write_replacement(old, new).await;
+        let was_taken = !matches!(written, Ok(Some(_))) && self.abandon(new).await;
+        let replaced = match written {
+            Ok(Some(manifest)) => self.put_in_place(old, &manifest).await,
+            Ok(None) => Ok(()),
+            // It is no damage: who needs the old one replaced looks again.
+            Err(error) if was_taken => {
+                tracing::debug!(%error, %old, %new, "an archive was taken over while it was written");
+                Ok(())
             }
+            Err(error) => Err(error),
         };
+        at_it.done();
+        replaced?;
+        // What was restored from it meanwhile is in neither any more; what is left in the old one is no waste yet.
+        let old_state = archives.find_archive(old).await?.map(|archive| archive.state);
+        if old_state == Some(ArchiveState::GivenUp) {
+            self.delete(old).await?;
+        }
+        Ok(())
+    }
+
+    /// Lets an archive that is written take the place of this one.
+    async fn put_in_place(&self, old: ArchiveId, manifest: &Manifest) -> Result<(), ArchiveError> {
+        let new = manifest.archive_id;
         let ids = manifest.conversations.iter().map(|entry| entry.conversation_id).collect();
+        let archives = self.repositories.archives();
         let state = archives.replace_archive(old, new, ids, manifest.content()).await?;
         self.done(Step::Replaced);
         // Nobody knows of it any more, where it was given up and forgotten while its files were written.
         if matches!(state, None | Some(ArchiveState::GivenUp)) {
             self.delete(new).await?;
-        }
-        // What was restored from it meanwhile is in neither any more; what is left in the old one is no waste yet.
-        let old_state = archives.find_archive(old).await?.map(|archive| archive.state);
-        if old_state == Some(ArchiveState::GivenUp) {
-            self.delete(old).await?;
         }
         Ok(())
     }
@@ -207,7 +248,7 @@ impl ArchiveService {
     }
 
     /// Deletes the files of an archive that is given up, and what is left there of a write that was interrupted.
-    async fn empty(&self, archive_id: ArchiveId) -> Result<(), ArchiveError> {
+    pub(super) async fn empty(&self, archive_id: ArchiveId) -> Result<(), ArchiveError> {
         let files = self.files()?;
         files.delete_data(archive_id).await?;
         files.delete_leftovers(archive_id).await?;

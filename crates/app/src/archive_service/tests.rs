@@ -12,6 +12,8 @@ use object_store::memory::InMemory;
 use object_store::{ObjectStore as _, ObjectStoreExt as _};
 use tokio::time::Instant;
 
+mod takeover;
+
 use super::*;
 use crate::paused_clock::PausedClock;
 

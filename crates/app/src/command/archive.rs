@@ -9,6 +9,7 @@ use lcs_domain::{Archive, ArchiveId, PageLimit};
 use serde_json::json;
 
 use super::Context;
+use super::stop::Stop;
 use crate::output::table::Table;
 use crate::output::text::count;
 use crate::output::{note, progress};
@@ -113,6 +114,20 @@ impl ArchiveCommand {
 /// The services as an operator has them.
 pub(super) async fn open(builder: PersistenceManagerBuilder) -> Result<PersistenceManager> {
     Ok(super::kill_point::killed_where_asked(builder).operator().initialize().await?)
+}
+
+/// What `work` comes to; `None` where the process is asked to end before. What `work` was at in archives is given up then, so
+/// that nobody waits for it; asked again, or where that takes long, it is left as it is.
+pub(super) async fn unless_requested<T>(
+    manager: &PersistenceManager,
+    work: impl Future<Output = T>,
+) -> Option<T> {
+    let mut stop = Stop::listen();
+    let ended = stop.unless_requested(work).await;
+    if ended.is_none() {
+        stop.unless_requested(manager.archives().let_go_in_time()).await;
+    }
+    ended
 }
 
 fn cells(archive: &Archive) -> Vec<String> {

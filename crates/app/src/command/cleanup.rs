@@ -8,7 +8,6 @@ use lcs_app::{CleanupReport, Patience, PersistenceManager, Unarchived};
 use serde_json::{Value, json};
 
 use super::Context;
-use super::stop::Stop;
 use crate::output::text::count;
 use crate::output::{note, progress};
 
@@ -83,7 +82,7 @@ impl Cleanup {
         let bar = progress::bar(due);
         let mut report = CleanupReport::default();
         let run = retention.cleanup_into(Patience::Insists, &mut report, |removed| bar.inc(removed));
-        let ended = Stop::listen().unless_requested(run).await;
+        let ended = super::archive::unless_requested(&manager, run).await;
         bar.finish_and_clear();
         let CleanupReport { expired, archived, unarchived, deleted, held, busy, .. } = report;
         let Some(ended) = ended else {

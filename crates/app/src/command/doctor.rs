@@ -11,7 +11,7 @@ use lcs_app::DatabaseService;
 use lcs_app::configuration::StoreConfiguration;
 use lcs_domain::diagnostic::{Finding, Severity};
 use lcs_domain::repository::RepositoryResult;
-use lcs_domain::{RepositoryError, SystemClock};
+use lcs_domain::{Erasure, RepositoryError, SystemClock};
 use serde_json::json;
 
 use super::{Context, no_file, sentence};
@@ -21,15 +21,14 @@ use crate::output::style::Style;
 /// Prints the findings; the exit code is 1 where one of them has to be dealt with.
 pub(super) async fn run(context: Context) -> Result<ExitCode> {
     let migrate = format!("run: {}", context.again.command("migrate run"));
-    let findings = match (context.nothing_yet(), context.missing_file()) {
-        (Some(said), _) => vec![Finding::ok("connection", said)],
-        (None, Some(path)) => vec![failed(no_file(path))],
+    let (mut findings, placed) = match (context.nothing_yet(), context.missing_file()) {
+        (Some(said), _) => (vec![Finding::ok("connection", said)], None),
+        (None, Some(path)) => (vec![failed(no_file(path))], None),
         (None, None) => examine(&context.configuration.store, migrate)
             .await
-            .unwrap_or_else(|error| vec![unreachable(error)]),
+            .unwrap_or_else(|error| (vec![unreachable(error)], None)),
     };
-    let mut findings = findings;
-    findings.extend(archive::examine(&context.configuration).await);
+    findings.extend(archive::examine(&context.configuration, placed.as_ref()).await);
     findings.extend(journal::examine(&context.configuration.journal.folder).await);
     let mut output = context.output;
     let worst = findings.iter().map(|finding| finding.severity).max().unwrap_or(Severity::Ok);
@@ -42,7 +41,11 @@ pub(super) async fn run(context: Context) -> Result<ExitCode> {
     Ok(if healthy { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-async fn examine(store: &StoreConfiguration, migrate: String) -> RepositoryResult<Vec<Finding>> {
+/// What is found in the store, and the erasure that says where archives were.
+async fn examine(
+    store: &StoreConfiguration,
+    migrate: String,
+) -> RepositoryResult<(Vec<Finding>, Option<Erasure>)> {
     let database = DatabaseService::open(store, Arc::new(SystemClock)).await?;
     database.ping().await?;
     let backend = database.capabilities().backend;
@@ -53,7 +56,7 @@ async fn examine(store: &StoreConfiguration, migrate: String) -> RepositoryResul
         // The other checks would only say, each in its own way, that there is no table to look at.
         let detail = format!("migrations not applied: {pending} of {}", migrations.len());
         findings.push(Finding::error("schema", detail, migrate));
-        return Ok(findings);
+        return Ok((findings, None));
     }
     findings.extend(database.diagnose().await?);
     match database.status().await {
@@ -65,7 +68,12 @@ async fn examine(store: &StoreConfiguration, migrate: String) -> RepositoryResul
             "run doctor again when the database is less busy",
         )),
     }
-    Ok(findings)
+    let placed = match database.repositories().erasures().last_placed_erasure().await {
+        // Who may not see what erasures have noted cannot compare it.
+        Err(RepositoryError::Denied { .. }) => None,
+        placed => placed?,
+    };
+    Ok((findings, placed))
 }
 
 /// The store's errors say what to do; only one that it did not expect leaves that to the log.

@@ -12,7 +12,6 @@ use lcs_domain::erasure::ErasedRows;
 use lcs_domain::{ArchiveId, ConversationId, ErasureTarget, RepositoryError, UserId};
 use serde_json::json;
 
-use super::stop::Stop;
 use super::{Context, user};
 use crate::output::text::{count, one_line};
 use crate::output::whole_file::WholeFile;
@@ -100,7 +99,7 @@ impl Erase {
         let bar = progress::bar(conversations.map_or(0, |table| table.rows));
         let progress = |removed: &ErasedRows| bar.set_position(removed.conversations);
         let run = Box::pin(erasure.erase(target, actor, &self.lost_archive, progress));
-        let outcome = Stop::listen().unless_requested(run).await;
+        let outcome = super::archive::unless_requested(&manager, run).await;
         bar.finish_and_clear();
         let outcome = outcome.context(
             "stopped: what is erased stays erased; run it again: it goes on, or hands out the certificate",

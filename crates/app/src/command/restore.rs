@@ -10,7 +10,6 @@ use lcs_domain::{ConversationId, UserId};
 use serde_json::json;
 
 use super::Context;
-use super::stop::Stop;
 use crate::output::text::count;
 use crate::output::{note, progress};
 
@@ -57,7 +56,7 @@ impl Restore {
             self.keep_days.map_or_else(|| archives.usual_keep(), |days| Duration::from_hours(24) * days);
         let bar = progress::counter();
         let run = archives.restore(self.target.meant(), keep, |seen| bar.inc(seen));
-        let ended = Stop::listen().unless_requested(run).await;
+        let ended = super::archive::unless_requested(&manager, run).await;
         bar.finish_and_clear();
         let report = ended.context("stopped: what has come back stays; run it again to go on")??;
         if output.is_json() {

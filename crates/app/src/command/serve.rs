@@ -123,8 +123,17 @@ impl Serve {
         };
         upkeep.abort();
         erasure.abort();
-        if let Some(retention) = retention {
-            retention.abort();
+        shutdown.cancel();
+        // Retention, and what was cut off of operators' requests, give up what they are at in archives.
+        let letting_go = async {
+            if let Some(retention) = retention {
+                let _ = retention.await;
+            }
+            service.manager().archives().let_go_in_time().await;
+        };
+        tokio::select! {
+            () = letting_go => {}
+            () = stop.requested() => {}
         }
         ended.context("the server failed")?;
         let waiting = service.manager().journal().map_or(0, |journal| journal.last_status().entries);

@@ -10,9 +10,13 @@ use serde::Serialize;
 
 use super::ErasureService;
 use super::lost::is_lost;
+use super::place_id::PlaceId;
 use super::step::Step;
 use crate::archive::{ArchiveError, ArchiveFiles, Manifest};
-use crate::archive_service::UnreadArchive;
+use crate::archive_service::{Need, UnreadArchive, was_written};
+
+/// How often archives are looked into that others replace meanwhile.
+const TRIES: u32 = 5;
 
 /// Which archives are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,7 +53,9 @@ pub(super) struct Found {
 #[derive(Debug, Default)]
 pub(super) struct Seen {
     /// Those whose manifests it has read: what became of their files, it has seen to itself.
-    read: BTreeSet<ArchiveId>,
+    pub(super) read: BTreeSet<ArchiveId>,
+    /// What their place is known by.
+    pub(super) place_id: PlaceId,
     /// Those that are to be written anew, cannot be, and hold nothing of the target by what anybody knows.
     pub(super) unread: Vec<UnreadArchive>,
 }
@@ -82,6 +88,27 @@ impl ErasureService {
     }
 
     async fn read_archives(&self, target: ErasureTarget, reading: Reading) -> Result<Found, ArchiveError> {
+        let mut found = self.read_once(target, reading).await?;
+        for _ in 1..TRIES {
+            if reading == Reading::Nothing || !self.is_moved(&found.holding).await? {
+                break;
+            }
+            found = self.read_once(target, reading).await?;
+        }
+        Ok(found)
+    }
+
+    /// Whether somebody replaced one of these while they were looked into: what it held is in another one by now.
+    async fn is_moved(&self, holding: &[ErasedArchive]) -> Result<bool, ArchiveError> {
+        for archive in holding.iter().filter(|archive| archive.place.is_none()) {
+            if self.archives.is_gone(archive.archive_id).await? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    async fn read_once(&self, target: ErasureTarget, reading: Reading) -> Result<Found, ArchiveError> {
         let archived = self.repositories.erasures().archived_of(target).await?.into_iter();
         let mut found: BTreeMap<ArchiveId, u64> =
             archived.map(|archived| (archived.archive_id, archived.conversations)).collect();
@@ -119,7 +146,7 @@ impl ErasureService {
                 Ok(Some(manifest)) => (held(&manifest, target), Some(manifest.sha256), here),
                 // It holds something, nobody knows whose, and its files are where nobody looks.
                 Ok(None) if archived == 0 && written.contains(&archive_id) => match files {
-                    Some(files) if !self.is_the_place(files, &[]).await? => {
+                    Some(files) if !self.is_the_place(files, &[], &PlaceId::default()).await? => {
                         return Err(files.missing(archive_id));
                     }
                     _ => continue,
@@ -214,7 +241,9 @@ impl ErasureService {
         }
         let mut holding = match self.read_archives(asked.target, Reading::Named).await {
             Ok(found) => found.holding,
-            Err(error) => return Err(in_an_archive(self.elsewhere(&erased.archives, error).await)),
+            Err(error) => {
+                return Err(in_an_archive(self.elsewhere(&erased.archives, error, &seen.place_id).await));
+            }
         };
         let read = holding.iter().filter(|archive| archive.sha256.is_some());
         seen.read.extend(read.map(|archive| archive.archive_id));
@@ -222,9 +251,9 @@ impl ErasureService {
         let noted_by_others = self.noted_by_others(asked, &erased.archives).await?;
         // Behind this nothing names these archives any more, and files that are not found count as deleted.
         self.require_files(&holding, &erased.archives).await.map_err(in_an_archive)?;
-        self.require_noted(&erased.archives, &seen.read).await.map_err(in_an_archive)?;
-        self.require_noted(&noted_by_others, &seen.read).await.map_err(in_an_archive)?;
-        self.name_the_place(&mut holding).await.map_err(in_an_archive)?;
+        self.require_noted(&erased.archives, seen).await.map_err(in_an_archive)?;
+        self.require_noted(&noted_by_others, seen).await.map_err(in_an_archive)?;
+        self.name_the_place(&mut holding, &seen.place_id).await.map_err(in_an_archive)?;
         let noted = if holding.is_empty() {
             erased
         } else {
@@ -235,12 +264,17 @@ impl ErasureService {
             ErasureTarget::User(user_id) => Forgotten::User(UserHash::of(user_id)),
             ErasureTarget::Conversation(conversation_id) => Forgotten::Conversations(vec![conversation_id]),
         };
-        let is_needed = |archive_id: ArchiveId| {
+        let need_of = |archive_id: ArchiveId| {
             let mut all = noted.archives.iter().chain(&noted_by_others);
-            all.any(|noted| noted.archive_id == archive_id && noted.lost.is_none())
+            if is_lost(&noted.archives, archive_id) {
+                Need::Lost
+            } else if all.any(|noted| noted.archive_id == archive_id && noted.lost.is_none()) {
+                Need::Needed
+            } else {
+                Need::Unneeded
+            }
         };
-        seen.unread = self.archives.leave_all(what, is_needed).await.map_err(in_an_archive)?.1;
-        seen.unread.retain(|unread| !is_lost(&noted.archives, unread.archive_id));
+        seen.unread = self.archives.leave_all(what, need_of).await.map_err(in_an_archive)?.1;
         self.require_gone(&noted.archives).await.map_err(in_an_archive)?;
         self.require_gone(&noted_by_others).await.map_err(in_an_archive)?;
         self.done(Step::Rewritten);
@@ -283,15 +317,6 @@ impl ErasureService {
             replaced_by: last(&links, before.archive_id),
         };
         Ok(erased.archives.iter().map(rewritten).collect())
-    }
-}
-
-/// Whether an archive that is not settled has files somewhere: they are to be written anew, or deleted.
-fn was_written(archive: &Archive) -> bool {
-    match archive.state {
-        ArchiveState::Stale => true,
-        ArchiveState::GivenUp => archive.content.conversations > 0,
-        ArchiveState::Begun | ArchiveState::Complete => false,
     }
 }
 

@@ -6,6 +6,7 @@ use lcs_domain::{ArchiveId, AuditDetail, AuditOutcome, Erasure, NewErasure, Repo
 
 use super::ErasureService;
 use super::archives::{in_an_archive, of_others};
+use super::place_id::PlaceId;
 use crate::archive::{ArchiveError, ArchiveFiles};
 
 /// Where a statement is made.
@@ -22,6 +23,7 @@ impl ErasureService {
         &self,
         asked: &NewErasure,
         lost: &[ArchiveId],
+        place_id: &PlaceId,
     ) -> RepositoryResult<Vec<ErasedArchive>> {
         let mut stated = Vec::new();
         if lost.is_empty() {
@@ -45,7 +47,7 @@ impl ErasureService {
             if files.is_there(archive_id).await.map_err(in_an_archive)? {
                 return Err(not_lost(archive_id, files));
             }
-            let missing = self.elsewhere(&noted, files.missing(archive_id)).await;
+            let missing = self.elsewhere(&noted, files.missing(archive_id), place_id).await;
             if matches!(missing, ArchiveError::Elsewhere { .. }) {
                 return Err(in_an_archive(missing));
             }

@@ -1,6 +1,5 @@
 //! Whether the place is the one where the archives are that an erasure is about.
 
-use std::collections::BTreeSet;
 use std::slice;
 
 use lcs_domain::archive::ArchiveState;
@@ -8,8 +7,9 @@ use lcs_domain::erasure::ErasedArchive;
 use lcs_domain::{ArchiveId, PageLimit};
 
 use super::ErasureService;
-use super::archives::Reading;
+use super::archives::{Reading, Seen};
 use super::lost::{is_lost, not_lost};
+use super::place_id::PlaceId;
 use crate::archive::{ArchiveError, ArchiveFiles};
 
 /// How many archives are looked for at most to know a place by.
@@ -42,7 +42,7 @@ impl ErasureService {
             Err(error) => return Err(error),
         };
         if reading == Reading::Everything
-            && let Some(absent) = self.absent(files, &[]).await?
+            && let Some(absent) = self.absent(files, &[], &PlaceId::default()).await?
         {
             return Err(files.missing(absent));
         }
@@ -66,15 +66,17 @@ impl ErasureService {
         Ok(())
     }
 
-    /// Refuses where an earlier run has noted an archive, this one has not `read` it, and the place is another one by now,
+    /// Refuses where an earlier run has noted an archive, this one has not read it, and the place is another one by now,
     /// as far as anybody can tell: the archive's files may be where they were. What is there of one that the database has
     /// done with goes: whoever was to delete it may have looked in another place.
     pub(super) async fn require_noted(
         &self,
         noted: &[ErasedArchive],
-        read: &BTreeSet<ArchiveId>,
+        seen: &Seen,
     ) -> Result<(), ArchiveError> {
-        let unread = noted.iter().filter(|noted| noted.lost.is_none() && !read.contains(&noted.archive_id));
+        let is_unread =
+            |noted: &&ErasedArchive| noted.lost.is_none() && !seen.read.contains(&noted.archive_id);
+        let unread = noted.iter().filter(is_unread);
         for archive in unread {
             let (archive_id, files) = (archive.archive_id, self.archives.files_there()?);
             if files.is_there(archive_id).await? {
@@ -85,9 +87,9 @@ impl ErasureService {
             if archive.place.is_none() && archive.sha256.is_none() {
                 continue;
             }
-            let missing = self.elsewhere(noted, files.missing(archive_id)).await;
+            let missing = self.elsewhere(noted, files.missing(archive_id), &seen.place_id).await;
             let is_elsewhere = matches!(missing, ArchiveError::Elsewhere { .. });
-            if is_elsewhere || !self.is_the_place(files, slice::from_ref(archive)).await? {
+            if is_elsewhere || !self.is_the_place(files, slice::from_ref(archive), &seen.place_id).await? {
                 return Err(missing);
             }
         }
@@ -120,15 +122,20 @@ impl ErasureService {
 
     /// Where it was, where an archive is missed that was noted in another place: at another address, and without what that
     /// place is known by.
-    pub(super) async fn elsewhere(&self, noted: &[ErasedArchive], error: ArchiveError) -> ArchiveError {
+    pub(super) async fn elsewhere(
+        &self,
+        noted: &[ErasedArchive],
+        error: ArchiveError,
+        place_id: &PlaceId,
+    ) -> ArchiveError {
         let ArchiveError::Missing { archive_id, place } = error else { return error };
         let seen = noted.iter().find(|noted| noted.archive_id == archive_id);
         let was = seen.and_then(|noted| noted.place.clone()).filter(|was| *was != place);
         let Some(was) = was else { return ArchiveError::Missing { archive_id, place } };
         if let Some(known_by) = seen.and_then(|noted| noted.place_id.as_ref())
             && let Ok(files) = self.archives.files_there()
-            && let Ok(Some(here)) = files.place_id().await
-            && here == *known_by
+            && let Ok(Some(here)) = place_id.read(files).await
+            && here == known_by
         {
             // It was moved, and is the same place.
             return ArchiveError::Missing { archive_id, place };
@@ -142,8 +149,9 @@ impl ErasureService {
         &self,
         files: &ArchiveFiles,
         noted: &[ErasedArchive],
+        place_id: &PlaceId,
     ) -> Result<bool, ArchiveError> {
-        self.absent(files, noted).await.map(|absent| absent.is_none())
+        self.absent(files, noted, place_id).await.map(|absent| absent.is_none())
     }
 
     /// One of the archives that the database says are complete, or that are noted, where it is another place.
@@ -151,40 +159,54 @@ impl ErasureService {
         &self,
         files: &ArchiveFiles,
         noted: &[ErasedArchive],
+        place_id: &PlaceId,
     ) -> Result<Option<ArchiveId>, ArchiveError> {
-        Ok(match self.known_by(files, noted).await? {
+        Ok(match self.known_by(files, noted, place_id).await? {
             Known::Other(absent) => Some(absent),
             Known::Right | Known::Nobody => None,
         })
     }
 
     /// Whether the place is seen to be the right one, where an erasure has noted any archives.
-    pub(super) async fn is_confirmed(&self, noted: &[ErasedArchive]) -> Result<Option<bool>, ArchiveError> {
+    pub(super) async fn is_confirmed(
+        &self,
+        noted: &[ErasedArchive],
+        place_id: &PlaceId,
+    ) -> Result<Option<bool>, ArchiveError> {
         if noted.is_empty() {
             return Ok(None);
         }
-        Ok(Some(self.known_by(self.archives.files_there()?, noted).await? == Known::Right))
+        Ok(Some(self.known_by(self.archives.files_there()?, noted, place_id).await? == Known::Right))
     }
 
     /// Notes what the place is known by with archives that were seen in it: so it is known also when they are gone.
-    pub(super) async fn name_the_place(&self, seen: &mut [ErasedArchive]) -> Result<(), ArchiveError> {
-        if seen.iter().all(|archive| archive.place.is_none()) {
+    pub(super) async fn name_the_place(
+        &self,
+        holding: &mut [ErasedArchive],
+        place_id: &PlaceId,
+    ) -> Result<(), ArchiveError> {
+        if holding.iter().all(|archive| archive.place.is_none()) {
             return Ok(());
         }
-        let place_id = self.archives.files_there()?.named_place_id().await?;
-        for archive in seen.iter_mut().filter(|archive| archive.place.is_some()) {
+        let place_id = place_id.named(self.archives.files_there()?).await?;
+        for archive in holding.iter_mut().filter(|archive| archive.place.is_some()) {
             archive.place_id = Some(place_id.clone());
         }
         Ok(())
     }
 
-    async fn known_by(&self, files: &ArchiveFiles, noted: &[ErasedArchive]) -> Result<Known, ArchiveError> {
+    async fn known_by(
+        &self,
+        files: &ArchiveFiles,
+        noted: &[ErasedArchive],
+        place_id: &PlaceId,
+    ) -> Result<Known, ArchiveError> {
         // An archive that the database says is complete may have been made since, in another place.
         let Some(last) = noted.iter().rfind(|archive| archive.place_id.is_some()) else {
             return self.known_by_archives(files).await;
         };
-        let place_id = files.place_id().await?;
-        let is_right = place_id.is_some() && noted.iter().any(|archive| archive.place_id == place_id);
+        let here = place_id.read(files).await?;
+        let is_right = here.is_some() && noted.iter().any(|archive| archive.place_id.as_ref() == here);
         Ok(if is_right { Known::Right } else { Known::Other(last.archive_id) })
     }
 
@@ -200,6 +222,11 @@ impl ErasureService {
                 }
                 if files.is_there(archive.archive_id).await? {
                     return Ok(Known::Right);
+                }
+                // Somebody may have replaced it since it was listed.
+                let now = self.repositories.archives().find_archive(archive.archive_id).await?;
+                if now.is_none_or(|now| now.state != ArchiveState::Complete) {
+                    continue;
                 }
                 if known == Known::Nobody {
                     known = Known::Other(archive.archive_id);

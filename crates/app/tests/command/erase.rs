@@ -189,7 +189,7 @@ fn erasing_again_says_that_there_was_nothing_and_hands_out_the_first_certificate
 fn what_would_erase_nothing_that_lasts_is_refused() {
     let home = Home::new();
     let (code, said) = home.failure(&["erase", "--user", "carol", "--yes"]);
-    assert!(code == 1 && said.starts_with("error: there is no database file at "), "{said}");
+    assert!(code == 1 && said.starts_with("error: there is no database yet at "), "{said}");
     let (code, said) = home.failure(&["--database-url", "memory:", "erase", "--user", "carol", "--yes"]);
     assert!(code == 1 && said.starts_with("error: the store is memory only"), "{said}");
     let (code, said) = home.failure(&["erase", "--user", "carol", "--verify"]);

@@ -69,16 +69,21 @@ fn what_is_held_is_kept_and_said_to_be_until_it_is_released() {
 #[test]
 fn what_would_keep_something_is_refused_where_nothing_would_keep_it() {
     const HOLD: &str = "01890000-0000-7000-8000-000000000000";
-    let keeping: [&[&str]; 4] = [
+    let keeping: [&[&str]; 5] = [
         &["hold", "place", "--user", "carol", "--reason", "matter 7"],
         &["hold", "release", HOLD],
         &["retention", "set", "--user", "carol", "--keep", "forever"],
         &["retention", "remove", "--user", "carol"],
+        &["restore", "--all"],
     ];
     let home = Home::new();
     for arguments in keeping {
         let (code, said) = home.failure(arguments);
-        assert!(code == 1 && said.starts_with("error: there is no database file at "), "{said}");
+        assert!(code == 1 && said.starts_with("error: there is no database yet at "), "{said}");
+        assert!(said.contains("--config") && !said.contains("correct the path"), "nobody wrote one: {said}");
+        let written = [&["--database-url", "sqlite:there/is/none.sqlite"], arguments].concat();
+        let (code, said) = home.failure(&written);
+        assert!(code == 1 && said.contains("correct the path"), "{said}");
         let in_memory = [&["--database-url", "memory:"], arguments].concat();
         let (code, said) = home.failure(&in_memory);
         assert!(code == 1 && said.starts_with("error: the store is memory only"), "{said}");

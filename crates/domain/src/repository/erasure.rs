@@ -69,6 +69,10 @@ pub trait ErasureRepository: Send + Sync {
     /// first begun is the first.
     async fn unfinished_erasures(&self, target: ErasureTarget) -> RepositoryResult<Vec<Erasure>>;
 
+    /// The last erasure that has noted what the place of the archives is known by: of those that have not ended, or else
+    /// of those that have.
+    async fn last_placed_erasure(&self) -> RepositoryResult<Option<Erasure>>;
+
     /// How many rows name the target: in each table that the database itself says has a column for it, those too that
     /// this program knows nothing of. Not looked at is what stays and names no user (tombstones, erasures), and the
     /// audit log.

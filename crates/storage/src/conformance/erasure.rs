@@ -380,9 +380,12 @@ pub async fn archives_that_held_something_are_noted(harness: &dyn Harness) {
     let again = ErasedArchive { lost: None, place: None, place_id: None, ..first.clone() };
     note(vec![first.clone()]).await.expect("it is noted");
     assert_eq!(note(vec![again]).await.expect("it is noted").archives, [first.clone(), second.clone()]);
+    let placed = async || client.store.erasures().last_placed_erasure().await.expect("erasures");
+    assert_eq!(placed().await.map(|erasure| erasure.erasure_id), Some(asked.erasure_id));
     while client.erase_some(&asked, 200).await.expect("it is erased").has_more {}
     let ended = client.end(&asked).await.expect("it ends");
     assert_eq!(ended.archives, [first, second]);
+    assert_eq!(placed().await, Some(ended.clone()));
     assert_eq!(note(vec![archive(1)]).await.expect("it has ended"), ended);
     let stranger = NewErasure { target: of_user(&client.somebody_else()), ..asked.clone() };
     let missing = RepositoryError::not_found(Entity::Erasure);

@@ -278,6 +278,14 @@ impl ErasureRepository for Memory {
         Ok(unfinished.filter(is_of).cloned().collect())
     }
 
+    #[tracing::instrument(name = "db.erasure.last_placed_erasure", skip_all)]
+    async fn last_placed_erasure(&self) -> RepositoryResult<Option<Erasure>> {
+        let tables = self.tables();
+        let has_place = |erasure: &&Erasure| erasure.archives.iter().any(|noted| noted.place_id.is_some());
+        let placed = tables.erasures.iter().filter(has_place);
+        Ok(placed.max_by_key(|erasure| erasure.certificate.is_none()).cloned())
+    }
+
     #[tracing::instrument(name = "db.erasure.remaining", skip_all)]
     async fn remaining(&self, target: ErasureTarget) -> RepositoryResult<Vec<RemainingRows>> {
         let tables = self.tables();

@@ -46,9 +46,10 @@ macro_rules! columns {
 use columns;
 
 statement! {
-    /// Whose the conversation is.
+    /// Whose the target is, as a hash.
     Owner(include_str!("erasure/owner.sql")) -> Nullable<Bytea> {
-        conversation_id: Uuid as SqlUuid,
+        user_id: Option<Uuid> as Nullable<SqlUuid>,
+        conversation_id: Option<Uuid> as Nullable<SqlUuid>,
     }
 }
 
@@ -225,6 +226,11 @@ impl ErasureRepository for Postgres {
         self.unfinished_of(target).await
     }
 
+    #[tracing::instrument(name = "db.erasure.last_placed_erasure", skip_all)]
+    async fn last_placed_erasure(&self) -> RepositoryResult<Option<Erasure>> {
+        self.last_placed().await
+    }
+
     #[tracing::instrument(name = "db.erasure.remaining", skip_all)]
     async fn remaining(&self, target: ErasureTarget) -> RepositoryResult<Vec<RemainingRows>> {
         self.count_remaining(target).await
@@ -328,14 +334,9 @@ async fn transact(session: &mut Session, asked: &NewErasure, step: &Step) -> Res
 
 async fn begin(session: &mut Session, asked: &NewErasure) -> Result<Erasure, Fault> {
     refuse_held(session, asked.target).await?;
-    let (_, conversation_id) = parts(asked.target.into());
-    let hash = match asked.target {
-        ErasureTarget::User(user_id) => Some(user_hash(user_id).0.to_vec()),
-        ErasureTarget::Conversation(conversation_id) => {
-            let owner = Owner { conversation_id: conversation_id.into() };
-            session.load::<Option<Vec<u8>>>(&owner).await?.into_iter().next().flatten()
-        }
-    };
+    let (user_id, conversation_id) = parts(asked.target.into());
+    let owner = session.load::<Option<Vec<u8>>>(&Owner { user_id, conversation_id }).await?;
+    let hash = owner.into_iter().next().flatten();
     let unfinished = Unfinished { conversation_id, user_hash: hash.clone() };
     if let Some(erasure) = one(session.load::<ErasureRow>(&unfinished).await?)? {
         return Ok(erasure);

@@ -27,7 +27,7 @@ use super::{SqliteConfig, SqliteFile, file};
 /// How long to wait before a look whether another process has done with the file.
 const POLL: Duration = Duration::from_millis(20);
 
-/// How often it is tried to empty the log. Each try waits as long as for a lock.
+/// How many times as long as for a lock it is tried to empty the log.
 const CHECKPOINTS: u32 = 2;
 
 /// What SQLite says of a checkpoint.
@@ -45,6 +45,7 @@ pub(super) struct Database {
     writer: Pool<Manager>,
     readers: Pool<Manager>,
     pool_timeout: Duration,
+    busy_timeout: Duration,
     last_error: LastError,
     clock: Arc<dyn Clock>,
 }
@@ -97,6 +98,7 @@ impl Database {
             writer,
             readers,
             pool_timeout: config.pool_timeout,
+            busy_timeout: config.busy_timeout,
             last_error,
             clock,
         })
@@ -158,30 +160,37 @@ impl Database {
     }
 
     /// Brings the write-ahead log into the file and empties it: what was overwritten does not stay in it. Whoever reads
-    /// from it is waited for, as long as for a lock, and once more.
+    /// from it is waited for, as long as for a lock, and once more; so is who else empties it.
     ///
     /// # Errors
     /// `Overloaded` where somebody reads from it all that time: what was to be overwritten may be in it still.
     pub(super) async fn empty_log(&self) -> RepositoryResult<()> {
         let mut connection = self.checkout(&self.writer).await?;
-        let file = Arc::clone(&self.file);
-        blocking(move || {
-            for _ in 0..CHECKPOINTS {
-                let done: Checkpoint = diesel::sql_query("PRAGMA wal_checkpoint(TRUNCATE)")
+        let deadline = Instant::now() + self.busy_timeout * CHECKPOINTS;
+        loop {
+            let file = Arc::clone(&self.file);
+            let done: Checkpoint;
+            (connection, done) = blocking(move || {
+                let done = diesel::sql_query("PRAGMA wal_checkpoint(TRUNCATE)")
                     .get_result(&mut *connection)
                     .map_err(|error| Failure::from(error).into_repository(&file))?;
-                if done.busy == 0 {
-                    return Ok(());
-                }
-            }
-            Err(RepositoryError::Overloaded {
-                reason: format!(
-                    "the write-ahead log of {file} still has what was removed, because somebody reads from it: end \
-                     what reads (an export, a backup, another program), and try again"
-                ),
+                Ok((connection, done))
             })
-        })
-        .await
+            .await?;
+            if done.busy == 0 {
+                return Ok(());
+            }
+            if Instant::now() >= deadline {
+                let reason = format!(
+                    "the write-ahead log of {} still has what was removed, because somebody reads from it: end what \
+                     reads (an export, a backup, another program), and try again",
+                    self.file
+                );
+                return Err(RepositoryError::Overloaded { reason });
+            }
+            // Somebody else empties it: that is told at once, and not waited for.
+            sleep(POLL).await;
+        }
     }
 
     /// The time by which this store stamps and compares.

@@ -310,6 +310,11 @@ impl ErasureRepository for Sqlite {
             .await
     }
 
+    #[tracing::instrument(name = "db.erasure.last_placed_erasure", skip_all)]
+    async fn last_placed_erasure(&self) -> RepositoryResult<Option<Erasure>> {
+        self.database.read(looking::last_placed).await
+    }
+
     #[tracing::instrument(name = "db.erasure.remaining", skip_all)]
     async fn remaining(&self, target: ErasureTarget) -> RepositoryResult<Vec<RemainingRows>> {
         self.database.read_snapshot(move |connection| looking::remaining(connection, target)).await

@@ -61,6 +61,10 @@ impl ErasureRepository for Fake {
         self.enter().await.map(|_| Vec::new())
     }
 
+    async fn last_placed_erasure(&self) -> RepositoryResult<Option<Erasure>> {
+        self.enter().await.map(|_| None)
+    }
+
     async fn remaining(&self, _: ErasureTarget) -> RepositoryResult<Vec<RemainingRows>> {
         self.enter().await.map(|_| Vec::new())
     }

@@ -54,6 +54,10 @@ impl ErasureRepository for Timed {
         timed("erasure.unfinished_erasures", self.0.erasures().unfinished_erasures(target)).await
     }
 
+    async fn last_placed_erasure(&self) -> RepositoryResult<Option<Erasure>> {
+        timed("erasure.last_placed_erasure", self.0.erasures().last_placed_erasure()).await
+    }
+
     async fn remaining(&self, target: ErasureTarget) -> RepositoryResult<Vec<RemainingRows>> {
         timed("erasure.remaining", self.0.erasures().remaining(target)).await
     }

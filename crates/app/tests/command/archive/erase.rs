@@ -1,8 +1,10 @@
 //! Erasing users whose conversations are archived, wholly or in part, in files that hold others' too.
 
 mod beside;
+mod doctor;
 mod lost;
 mod place;
+mod together;
 
 use std::path::Path;
 

@@ -50,6 +50,14 @@ statement! {
 }
 
 statement! {
+    /// The last erasure that has noted what the archives' place is known by; one that has not ended comes first.
+    Placed(concat!(
+        "SELECT ", columns!(), " FROM erasures WHERE archives LIKE '%\"place_id\":\"%' \
+         ORDER BY certificate IS NOT NULL, sequence DESC LIMIT 1",
+    )) -> Columns {}
+}
+
+statement! {
     /// Which conversations are erased, or of users who are.
     AreErased(include_str!("erased.sql")) -> (Timestamptz, SqlUuid, SqlUuid, Nullable<Timestamptz>, Bool) {
         user_ids: Vec<Uuid> as Array<SqlUuid>,
@@ -104,18 +112,18 @@ impl Postgres {
     }
 
     pub(super) async fn unfinished_of(&self, target: ErasureTarget) -> RepositoryResult<Vec<Erasure>> {
-        let (_, conversation_id) = parts(target.into());
-        let user_hash = match target {
-            ErasureTarget::User(user_id) => Some(user_hash(user_id).0.to_vec()),
-            ErasureTarget::Conversation(conversation_id) => {
-                let owner = Owner { conversation_id: conversation_id.into() };
-                let answer = self.run::<Option<Vec<u8>>>(Purpose::Maintenance, Effect::Reads, &owner).await;
-                answer.map_err(Fault::into_error)?.one().flatten()
-            }
-        };
+        let (user_id, conversation_id) = parts(target.into());
+        let owner = Owner { user_id, conversation_id };
+        let answer = self.run::<Option<Vec<u8>>>(Purpose::Maintenance, Effect::Reads, &owner).await;
+        let user_hash = answer.map_err(Fault::into_error)?.one().flatten();
         let query = OfTarget { conversation_id, user_hash };
         let answer = self.run::<ErasureRow>(Purpose::Maintenance, Effect::Reads, &query).await;
         answer.map_err(Fault::into_error)?.rows.into_iter().map(Erasure::try_from).collect()
+    }
+
+    pub(super) async fn last_placed(&self) -> RepositoryResult<Option<Erasure>> {
+        let answer = self.run::<ErasureRow>(Purpose::Maintenance, Effect::Reads, &Placed {}).await;
+        answer.map_err(Fault::into_error)?.one().map(Erasure::try_from).transpose()
     }
 
     pub(in crate::postgres) async fn which_are_erased(

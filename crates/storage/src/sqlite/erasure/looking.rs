@@ -91,6 +91,17 @@ pub(super) fn unfinished(
     Ok(rows.into_iter().map(Erasure::try_from).collect::<Result<_, _>>()?)
 }
 
+/// The last erasure that has noted what the archives' place is known by; one that has not ended comes first.
+pub(super) fn last_placed(connection: &mut SqliteConnection) -> Result<Option<Erasure>, Failure> {
+    let row: Option<ErasureRow> = erasures::table
+        .select(ErasureRow::as_select())
+        .filter(erasures::archives.like("%\"place_id\":\"%"))
+        .order((erasures::certificate.is_not_null(), erasures::sequence.desc()))
+        .first(connection)
+        .optional()?;
+    Ok(row.map(Erasure::try_from).transpose()?)
+}
+
 /// How many rows of each table name the target.
 pub(super) fn remaining(
     connection: &mut SqliteConnection,
