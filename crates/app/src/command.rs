@@ -131,15 +131,15 @@ enum Command {
 /// Whose conversations it is about.
 #[derive(Args)]
 struct User {
-    /// The user: a UUID, or any text that names one.
-    #[arg(long, value_name = "ID", default_value = DEFAULT_USER, value_parser = user)]
+    /// The user: the name that signs in, or the id that is shown.
+    #[arg(long, value_name = "ID", default_value = DEFAULT_USER, value_parser = written_user)]
     user: String,
 }
 
 impl User {
     /// Who that is.
     fn id(&self) -> UserId {
-        UserId::from_text(&self.user)
+        UserId::from_name_or_id(&self.user)
     }
 
     /// The option that names this user again; nothing where it is the default one.
@@ -306,8 +306,13 @@ fn page_limit(text: &str) -> Result<PageLimit, &'static str> {
 
 /// A user who may be there already, whatever his name: who was begun by a host, by another system or by an earlier version
 /// is found, held and erased.
-fn user(text: &str) -> Result<String, &'static str> {
-    if text.trim().is_empty() { Err("write a user's id") } else { Ok(text.to_owned()) }
+fn user(text: &str) -> Result<UserId, &'static str> {
+    written_user(text).map(|text| UserId::from_name_or_id(&text))
+}
+
+/// The same, as it is written.
+fn written_user(text: &str) -> Result<String, &'static str> {
+    if text.trim().is_empty() { Err("write a user's name or id") } else { Ok(text.to_owned()) }
 }
 
 /// The user under whose name something may be begun.
@@ -318,7 +323,7 @@ fn beginner(text: &str) -> anyhow::Result<UserId> {
             UserId::MAX_NAME_BYTES
         );
     }
-    Ok(UserId::from_text(text))
+    Ok(UserId::from_name_or_id(text))
 }
 
 #[cfg(test)]

@@ -26,7 +26,7 @@ pub(super) enum Audit {
 pub(super) struct List {
     /// Only what was this user's, or done for them.
     #[arg(long, value_name = "ID", value_parser = user)]
-    user: Option<String>,
+    user: Option<UserId>,
     /// Only what was about this conversation.
     #[arg(long, value_name = "ID")]
     conversation: Option<ConversationId>,
@@ -94,7 +94,7 @@ impl Audit {
 impl List {
     fn query(&self) -> AuditQuery {
         AuditQuery {
-            user_id: self.user.as_deref().map(UserId::from_text),
+            user_id: self.user,
             conversation_id: self.conversation,
             action: self.action,
             after: self.after,

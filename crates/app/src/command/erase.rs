@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use anyhow::{Context as _, Result, anyhow, bail};
 use clap::Args;
 use lcs_app::erasure_service::{CertifiedErasure, Outcome, Remaining};
-use lcs_app::{PersistenceManager, UnreadArchive};
+use lcs_app::{ErasureService, PersistenceManager, UnreadArchive};
 use lcs_domain::erasure::ErasedRows;
 use lcs_domain::{ArchiveId, ConversationId, ErasureTarget, RepositoryError, UserId};
 use serde_json::json;
@@ -24,7 +24,7 @@ const CERTIFICATE_PREFIX: &str = ".lcs-erasure-";
 pub(super) struct Erase {
     /// The user of whom everything is erased. The same id can begin anew afterwards.
     #[arg(long, value_name = "ID", value_parser = user, required_unless_present = "conversation", conflicts_with = "conversation")]
-    user: Option<String>,
+    user: Option<UserId>,
     /// The conversation to erase, whoever's it is.
     #[arg(long, value_name = "ID")]
     conversation: Option<ConversationId>,
@@ -48,9 +48,9 @@ pub(super) struct Erase {
 
 impl Erase {
     pub(super) async fn run(self, context: Context) -> Result<ExitCode> {
-        let target = match (self.conversation, &self.user) {
+        let target = match (self.conversation, self.user) {
             (Some(conversation_id), _) => ErasureTarget::Conversation(conversation_id),
-            (None, Some(user)) => ErasureTarget::User(UserId::from_text(user)),
+            (None, Some(user)) => ErasureTarget::User(user),
             (None, None) => bail!("say what is to be erased: --user or --conversation"),
         };
         let actor = context.actor.clone();
@@ -68,6 +68,9 @@ impl Erase {
         }
         let manager = super::archive::open(PersistenceManager::builder(configuration)).await?;
         let erasure = manager.erasure();
+        if let Some(user) = self.user {
+            meant(erasure, user).await?;
+        }
         if self.verify {
             return verified(&mut output, &erasure.remaining_anywhere(target).await?);
         }
@@ -133,6 +136,20 @@ impl Erase {
             }
         }
     }
+}
+
+/// An id that is shown can be another user's name. Where nothing is the id's, and something is of whose name it is, it
+/// would be said of the wrong one that nothing is left.
+async fn meant(erasure: &ErasureService, user: UserId) -> Result<()> {
+    let Some(other) = user.namesake() else { return Ok(()) };
+    if erasure.remaining_by_the_store(ErasureTarget::User(user)).await?.is_nothing()
+        && !erasure.remaining_by_the_store(ErasureTarget::User(other)).await?.is_nothing()
+    {
+        bail!(
+            "nobody has the id {user}, and somebody has that name: if you mean them, write their id, --user {other}"
+        );
+    }
+    Ok(())
 }
 
 /// Who is refused is an operator: they are told why it is held.

@@ -33,9 +33,9 @@ pub(super) struct Export {
     /// The file, or - for standard output. Its end says how it is compressed: .gz or .zst.
     #[arg(value_name = "FILE")]
     file: PathBuf,
-    /// Only this user's conversations: a UUID, or any text that names one.
+    /// Only this user's conversations: the name that signs in, or the id that is shown.
     #[arg(long, value_name = "ID", value_parser = super::user)]
-    user: Option<String>,
+    user: Option<UserId>,
     /// Only conversations last changed then or later: 2026-01-31, or 2026-01-31T12:00:00Z.
     #[arg(long, value_name = "TIME", value_parser = time::parse)]
     since: Option<DateTime<Utc>>,
@@ -103,7 +103,7 @@ impl Export {
             statuses => statuses.to_vec(),
         };
         ExportFilter {
-            user_id: self.user.as_deref().map(UserId::from_text),
+            user_id: self.user,
             changed_from: self.since,
             changed_before: self.until,
             statuses,

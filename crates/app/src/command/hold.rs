@@ -38,7 +38,7 @@ pub(super) struct Place {
     conversation: Option<ConversationId>,
     /// The user whose conversations are to be kept, those that they begin later too.
     #[arg(long, value_name = "ID", value_parser = user)]
-    user: Option<String>,
+    user: Option<UserId>,
     /// Why: the name of the matter.
     #[arg(long, value_name = "TEXT")]
     reason: String,
@@ -54,13 +54,11 @@ pub(super) struct List {
     conversation: Option<ConversationId>,
     /// Only those that keep something of this user's.
     #[arg(long, value_name = "ID", value_parser = user)]
-    user: Option<String>,
+    user: Option<UserId>,
 }
 
-fn target(conversation: Option<ConversationId>, user: Option<&str>) -> Option<HoldTarget> {
-    conversation
-        .map(HoldTarget::Conversation)
-        .or_else(|| user.map(|user| HoldTarget::User(UserId::from_text(user))))
+fn target(conversation: Option<ConversationId>, user: Option<UserId>) -> Option<HoldTarget> {
+    conversation.map(HoldTarget::Conversation).or_else(|| user.map(HoldTarget::User))
 }
 
 impl HoldCommand {
@@ -75,7 +73,7 @@ impl HoldCommand {
         let holds = repositories.holds();
         match self {
             Self::Place(place) => {
-                let Some(target) = target(place.conversation, place.user.as_deref()) else {
+                let Some(target) = target(place.conversation, place.user) else {
                     bail!("say what is to be kept: --conversation or --user");
                 };
                 let new = NewHold {
@@ -115,7 +113,7 @@ impl HoldCommand {
                 printed.with_context(|| format!("hold {hold} is released"))?;
             }
             Self::List(list) => {
-                let all = match target(list.conversation, list.user.as_deref()) {
+                let all = match target(list.conversation, list.user) {
                     Some(target) => holds.holding(target).await?,
                     None => all(holds).await?,
                 };

@@ -28,9 +28,9 @@ struct Target {
     /// This conversation.
     #[arg(long, value_name = "ID")]
     conversation: Option<ConversationId>,
-    /// All that this user has in archives: a UUID, or any text that names one.
+    /// All that this user has in archives: the name that signs in, or the id that is shown.
     #[arg(long, value_name = "ID", value_parser = super::user)]
-    user: Option<String>,
+    user: Option<UserId>,
     /// Everything that is archived.
     #[arg(long)]
     all: bool,
@@ -38,9 +38,9 @@ struct Target {
 
 impl Target {
     fn meant(&self) -> RestoreTarget {
-        match (self.conversation, &self.user) {
+        match (self.conversation, self.user) {
             (Some(id), _) => RestoreTarget::Conversation(id),
-            (None, Some(user)) => RestoreTarget::User(UserId::from_text(user)),
+            (None, Some(user)) => RestoreTarget::User(user),
             (None, None) => RestoreTarget::All,
         }
     }

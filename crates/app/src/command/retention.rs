@@ -32,9 +32,9 @@ pub(super) enum Retention {
 
 #[derive(Args)]
 pub(super) struct Whose {
-    /// The user: a UUID, or any text that names one.
+    /// The user: the name that signs in, or the id that is shown.
     #[arg(long, value_name = "ID", value_parser = user)]
-    user: String,
+    user: UserId,
 }
 
 impl Retention {
@@ -49,7 +49,7 @@ impl Retention {
         let overrides = repositories.retention_overrides();
         match self {
             Self::Set { whose, keep } => {
-                let user_id = UserId::from_text(&whose.user);
+                let user_id = whose.user;
                 let own =
                     overrides.set_override(NewRetentionOverride { user_id, keep, set_by: actor }).await?;
                 if output.is_json() {
@@ -59,7 +59,7 @@ impl Retention {
                 }
             }
             Self::Remove(whose) => {
-                let user_id = UserId::from_text(&whose.user);
+                let user_id = whose.user;
                 let removed = overrides.remove_override(user_id, actor).await?.is_some();
                 if output.is_json() {
                     output.json(&json!({ "user_id": user_id, "removed": removed }))?;

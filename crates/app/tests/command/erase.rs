@@ -60,6 +60,30 @@ fn holds(file: &Path, text: &[u8]) -> bool {
 }
 
 #[test]
+fn an_id_that_is_shown_is_its_user_and_is_not_taken_for_anothers_name() {
+    let (home, file) = (Home::new(), tempfile::NamedTempFile::new().unwrap());
+    let (carol, path) = (UserId::from_text("carol"), file.path().to_str().unwrap());
+    said(&home, &[], "carol");
+    let shown = carol.to_string();
+    let left = home.run(&["erase", "--user", &shown, "--verify"]);
+    assert!(super::text(&left.stdout).contains("1 in conversations"), "{left:?}");
+
+    // Somebody has that id for a name: nothing is said of nobody.
+    home.answer(&["export", path, "--force"]);
+    let other = carol.namesake().unwrap().to_string();
+    fs::write(path, fs::read_to_string(path).unwrap().replace(&shown, &other)).unwrap();
+    let home = Home::new();
+    home.answer(&["import", path]);
+    for look in [["--verify"].as_slice(), &["--dry-run"], &["--yes"]] {
+        let (code, refused) = home.failure(&[&["erase", "--user", &shown], look].concat());
+        assert!(code == 1 && refused.contains(&format!("write their id, --user {other}")), "{refused}");
+    }
+    let certificate = home.0.path().join("certificate.json");
+    let document = erased(&home, &["--user", &other], &certificate);
+    assert_eq!(document["certificate"]["erased"]["conversations"], 1);
+}
+
+#[test]
 fn an_erased_user_leaves_tombstones_and_a_certificate_and_a_look_finds_nothing() {
     let home = Home::new();
     let carol = UserId::from_text("carol");
