@@ -27,6 +27,8 @@ use super::retry::{RetryBudget, Tries};
 
 /// How long a connection stays idle before it is let go.
 const IDLE_TIMEOUT: Duration = Duration::from_mins(10);
+/// How soon it is looked again whether a connection that is there, while no other one can be made, is alive.
+const STILL_THERE: Duration = Duration::from_millis(100);
 
 /// A connection out of the pool, or one of its own for maintenance.
 pub(super) enum Lease {
@@ -221,16 +223,21 @@ impl Pool {
     }
 
     /// The next failure to connect that leaves the pool without any connection. While there is one, it is
-    /// worth waiting for: that the pool cannot grow is no concern of those whom it serves.
+    /// worth waiting for: that the pool cannot grow is no concern of those whom it serves. But the one that is there may turn
+    /// out to be dead, of which nothing is heard: so it is looked again whether it is still there.
     async fn next_failure(&self, failures: &mut watch::Receiver<Option<ConnectFailure>>) -> ConnectFailure {
+        let mut seen = None;
         loop {
-            if failures.changed().await.is_err() {
-                // The sender lives in the pool: without it there is nothing to wait for but the pool itself.
-                return std::future::pending().await;
-            }
-            let failure = failures.borrow_and_update().clone();
-            if let Some(failure) = failure.filter(|_| self.state().connections == 0) {
+            if let Some(failure) = seen.take_if(|_| self.state().connections == 0) {
                 return failure;
+            }
+            tokio::select! {
+                changed = failures.changed() => match changed {
+                    Ok(()) => seen = failures.borrow_and_update().clone(),
+                    // The sender lives in the pool: without it there is nothing to wait for but the pool itself.
+                    Err(_) => return std::future::pending().await,
+                },
+                () = sleep(STILL_THERE), if seen.is_some() => {}
             }
         }
     }
