@@ -55,7 +55,7 @@ impl Restore {
         let keep =
             self.keep_days.map_or_else(|| archives.usual_keep(), |days| Duration::from_hours(24) * days);
         let bar = progress::counter();
-        let run = archives.restore(self.target.meant(), keep, |seen| bar.inc(seen));
+        let run = Box::pin(archives.restore(self.target.meant(), keep, |seen| bar.inc(seen)));
         let ended = super::archive::unless_requested(&manager, run).await;
         bar.finish_and_clear();
         let report = ended.context("stopped: what has come back stays; run it again to go on")??;

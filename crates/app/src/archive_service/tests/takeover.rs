@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use async_trait::async_trait;
 use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
+use lcs_domain::archive::ArchiveContent;
 use object_store::path::Path;
 use object_store::{
     CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, PutMultipartOptions,
@@ -191,6 +192,11 @@ async fn what_is_dropped_while_it_archives_or_replaces_lets_go_and_nobody_waits_
     assert_eq!((report.restored, report.damaged), (2, vec![]));
     service.let_go_in_time().await;
     assert!(
-        other.list(None, PageLimit::MAX).await.unwrap().iter().all(|left| left.content == Default::default())
+        other
+            .list(None, PageLimit::MAX)
+            .await
+            .unwrap()
+            .iter()
+            .all(|left| left.content == ArchiveContent::default())
     );
 }

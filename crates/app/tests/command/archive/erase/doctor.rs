@@ -15,7 +15,8 @@ impl Archiving {
     /// The one that warns.
     fn doubted(&self) -> String {
         let found = self.examined();
-        let [(_, _), (severity, doubt)] = found.as_slice() else { panic!("{found:?}") };
+        assert_eq!(found.len(), 2, "{found:?}");
+        let (severity, doubt) = &found[1];
         assert_eq!(severity, "warning", "{doubt}");
         doubt.clone()
     }
