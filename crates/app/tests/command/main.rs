@@ -138,7 +138,10 @@ fn an_interrupt_ends_a_chat_politely() {
         let sent = Command::new("kill").args([signal, &chat.id().to_string()]).status().unwrap();
         assert!(sent.success());
         // Its input is still open: it ends because it was asked to, and waits for no line.
-        assert!(chat.wait().unwrap().success(), "{signal}");
+        // To wait would close it.
+        let _input = chat.stdin.take();
+        let ended = chat.wait_with_output().unwrap();
+        assert!(ended.status.success(), "{signal}: {ended:?}");
     }
 }
 
