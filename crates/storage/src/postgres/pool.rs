@@ -233,7 +233,7 @@ impl Pool {
             }
             tokio::select! {
                 changed = failures.changed() => match changed {
-                    Ok(()) => seen = failures.borrow_and_update().clone(),
+                    Ok(()) => seen.clone_from(&failures.borrow_and_update()),
                     // The sender lives in the pool: without it there is nothing to wait for but the pool itself.
                     Err(_) => return std::future::pending().await,
                 },
