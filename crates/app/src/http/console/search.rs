@@ -7,7 +7,6 @@ use lcs_domain::{
     RepositoryError, Text, UserId,
 };
 use maud::{Markup, html};
-use uuid::Uuid;
 
 use super::super::parameter::Parameters;
 use super::super::service::Service;
