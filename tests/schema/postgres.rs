@@ -166,7 +166,7 @@ async fn documents_are_compressed_fast_and_a_turn_stays_in_its_row() {
         &database,
         "SELECT a.attrelid::regclass, a.attname FROM pg_attribute a
          WHERE a.attrelid IN ('agent_states'::regclass, 'conversation_turns'::regclass)
-           AND to_jsonb(a) ->> 'attcompression' = 'l' ORDER BY 1, a.attnum",
+           AND to_jsonb(a) ->> 'attcompression' = 'l' ORDER BY a.attrelid::regclass::text, a.attnum",
     )
     .await;
     let has_lz4 = rows(

@@ -28,12 +28,36 @@ pub(crate) fn exposed(
     found.map(|(name, _)| name)
 }
 
-fn has_credentials(address: &str) -> bool {
-    let url = match address.trim() {
-        whole if whole.contains("://") => Url::parse(whole),
-        host => Url::parse(&format!("http://{host}")),
+/// The first of the variables of these names that holds something, and no address of a server: a library may panic at it.
+pub(crate) fn misaddressed(
+    variables: impl IntoIterator<Item = (OsString, OsString)>,
+    names: &[&str],
+) -> Option<String> {
+    let is_wrong = |value: &OsString| {
+        let url = value.to_str().and_then(|value| Url::parse(value.trim()).ok());
+        !value.is_empty() && !url.is_some_and(|url| is_http(&url) && url.has_host())
     };
-    url.is_ok_and(|url| !url.username().is_empty() || url.password().is_some())
+    let of_name = |(name, value): (OsString, OsString)| Some((name.into_string().ok()?, value));
+    let found = variables.into_iter().filter_map(of_name);
+    let mut found = found.filter(|(name, _)| names.contains(&name.to_ascii_uppercase().as_str()));
+    found.find(|(_, value)| is_wrong(value)).map(|(name, _)| name)
+}
+
+fn is_http(url: &Url) -> bool {
+    matches!(url.scheme(), "http" | "https")
+}
+
+fn has_credentials(address: &str) -> bool {
+    let address = address.trim();
+    let url = match Url::parse(address) {
+        // A database's, say.
+        Ok(url) if address.contains("://") && !is_http(&url) => return false,
+        Ok(url) if is_http(&url) => Ok(url),
+        Err(error) if address.contains("://") => Err(error),
+        _ => Url::parse(&format!("http://{address}")),
+    };
+    // Of what is no address it is not known where its host begins.
+    url.map_or_else(|_| address.contains('@'), |url| !url.username().is_empty() || url.password().is_some())
 }
 
 #[cfg(test)]
@@ -50,6 +74,13 @@ mod tests {
             ("AWS_Endpoint_Url", "http://:canary@h"),
             ("GCE_METADATA_HOST", "user:canary@metadata"),
             ("GCE_METADATA_IP", "user:canary@127.0.0.1"),
+            ("AWS_ENDPOINT", "http:/user:canary@127.0.0.1:9000"),
+            ("AWS_ENDPOINT", "http:\\\\user:canary@127.0.0.1:9000"),
+            ("AWS_ENDPOINT", "http://user:canary@ho st:9000"),
+            ("AWS_ENDPOINT", "http://user:canary@[::1"),
+            ("AWS_ENDPOINT", "http://user:can#ary@host"),
+            ("AWS_ENDPOINT", "http://user:can/ary@host"),
+            ("AWS_ENDPOINT", "http://user:canary@host:port"),
         ] {
             assert_eq!(exposed(name, value).as_deref(), Some(name));
         }
@@ -59,9 +90,22 @@ mod tests {
             ("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "/v2/credentials/1"),
             ("AWS_SECRET_ACCESS_KEY", "http://user:key@host"),
             ("AWS_PROXY_URL", "http://user:key@proxy"),
+            ("AWS_DATABASE_URL", "postgres://user:key@host/database"),
+            ("AWS_ENDPOINT", "minio:9000"),
             ("GOOGLE_BASE_URL", "http://user:key@of-another-service"),
         ] {
             assert_eq!(exposed(name, value), None, "{name}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_address_of_a_server_is_found() {
+        let wrong = |value: &str| misaddressed([("AWS_Endpoint".into(), value.into())], &["AWS_ENDPOINT"]);
+        for value in ["minio:9000", "127.0.0.1:9000", "http://host:port", "http://", "ftp://host", " "] {
+            assert_eq!(wrong(value).as_deref(), Some("AWS_Endpoint"), "{value}");
+        }
+        for value in ["", "http://minio:9000", " https://s3.example/path "] {
+            assert_eq!(wrong(value), None, "{value}");
         }
     }
 }

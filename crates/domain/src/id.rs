@@ -141,22 +141,6 @@ impl UserId {
             _ => Self(Uuid::new_v5(&USER_NAMESPACE, text.as_bytes())),
         }
     }
-
-    /// The user whom an operator names: by what [`Self::from_text`] takes, or by the id that is shown to him. So a version
-    /// 5 UUID is that id. Nobody may come in this way: such a text may be another user's name.
-    #[must_use]
-    pub fn from_name_or_id(text: &str) -> Self {
-        match Uuid::parse_str(text) {
-            Ok(uuid) if uuid.get_version_num() == 5 => Self(uuid),
-            _ => Self::from_text(text),
-        }
-    }
-
-    /// The user whose name is the text of this id, if that is another one.
-    #[must_use]
-    pub fn namesake(self) -> Option<Self> {
-        Some(Self::from_text(&self.to_string())).filter(|other| *other != self)
-    }
 }
 
 impl ConversationId {
@@ -201,16 +185,6 @@ mod tests {
         ] {
             assert_eq!(form.parse::<ConversationId>().unwrap(), dashed, "{form}");
         }
-    }
-
-    #[test]
-    fn an_operator_names_a_user_by_the_name_or_by_the_id_that_is_shown() {
-        let ada = UserId::from_text("ada");
-        assert_eq!(["ada", &ada.to_string()].map(UserId::from_name_or_id), [ada, ada]);
-        let uuid = "018f3a5c-7d1e-7b3a-9c55-0242ac120002";
-        assert_eq!(UserId::from_name_or_id(uuid).to_string(), uuid);
-        assert_eq!(UserId::from_name_or_id(uuid).namesake(), None);
-        assert_eq!(ada.namesake(), Some(UserId::from_text(&ada.to_string())));
     }
 
     #[test]

@@ -78,6 +78,10 @@ impl ArchiveFiles {
             );
             return Err(ArchiveError::Place { place: shown, what: "opened", reason });
         }
+        if let Some(variable) = url.misaddressed() {
+            let reason = format!("{variable} is no address of a server: write it like http://HOST:9000");
+            return Err(ArchiveError::Place { place: shown, what: "opened", reason });
+        }
         match url.open() {
             Ok((store, root)) => {
                 let folder = url.folder().map(PathBuf::from);

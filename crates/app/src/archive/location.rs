@@ -15,7 +15,7 @@ use object_store::{BackoffConfig, ClientConfigKey, ClientOptions, ObjectStore, R
 use reqwest::{Client, Url};
 
 use crate::endpoint::tls;
-use crate::exposed_address::exposed;
+use crate::exposed_address::{exposed, misaddressed};
 
 /// How long one request may take, a file's piece with it.
 const REQUEST_TIMEOUT: Duration = Duration::from_mins(1);
@@ -133,6 +133,17 @@ impl ArchiveUrl {
             ),
         };
         exposed(std::env::vars_os(), prefixes).map(|variable| (variable, names))
+    }
+
+    /// The variable that holds what is to be the address of its server, and is none.
+    pub(crate) fn misaddressed(&self) -> Option<String> {
+        let names: &[&str] = match &self.place {
+            Place::S3(_) => &["AWS_ENDPOINT", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"],
+            Place::Azure(_) => &["AZURE_STORAGE_ENDPOINT", "AZURE_ENDPOINT"],
+            Place::Google(_) => &["GOOGLE_BASE_URL"],
+            Place::Folder(_) => return None,
+        };
+        misaddressed(std::env::vars_os(), names)
     }
 
     /// The store there, and where in it archives are.

@@ -9,7 +9,7 @@ use lcs_domain::audit::{AuditVerification, verify};
 use lcs_domain::{AuditAction, AuditQuery, AuditRecord, ConversationId, PageLimit, UserId};
 use serde_json::json;
 
-use super::{Context, user};
+use super::{Context, known_user};
 use crate::output::table::Table;
 use crate::output::text::{count, one_line};
 use crate::output::{Output, note};
@@ -25,7 +25,7 @@ pub(super) enum Audit {
 #[derive(Args)]
 pub(super) struct List {
     /// Only what was this user's, or done for them.
-    #[arg(long, value_name = "ID", value_parser = user)]
+    #[arg(long, value_name = "ID", value_parser = known_user)]
     user: Option<UserId>,
     /// Only what was about this conversation.
     #[arg(long, value_name = "ID")]

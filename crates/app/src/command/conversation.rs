@@ -73,10 +73,10 @@ impl Conversations {
             }
             Self::Search(search) => print_found(&mut output, &manager, &search).await?,
             Self::Show(One { conversation, user }) => {
-                show(&mut output, &manager, user.id(), conversation).await?;
+                show(&mut output, &manager, user.id()?, conversation).await?;
             }
             Self::Delete(One { conversation, user }) => {
-                if !service.delete_conversation(user.id(), conversation).await? {
+                if !service.delete_conversation(user.id()?, conversation).await? {
                     return Err(not_found());
                 }
                 if output.is_json() {
@@ -97,7 +97,7 @@ async fn print_page(
     begin: Option<String>,
 ) -> Result<()> {
     let wanted = ListConversations { after: list.after, limit: list.limit, status: None };
-    let user_id = list.user.id();
+    let user_id = list.user.id()?;
     let page = manager.conversation_service().list_conversations(user_id, wanted).await?;
     if output.is_json() {
         let expiries = manager.retention().expiries(user_id, &page.conversations).await?;
@@ -140,7 +140,7 @@ async fn print_found(output: &mut Output, manager: &PersistenceManager, search: 
     let most = limit.get();
     // One more than is shown tells whether there are more.
     let wanted = SearchConversations { query: search.query.clone(), after: *after, limit: most + 1 };
-    let mut found = manager.conversation_service().search_conversations(user.id(), wanted).await?;
+    let mut found = manager.conversation_service().search_conversations(user.id()?, wanted).await?;
     let is_more = found.len() > most as usize;
     found.truncate(most as usize);
     let next = found.last().filter(|_| is_more).map(|last| {

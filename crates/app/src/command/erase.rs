@@ -7,12 +7,12 @@ use std::process::ExitCode;
 use anyhow::{Context as _, Result, anyhow, bail};
 use clap::Args;
 use lcs_app::erasure_service::{CertifiedErasure, Outcome, Remaining};
-use lcs_app::{ErasureService, PersistenceManager, UnreadArchive};
+use lcs_app::{PersistenceManager, UnreadArchive};
 use lcs_domain::erasure::ErasedRows;
 use lcs_domain::{ArchiveId, ConversationId, ErasureTarget, RepositoryError, UserId};
 use serde_json::json;
 
-use super::{Context, user};
+use super::{Context, known_user};
 use crate::output::text::{count, one_line};
 use crate::output::whole_file::WholeFile;
 use crate::output::{Output, note, progress};
@@ -23,7 +23,7 @@ const CERTIFICATE_PREFIX: &str = ".lcs-erasure-";
 #[derive(Args)]
 pub(super) struct Erase {
     /// The user of whom everything is erased. The same id can begin anew afterwards.
-    #[arg(long, value_name = "ID", value_parser = user, required_unless_present = "conversation", conflicts_with = "conversation")]
+    #[arg(long, value_name = "ID", value_parser = known_user, required_unless_present = "conversation", conflicts_with = "conversation")]
     user: Option<UserId>,
     /// The conversation to erase, whoever's it is.
     #[arg(long, value_name = "ID")]
@@ -68,9 +68,6 @@ impl Erase {
         }
         let manager = super::archive::open(PersistenceManager::builder(configuration)).await?;
         let erasure = manager.erasure();
-        if let Some(user) = self.user {
-            meant(erasure, user).await?;
-        }
         if self.verify {
             return verified(&mut output, &erasure.remaining_anywhere(target).await?);
         }
@@ -136,20 +133,6 @@ impl Erase {
             }
         }
     }
-}
-
-/// An id that is shown can be another user's name. Where nothing is the id's, and something is of whose name it is, it
-/// would be said of the wrong one that nothing is left.
-async fn meant(erasure: &ErasureService, user: UserId) -> Result<()> {
-    let Some(other) = user.namesake() else { return Ok(()) };
-    if erasure.remaining_by_the_store(ErasureTarget::User(user)).await?.is_nothing()
-        && !erasure.remaining_by_the_store(ErasureTarget::User(other)).await?.is_nothing()
-    {
-        bail!(
-            "nobody has the id {user}, and somebody has that name: if you mean them, write their id, --user {other}"
-        );
-    }
-    Ok(())
 }
 
 /// Who is refused is an operator: they are told why it is held.

@@ -33,8 +33,8 @@ pub(super) struct Export {
     /// The file, or - for standard output. Its end says how it is compressed: .gz or .zst.
     #[arg(value_name = "FILE")]
     file: PathBuf,
-    /// Only this user's conversations: the name that signs in, or the id that is shown.
-    #[arg(long, value_name = "ID", value_parser = super::user)]
+    /// Only this user's conversations: a UUID, or any text that names one.
+    #[arg(long, value_name = "ID", value_parser = super::known_user)]
     user: Option<UserId>,
     /// Only conversations last changed then or later: 2026-01-31, or 2026-01-31T12:00:00Z.
     #[arg(long, value_name = "TIME", value_parser = time::parse)]

@@ -11,7 +11,7 @@ use lcs_domain::{
 };
 use serde_json::json;
 
-use super::{Context, user};
+use super::{Context, known_user};
 use crate::output::Output;
 use crate::output::age::ago;
 use crate::output::table::Table;
@@ -37,7 +37,7 @@ pub(super) struct Place {
     #[arg(long, value_name = "ID", required_unless_present = "user", conflicts_with = "user")]
     conversation: Option<ConversationId>,
     /// The user whose conversations are to be kept, those that they begin later too.
-    #[arg(long, value_name = "ID", value_parser = user)]
+    #[arg(long, value_name = "ID", value_parser = known_user)]
     user: Option<UserId>,
     /// Why: the name of the matter.
     #[arg(long, value_name = "TEXT")]
@@ -53,7 +53,7 @@ pub(super) struct List {
     #[arg(long, value_name = "ID", conflicts_with = "user")]
     conversation: Option<ConversationId>,
     /// Only those that keep something of this user's.
-    #[arg(long, value_name = "ID", value_parser = user)]
+    #[arg(long, value_name = "ID", value_parser = known_user)]
     user: Option<UserId>,
 }
 

@@ -28,8 +28,8 @@ struct Target {
     /// This conversation.
     #[arg(long, value_name = "ID")]
     conversation: Option<ConversationId>,
-    /// All that this user has in archives: the name that signs in, or the id that is shown.
-    #[arg(long, value_name = "ID", value_parser = super::user)]
+    /// All that this user has in archives: a UUID, or any text that names one.
+    #[arg(long, value_name = "ID", value_parser = super::known_user)]
     user: Option<UserId>,
     /// Everything that is archived.
     #[arg(long)]

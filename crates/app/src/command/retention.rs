@@ -8,7 +8,7 @@ use lcs_app::PersistenceManager;
 use lcs_domain::{Clock, Keep, NewRetentionOverride, PageLimit, RetentionOverride, SystemClock, UserId};
 use serde_json::json;
 
-use super::{Context, user};
+use super::{Context, known_user};
 use crate::output::Output;
 use crate::output::age::ago;
 use crate::output::table::Table;
@@ -32,8 +32,8 @@ pub(super) enum Retention {
 
 #[derive(Args)]
 pub(super) struct Whose {
-    /// The user: the name that signs in, or the id that is shown.
-    #[arg(long, value_name = "ID", value_parser = user)]
+    /// The user: a UUID, or any text that names one.
+    #[arg(long, value_name = "ID", value_parser = known_user)]
     user: UserId,
 }
 

@@ -175,13 +175,15 @@ pub(super) async fn put_agent_state(
         return Err(ApiError::internal());
     };
     let documents = Documents::of_body(&body.object, service.manager().payload_limits());
+    let agent_config = documents.payload("agent_config")?;
+    let current_state = documents.payload("current_state")?;
     // After the body: a precondition says nothing of a request that would be refused without it (RFC 9110, 13.2.1).
     let expected_revision = expected_revision(&headers)?;
     let save = SaveAgentState {
         agent_id,
         conversation_id: conversation.id,
-        agent_config: documents.payload("agent_config")?,
-        current_state: documents.payload("current_state")?,
+        agent_config,
+        current_state,
         expected_revision,
         through_turn,
     };

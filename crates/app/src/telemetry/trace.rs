@@ -28,6 +28,9 @@ const NAME: &str = "lcs-persistence";
 /// Where the collector is; without either there are no traces.
 const ENDPOINTS: [&str; 2] = ["OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"];
 
+const NO_ADDRESS: &str = "what OTEL_EXPORTER_OTLP_ENDPOINT or OTEL_EXPORTER_OTLP_TRACES_ENDPOINT holds is no address of a \
+     collector: write it like http://HOST:4318";
+
 /// Collects the spans of this process and sends them, in a thread of its own.
 pub struct Traces(SdkTracerProvider);
 
@@ -64,7 +67,8 @@ impl Traces {
             resource = resource.with_service_name(NAME);
         }
         let provider = SdkTracerProvider::builder()
-            .with_batch_exporter(exporter.map_err(|error| failed(&error))?)
+            // Its own sentence quotes the address.
+            .with_batch_exporter(exporter.map_err(|_| failed(&NO_ADDRESS))?)
             .with_resource(resource.build())
             .build();
         Ok(Some(Self(provider)))

@@ -60,27 +60,27 @@ fn holds(file: &Path, text: &[u8]) -> bool {
 }
 
 #[test]
-fn an_id_that_is_shown_is_its_user_and_is_not_taken_for_anothers_name() {
-    let (home, file) = (Home::new(), tempfile::NamedTempFile::new().unwrap());
-    let (carol, path) = (UserId::from_text("carol"), file.path().to_str().unwrap());
-    said(&home, &[], "carol");
-    let shown = carol.to_string();
-    let left = home.run(&["erase", "--user", &shown, "--verify"]);
-    assert!(super::text(&left.stdout).contains("1 in conversations"), "{left:?}");
-
-    // Somebody has that id for a name: nothing is said of nobody.
-    home.answer(&["export", path, "--force"]);
-    let other = carol.namesake().unwrap().to_string();
-    fs::write(path, fs::read_to_string(path).unwrap().replace(&shown, &other)).unwrap();
+fn an_id_that_is_shown_is_not_guessed_to_be_a_name() {
     let home = Home::new();
-    home.answer(&["import", path]);
-    for look in [["--verify"].as_slice(), &["--dry-run"], &["--yes"]] {
-        let (code, refused) = home.failure(&[&["erase", "--user", &shown], look].concat());
-        assert!(code == 1 && refused.contains(&format!("write their id, --user {other}")), "{refused}");
+    said(&home, &[], "carol");
+    let shown = UserId::from_text("carol").to_string();
+    let (id, name) = (format!("id:{shown}"), format!("name:{shown}"));
+    for command in
+        [["erase", "--verify"].as_slice(), &["hold", "list"], &["export", "-"], &["conversations", "list"]]
+    {
+        let (_, refused) = home.failure(&[command, &["--user", &shown]].concat());
+        assert!(refused.contains(&id) && refused.contains(&name), "{command:?}: {refused}");
     }
-    let certificate = home.0.path().join("certificate.json");
-    let document = erased(&home, &["--user", &other], &certificate);
-    assert_eq!(document["certificate"]["erased"]["conversations"], 1);
+    assert_eq!(
+        home.json(&["conversations", "list", "--user", &id])["conversations"].as_array().unwrap().len(),
+        1
+    );
+    assert_eq!(home.json(&["erase", "--user", &name, "--verify"])["erased"], true);
+    home.json(&["hold", "place", "--user", &id, "--reason", "matter 7"]);
+    let (_, held) = home.failure(&["erase", "--user", "carol", "--yes"]);
+    assert!(held.contains("matter 7"), "{held}");
+    let (_, refused) = home.failure(&["erase", "--user", "id:carol", "--yes"]);
+    assert!(refused.contains("name:id:carol"), "{refused}");
 }
 
 #[test]

@@ -18,7 +18,7 @@ use super::Sqlite;
 use super::conversation::{self, find};
 use super::error::Failure;
 use super::hold::owner;
-use super::limited::limited;
+use super::limited::perhaps_limited;
 use super::row::{BlobUuid, Cell, Micros, Reader};
 use super::schema::conversation_tombstones as tombstones;
 use super::schema::conversations::{self, dsl};
@@ -91,8 +91,8 @@ fn look(
         query = query.order((dsl::updated_at.desc(), dsl::conversation_id));
     }
     // Where nothing is looked at row by row, SQLite keeps the newest and sorts no more than these.
-    let most = if searched.topic.is_none() { i64::from(searched.limit.get()) + 1 } else { i64::MAX };
-    let rows = limited(query, most);
+    let most = searched.topic.is_none().then(|| i64::from(searched.limit.get()) + 1);
+    let rows = perhaps_limited(query, most);
     let (end, enough) = (Instant::now() + PATIENCE, searched.limit.get() as usize + 1);
     let mut found = Vec::new();
     for row in rows.load_iter::<FoundRow, DefaultLoadingMode>(connection)? {

@@ -4,7 +4,7 @@
 //! bound: a fifth of what reading a row by its key takes. A value inside an expression it leaves alone.
 
 use diesel::prelude::*;
-use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
+use diesel::query_builder::{AstPass, BoxedSelectStatement, Query, QueryFragment, QueryId};
 use diesel::sql_types::BigInt;
 use diesel::sqlite::{Sqlite as Backend, SqliteConnection};
 
@@ -12,11 +12,20 @@ use diesel::sqlite::{Sqlite as Backend, SqliteConnection};
 #[derive(QueryId)]
 pub(super) struct Limited<Q> {
     query: Q,
-    limit: i64,
+    limit: Option<i64>,
 }
 
 /// Up to `limit` rows of `query`.
 pub(super) const fn limited<Q>(query: Q, limit: i64) -> Limited<Q> {
+    Limited { query, limit: Some(limit) }
+}
+
+/// Up to `limit` rows of `query`, all where there is none: whatever limit there is, SQLite sorts in a slower way for it.
+/// Only of a query that is known by its text, which has a limit or not.
+pub(super) const fn perhaps_limited<'q, ST, QS, GB>(
+    query: BoxedSelectStatement<'q, ST, QS, Backend, GB>,
+    limit: Option<i64>,
+) -> Limited<BoxedSelectStatement<'q, ST, QS, Backend, GB>> {
     Limited { query, limit }
 }
 
@@ -27,9 +36,11 @@ impl<Q: Query> Query for Limited<Q> {
 impl<Q: QueryFragment<Backend>> QueryFragment<Backend> for Limited<Q> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Backend>) -> QueryResult<()> {
         self.query.walk_ast(out.reborrow())?;
-        out.push_sql(" LIMIT abs(");
-        out.push_bind_param::<BigInt, _>(&self.limit)?;
-        out.push_sql(")");
+        if let Some(limit) = &self.limit {
+            out.push_sql(" LIMIT abs(");
+            out.push_bind_param::<BigInt, _>(limit)?;
+            out.push_sql(")");
+        }
         Ok(())
     }
 }

@@ -7,6 +7,7 @@ use lcs_domain::{
     RepositoryError, Text, UserId,
 };
 use maud::{Markup, html};
+use uuid::Uuid;
 
 use super::super::parameter::Parameters;
 use super::super::service::Service;
@@ -42,7 +43,7 @@ impl Written {
         let after = self.after.as_ref().map(|text| text.parse::<ConversationCursor>());
         Ok(FindConversations {
             id: id.transpose().map_err(|error| ("id", error))?,
-            user_id: (!self.user.is_empty()).then(|| UserId::from_name_or_id(&self.user)),
+            user_id: (!self.user.is_empty()).then(|| user(&self.user)),
             topic: topic.transpose().map_err(|error| ("topic", error))?,
             after: after.transpose().map_err(|error| ("after", error))?,
             ..FindConversations::default()
@@ -65,6 +66,15 @@ impl Written {
 
     fn is_empty(&self) -> bool {
         self.id.is_empty() && self.user.is_empty() && self.topic.is_empty()
+    }
+}
+
+/// The user by the name that he signs in with, or by the id that the console shows: of a name that is a UUID of
+/// version 5 that is the id, as nobody has such a name.
+fn user(text: &str) -> UserId {
+    match Uuid::parse_str(text) {
+        Ok(uuid) if uuid.get_version_num() == 5 => UserId::from_uuid(uuid),
+        _ => UserId::from_text(text),
     }
 }
 
@@ -236,6 +246,14 @@ pub(super) fn status(word: &str) -> Markup {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_user_is_known_by_the_name_and_by_the_id_that_is_shown() {
+        let ada = UserId::from_text("ada");
+        assert_eq!([user("ada"), user(&ada.to_string())], [ada, ada]);
+        let uuid = "018f3a5c-7d1e-7b3a-9c55-0242ac120002";
+        assert_eq!(user(uuid).to_string(), uuid);
+    }
 
     #[test]
     fn a_search_is_written_again_as_it_was() {

@@ -12,7 +12,7 @@ use super::DELETED;
 use crate::row::SummaryRecord;
 use crate::sqlite::Sqlite;
 use crate::sqlite::error::Failure;
-use crate::sqlite::limited::limited;
+use crate::sqlite::limited::perhaps_limited;
 use crate::sqlite::row::{BlobUuid, Cell, Micros, Reader};
 use crate::sqlite::schema::conversation_turns as turns;
 use crate::sqlite::schema::conversations::dsl;
@@ -109,7 +109,7 @@ pub(super) fn newest_first(
         query = query.filter(behind);
     }
     let query = query.order((dsl::updated_at.desc(), dsl::conversation_id));
-    let query = limited(query, list.limit.map_or(i64::MAX, i64::from));
+    let query = perhaps_limited(query, list.limit.map(i64::from));
     for row in query.load_iter::<SummaryRow, DefaultLoadingMode>(connection)? {
         if !take(row?.try_into()?)? {
             break;
