@@ -22,10 +22,10 @@ pub(super) const fn limited<Q>(query: Q, limit: i64) -> Limited<Q> {
 
 /// Up to `limit` rows of `query`, all where there is none: whatever limit there is, SQLite sorts in a slower way for it.
 /// Only of a query that is known by its text, which has a limit or not.
-pub(super) const fn perhaps_limited<'q, ST, QS, GB>(
-    query: BoxedSelectStatement<'q, ST, QS, Backend, GB>,
+pub(super) const fn perhaps_limited<ST, QS, GB>(
+    query: BoxedSelectStatement<'_, ST, QS, Backend, GB>,
     limit: Option<i64>,
-) -> Limited<BoxedSelectStatement<'q, ST, QS, Backend, GB>> {
+) -> Limited<BoxedSelectStatement<'_, ST, QS, Backend, GB>> {
     Limited { query, limit }
 }
 
