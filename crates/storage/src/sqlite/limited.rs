@@ -135,9 +135,12 @@ mod tests {
         let (user, limit) = (UserId::from_text("u"), PageLimit::MAX);
         let new = NewConversation::begin(Text::name("m", "/model_id").unwrap());
         let id = store.create(user, new).await.unwrap().conversation_id;
+        // A limit that nobody asked for would make SQLite sort all of a user's in a slower way.
+        store.summaries(user, ListSummaries::default()).try_collect::<Vec<_>>().await.unwrap();
         seen.assert_limited(0);
 
-        store.summaries(user, ListSummaries::default()).try_collect::<Vec<_>>().await.unwrap();
+        let some = ListSummaries { limit: Some(10), ..ListSummaries::default() };
+        store.summaries(user, some).try_collect::<Vec<_>>().await.unwrap();
         let find = FindConversations { id: None, user_id: None, topic: None, after: None, limit };
         store.find_conversations(find).await.unwrap();
         store.list_archives(None, limit).await.unwrap();
