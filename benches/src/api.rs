@@ -11,8 +11,8 @@ use hyper::header::{CONTENT_TYPE, HOST};
 use hyper::{Method, Request};
 use hyper_util::rt::TokioIo;
 use lcs_domain::{ConversationId, UserId};
-use serde::Deserialize;
-use serde_json::json;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
@@ -36,6 +36,14 @@ pub struct Api {
 #[derive(Deserialize)]
 struct Serving {
     url: String,
+}
+
+/// What an append sends.
+#[derive(Serialize)]
+struct AppendBody<'a> {
+    input_messages: &'a Value,
+    output_message: &'a Value,
+    metadata: &'a Value,
 }
 
 impl Api {
@@ -67,11 +75,13 @@ impl Api {
     /// # Errors
     /// A sentence, where the answer is any but a success.
     pub async fn append(&self, user: UserId, conversation: ConversationId, turn: &Payloads) -> Result<()> {
-        let body = json!({
-            "input_messages": turn.input_messages, "output_message": turn.output_message, "metadata": turn.metadata,
-        });
+        let body = AppendBody {
+            input_messages: &turn.input_messages,
+            output_message: &turn.output_message,
+            metadata: &turn.metadata,
+        };
         let path = format!("/v1/conversations/{conversation}/turns?user_id={user}");
-        self.ask(Method::POST, &path, body.to_string().into()).await.map(|_answer| ())
+        self.ask(Method::POST, &path, serde_json::to_vec(&body)?.into()).await.map(|_answer| ())
     }
 
     /// Reads the newest turns of this user's conversation, as they come.

@@ -28,7 +28,7 @@ mod visitor;
 
 use axum::Router;
 use axum::extract::Request;
-use axum::middleware::{Next, from_fn_with_state};
+use axum::middleware::from_fn_with_state;
 use axum::response::{Redirect, Response};
 use axum::routing::{MethodRouter, get};
 use http::StatusCode;
@@ -70,13 +70,22 @@ pub(super) fn pages(service: &Service) -> Router<Service> {
     router.layer(from_fn_with_state(service.clone(), gate::pass))
 }
 
-/// Makes a page of what went wrong before a page of the console could be made, or while it was.
-pub(super) async fn in_a_page(request: Request, next: Next) -> Response {
+/// Where there is a console, makes a page of what went wrong before a page of it could be made, or while it was.
+pub(super) async fn in_a_page<F>(
+    has_console: bool,
+    request: Request,
+    next: impl FnOnce(Request) -> F,
+) -> Response
+where
+    F: Future<Output = Response>,
+{
     let path = request.uri().path();
     let is_here = path.strip_prefix(BEGINNING).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+    if !(has_console && is_here) {
+        return next(request).await;
+    }
     let method = request.method().clone();
-    let response = next.run(request).await;
-    if is_here { failure::as_page(response, &method, None) } else { response }
+    failure::as_page(next(request).await, &method, None)
 }
 
 async fn nothing(visitor: Visitor) -> Failure {

@@ -26,9 +26,6 @@ use crate::llama_stack::LlamaStack;
 pub struct Service {
     parts: Arc<Parts>,
     operator: Option<Arc<OperatorKeys>>,
-    last_report: Arc<LastReport>,
-    readings: Arc<Readings>,
-    looks: Arc<Looks>,
 }
 
 struct Parts {
@@ -39,6 +36,9 @@ struct Parts {
     tasks: TaskTracker,
     readiness: Readiness,
     denials: Denials,
+    last_report: LastReport,
+    readings: Readings,
+    looks: Looks,
 }
 
 impl fmt::Debug for Service {
@@ -65,14 +65,11 @@ impl Service {
             tasks: TaskTracker::new(),
             readiness: Readiness::default(),
             denials: Denials::default(),
+            last_report: LastReport::default(),
+            readings: Readings::default(),
+            looks: Looks::default(),
         };
-        Self {
-            parts: Arc::new(parts),
-            operator: None,
-            last_report: Arc::default(),
-            readings: Arc::default(),
-            looks: Arc::default(),
-        }
+        Self { parts: Arc::new(parts), operator: None }
     }
 
     /// The same with an operator, if one is configured: without one his endpoints are not there.
@@ -113,15 +110,15 @@ impl Service {
     }
 
     pub(super) fn last_report(&self) -> &LastReport {
-        &self.last_report
+        &self.parts.last_report
     }
 
     pub(super) fn readings(&self) -> &Readings {
-        &self.readings
+        &self.parts.readings
     }
 
     pub(super) fn looks(&self) -> &Looks {
-        &self.looks
+        &self.parts.looks
     }
 
     pub(super) fn last_readiness(&self) -> &Readiness {

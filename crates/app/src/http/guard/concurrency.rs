@@ -5,8 +5,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use axum::Extension;
-use axum::extract::{FromRequestParts, Request, State};
-use axum::middleware::Next;
+use axum::extract::{FromRequestParts, Request};
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use http::request::Parts;
@@ -19,7 +18,6 @@ use crate::http::error::ApiError;
 /// What is answered always: who looks after the service has to see it most when it is busy.
 const ALWAYS: [&str; 3] = ["/liveness", "/readiness", "/metrics"];
 
-#[derive(Clone)]
 pub(super) struct Concurrency {
     max: usize,
     free: Arc<Semaphore>,
@@ -28,6 +26,25 @@ pub(super) struct Concurrency {
 impl Concurrency {
     pub(super) fn new(max: usize) -> Self {
         Self { max, free: Arc::new(Semaphore::new(max)) }
+    }
+
+    /// A place is held until the answer's body is sent: a stream counts as long as it runs.
+    pub(super) async fn apply<F>(&self, mut request: Request, next: impl FnOnce(Request) -> F) -> Response
+    where
+        F: Future<Output = Response>,
+    {
+        if ALWAYS.contains(&request.uri().path()) {
+            return next(request).await;
+        }
+        let Ok(place) = Arc::clone(&self.free).try_acquire_owned() else {
+            let cause =
+                format!("The service is answering {} requests, as many as it may: try again later", self.max);
+            let error = ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "Too busy", cause);
+            return (Extension(NotBegun), error).into_response();
+        };
+        let place = Place { _held: Some(Arc::new(place)) };
+        request.extensions_mut().insert(place.clone());
+        next(request).await.map(|body| HeldBody::wrap(body, Span::none(), place))
     }
 }
 
@@ -49,19 +66,3 @@ impl<S: Sync> FromRequestParts<S> for Place {
 /// Beside a refusal: nothing of the request was begun.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::http) struct NotBegun;
-
-/// A place is held until the answer's body is sent: a stream counts as long as it runs.
-pub(super) async fn apply(State(limit): State<Concurrency>, mut request: Request, next: Next) -> Response {
-    if ALWAYS.contains(&request.uri().path()) {
-        return next.run(request).await;
-    }
-    let Ok(place) = Arc::clone(&limit.free).try_acquire_owned() else {
-        let cause =
-            format!("The service is answering {} requests, as many as it may: try again later", limit.max);
-        let error = ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "Too busy", cause);
-        return (Extension(NotBegun), error).into_response();
-    };
-    let place = Place { _held: Some(Arc::new(place)) };
-    request.extensions_mut().insert(place.clone());
-    next.run(request).await.map(|body| HeldBody::wrap(body, Span::none(), place))
-}

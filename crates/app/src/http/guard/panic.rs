@@ -1,13 +1,16 @@
 //! A panic in an endpoint: that request fails, and nothing of why is answered.
 
-use std::any::Any;
+use std::panic::AssertUnwindSafe;
 
 use axum::response::{IntoResponse, Response};
+use futures_util::FutureExt;
 
 use crate::http::error::ApiError;
 
 /// What it says is not logged here: it may quote a request. The process's panic hook has said where it was.
-pub(super) fn answer(_panic: Box<dyn Any + Send>) -> Response {
-    tracing::error!("an endpoint panicked: its request is answered with 500");
-    ApiError::internal().into_response()
+pub(super) async fn caught(answer: impl Future<Output = Response>) -> Response {
+    AssertUnwindSafe(answer).catch_unwind().await.unwrap_or_else(|_panic| {
+        tracing::error!("an endpoint panicked: its request is answered with 500");
+        ApiError::internal().into_response()
+    })
 }

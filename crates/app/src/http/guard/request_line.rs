@@ -1,7 +1,6 @@
 //! The id of a request, in its answer and in all that is logged of it, and its one line in the log.
 
 use axum::extract::{MatchedPath, Request};
-use axum::middleware::Next;
 use axum::response::Response;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use lcs_domain::RequestId;
@@ -17,7 +16,10 @@ const MAX_BYTES: usize = 128;
 
 /// Gives the request its id: the caller's, so that it can be followed through several services, or a new one.
 /// The endpoints find it in the header.
-pub(super) async fn apply(mut request: Request, next: Next) -> Response {
+pub(super) async fn apply<F>(mut request: Request, next: impl FnOnce(Request) -> F) -> Response
+where
+    F: Future<Output = Response>,
+{
     let id = callers_id(request.headers()).unwrap_or_else(new_id);
     // A span that no filter leaves out: an error's line has the id too.
     let span = error_span!("http.request", request_id = id.to_str().unwrap_or_default());
@@ -25,7 +27,7 @@ pub(super) async fn apply(mut request: Request, next: Next) -> Response {
     telemetry::trace::go_on(&span, request.headers());
     request.headers_mut().insert(REQUEST_ID, id.clone());
     let mut line = RequestLine::begin(&request, span.clone());
-    let mut response = next.run(request).instrument(span.clone()).await;
+    let mut response = next(request).instrument(span.clone()).await;
     line.status = Some(response.status());
     response.headers_mut().insert(REQUEST_ID, id);
     response.map(|body| HeldBody::wrap(body, span, line))

@@ -1,16 +1,14 @@
 //! Headers that tell a browser to make nothing of an answer but what it is.
 
-use axum::extract::Request;
-use axum::middleware::Next;
 use axum::response::Response;
 use http::HeaderValue;
 use http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, REFERRER_POLICY, SERVER, X_CONTENT_TYPE_OPTIONS};
 
 /// Sets them. An endpoint may have set its own policy of caching, of referrers and of content, and keeps it.
-pub(super) async fn apply(request: Request, next: Next) -> Response {
+pub(super) async fn apply(answer: impl Future<Output = Response>) -> Response {
     const NOTHING: HeaderValue = HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'");
 
-    let mut response = next.run(request).await;
+    let mut response = answer.await;
     let headers = response.headers_mut();
     headers.remove(SERVER);
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
