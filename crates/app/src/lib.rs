@@ -19,6 +19,8 @@ mod agent_state_service;
 mod analytics_service;
 pub mod archive;
 mod archive_service;
+#[cfg(test)]
+mod captured_log;
 pub mod configuration;
 mod conversation_service;
 mod database_service;

@@ -44,7 +44,10 @@ fn jitter(most: Duration) -> Duration {
 
 async fn run_once(manager: &PersistenceManager, log: &mut TaskLog) {
     let report = manager.retention().cleanup(Patience::Leaves, |_| ()).await;
-    log.note(&report);
+    // Where another one is at it, nothing is known of whether it would work here.
+    if !report.as_ref().is_ok_and(|report| report.busy) {
+        log.note(&report);
+    }
     let outcome = match report {
         Ok(report) if report.busy => "busy",
         Ok(report) => {
@@ -71,6 +74,8 @@ mod tests {
     use lcs_storage::memory::Memory;
 
     use super::*;
+    use crate::archive::ArchiveUrl;
+    use crate::captured_log::CapturedLog;
     use crate::configuration::{Configuration, StoreConfiguration};
 
     #[tokio::test(start_paused = true)]
@@ -96,6 +101,44 @@ mod tests {
             tokio::time::sleep(INTERVAL + MAX_JITTER).await;
             assert_eq!(store.retention().count_due(policy).await.unwrap(), 0);
         }
+        stop.cancel();
+        task.await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_failure_that_lasts_is_logged_once_an_hour_and_so_is_its_end() {
+        const INTERVAL: Duration = Duration::from_mins(10);
+        let folder = tempfile::tempdir().unwrap();
+        let in_the_way = folder.path().join("archive");
+        std::fs::write(&in_the_way, "").unwrap();
+        let archive_url = ArchiveUrl::parse(&format!("file://{}/here", in_the_way.display())).unwrap();
+        let configuration = Configuration {
+            enable_archival: true,
+            archive_url: Some(archive_url),
+            // Each run takes no time.
+            retention_conversations_per_second: 0,
+            ..Configuration::new(StoreConfiguration::Memory)
+        };
+        let manager = PersistenceManager::initialize(configuration).await.unwrap();
+        let (log, _guard) = CapturedLog::begin();
+        let lines = |word: &str| {
+            let lines: Vec<String> = log.text().lines().map(str::to_owned).collect();
+            lines.into_iter().filter(|line| line.contains(word)).collect::<Vec<_>>()
+        };
+        let stop = CancellationToken::new();
+        let task = tokio::spawn(run(manager, INTERVAL, stop.clone()));
+        tokio::time::sleep(MAX_JITTER + Duration::from_mins(3 * 60 + 1)).await;
+        let failures = lines(" WARN ");
+        assert_eq!(failures.len(), 4, "{failures:#?}");
+        for (failed, hours) in failures.iter().zip(0..) {
+            assert!(failed.contains("task=\"retention\"") && failed.contains("here"), "{failed}");
+            assert!(failed.ends_with(&format!(" failed_ms={}", hours * 3_600_000)), "{failed}");
+        }
+
+        std::fs::remove_file(&in_the_way).unwrap();
+        tokio::time::sleep(2 * INTERVAL).await;
+        assert_eq!(lines("works again").len(), 1, "{}", log.text());
+        assert_eq!(lines(" WARN ").len(), 4, "{}", log.text());
         stop.cancel();
         task.await.unwrap();
     }

@@ -1,4 +1,4 @@
-//! What the service's background tasks log: the database may be away for hours, and each of them tries again and again.
+//! What the service's background tasks log: what each of them needs may be away for days, and it tries again and again.
 
 use std::fmt::Display;
 
@@ -18,20 +18,24 @@ impl TaskLog {
         Self { task, trouble: Trouble::default() }
     }
 
-    /// Logs how a try has ended, where that is another way than before.
+    /// Logs how a try has ended, where that is another way than before, or has been the same for long.
     pub(crate) fn note<T, E: Display>(&mut self, outcome: &Result<T, E>) {
         let (task, now) = (self.task, Instant::now());
         match outcome {
             Ok(_) => {
-                if let Some(failed) = self.trouble.worked(now) {
-                    let failed_ms = u64::try_from(failed.as_millis()).unwrap_or(u64::MAX);
+                if let Some(failed_ms) = self.trouble.worked(now) {
                     tracing::info!(task, failed_ms, "a background task works again");
                 }
             }
-            Err(error) if self.trouble.failed(now, &error.to_string()) => {
-                tracing::warn!(task, %error, "a background task fails: it tries again, and this is logged once");
-            }
-            Err(error) => tracing::debug!(task, %error, "a background task fails still"),
+            Err(error) => match self.trouble.failed(now, &error.to_string()) {
+                Some(failed_ms) => tracing::warn!(
+                    task,
+                    %error,
+                    failed_ms,
+                    "a background task fails: it tries again, and this is logged once an hour"
+                ),
+                None => tracing::debug!(task, %error, "a background task fails still"),
+            },
         }
     }
 }

@@ -1,15 +1,18 @@
-//! What fails again and again is told when it begins to and when it works again, and not each time.
+//! What fails again and again is told when it begins to, once an hour while it lasts, and when it works again.
 
 use std::ops::Sub;
+use std::time::Duration;
 
-/// How many reasons are told before it works again: one that is never the same would be told each time.
+/// How often a reason is told that stays the same: whoever looks at today's log sees what has failed since yesterday.
+pub const TOLD_EVERY: Duration = Duration::from_hours(1);
+/// How many reasons are told in that time: one that is never the same would be told each time.
 const MOST_REASONS: usize = 8;
 
-/// How something stands that is tried again and again. `T` is the time of whoever tries: by it, how long it failed is told.
+/// How something stands that is tried again and again. `T` is the time of whoever tries.
 #[derive(Debug)]
 pub struct Trouble<T> {
     since: Option<T>,
-    told: Vec<String>,
+    told: Vec<(String, T)>,
 }
 
 impl<T> Default for Trouble<T> {
@@ -18,49 +21,69 @@ impl<T> Default for Trouble<T> {
     }
 }
 
-impl<T: Copy + Sub> Trouble<T> {
-    /// It has failed `now`, for this reason. Whether that is to be told: a reason is, once until it works again.
+impl<T: Copy + Sub<Output = Duration>> Trouble<T> {
+    /// It has failed `now`, for this reason. For how many milliseconds it has, where that is to be told: a reason is,
+    /// once every [`TOLD_EVERY`] until it works again.
     #[must_use]
-    pub fn failed(&mut self, now: T, reason: &str) -> bool {
-        self.since.get_or_insert(now);
-        let is_told = self.told.len() >= MOST_REASONS || self.told.iter().any(|told| told == reason);
-        if !is_told {
-            self.told.push(reason.to_owned());
+    pub fn failed(&mut self, now: T, reason: &str) -> Option<u64> {
+        let since = *self.since.get_or_insert(now);
+        self.told.retain(|(_, at)| now - *at < TOLD_EVERY);
+        if self.told.len() >= MOST_REASONS || self.told.iter().any(|(told, _)| told == reason) {
+            return None;
         }
-        !is_told
+        self.told.push((reason.to_owned(), now));
+        Some(milliseconds(now - since))
     }
 
-    /// It has worked `now`. For how long it had failed before, where it had.
+    /// It has worked `now`. For how many milliseconds it had failed before, where it had.
     #[must_use]
-    pub fn worked(&mut self, now: T) -> Option<T::Output> {
+    pub fn worked(&mut self, now: T) -> Option<u64> {
         let since = self.since.take()?;
         self.told.clear();
-        Some(now - since)
+        Some(milliseconds(now - since))
     }
+}
+
+fn milliseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_reason_is_told_once_until_it_works_again() {
-        let mut trouble = Trouble::default();
-        assert_eq!(trouble.worked(1), None, "nothing was wrong");
-        assert!(trouble.failed(2, "nothing listens"));
-        assert!(!trouble.failed(3, "nothing listens"));
-        assert!(trouble.failed(4, "it is starting up"));
-        assert!(!trouble.failed(5, "nothing listens"));
-        assert_eq!(trouble.worked(9), Some(7));
-        assert_eq!(trouble.worked(10), None);
-        assert!(trouble.failed(11, "nothing listens"));
-        assert_eq!(trouble.worked(12), Some(1));
+    const fn at(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
     }
 
     #[test]
-    fn reasons_that_are_never_the_same_come_to_an_end() {
+    fn a_reason_is_told_once_until_it_works_again() {
         let mut trouble = Trouble::default();
-        let told = (0..100).filter(|n| trouble.failed(*n, &format!("no answer within {n} s"))).count();
-        assert_eq!(told, MOST_REASONS);
+        assert_eq!(trouble.worked(at(1)), None, "nothing was wrong");
+        assert_eq!(trouble.failed(at(2), "nothing listens"), Some(0));
+        assert_eq!(trouble.failed(at(3), "nothing listens"), None);
+        assert_eq!(trouble.failed(at(4), "it is starting up"), Some(2_000));
+        assert_eq!(trouble.failed(at(5), "nothing listens"), None);
+        assert_eq!(trouble.worked(at(9)), Some(7_000));
+        assert_eq!(trouble.worked(at(10)), None);
+        assert_eq!(trouble.failed(at(11), "nothing listens"), Some(0));
+        assert_eq!(trouble.worked(at(12)), Some(1_000));
+    }
+
+    #[test]
+    fn a_reason_that_lasts_is_told_once_an_hour() {
+        let mut trouble = Trouble::default();
+        let minutes = 0..=180;
+        let told = minutes.filter(|minute| trouble.failed(at(60 * minute), "the disk is full").is_some());
+        assert_eq!(told.collect::<Vec<_>>(), [0, 60, 120, 180]);
+        assert_eq!(trouble.failed(at(60 * 240), "the disk is full"), Some(240 * 60_000), "and for how long");
+    }
+
+    #[test]
+    fn of_reasons_that_are_never_the_same_so_many_are_told_an_hour() {
+        let mut trouble = Trouble::default();
+        let seconds = 0..2 * TOLD_EVERY.as_secs();
+        let told = seconds.filter(|n| trouble.failed(at(*n), &format!("no answer within {n} s")).is_some());
+        assert_eq!(told.count(), 2 * MOST_REASONS);
     }
 }

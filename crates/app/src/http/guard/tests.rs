@@ -1,6 +1,5 @@
 //! What stands before every endpoint, seen from outside.
 
-use std::io::Write;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -14,6 +13,7 @@ use tokio::sync::{Notify, mpsc};
 use tower::ServiceExt;
 
 use super::{Place, guarded};
+use crate::captured_log::CapturedLog;
 use crate::configuration::{Configuration, ServiceConfig, StoreConfiguration};
 
 fn config() -> ServiceConfig {
@@ -319,26 +319,9 @@ async fn what_callers_leave_behind_counts_until_it_is_done() {
     assert_eq!(ask(&router, of(Method::GET, "/here")).await.status(), StatusCode::OK);
 }
 
-/// What is logged, as text.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().write(bytes)
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
 #[tokio::test]
 async fn each_request_is_one_line_with_its_id_and_its_route_and_nothing_of_the_caller() {
-    let log = Log::default();
-    let writer = log.clone();
-    let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
-    let guard = tracing::subscriber::set_default(subscriber);
+    let (log, guard) = CapturedLog::begin();
     let stream = async || {
         Body::from_stream(futures_util::stream::once(async {
             tracing::warn!("said while streaming");
@@ -349,12 +332,12 @@ async fn each_request_is_one_line_with_its_id_and_its_route_and_nothing_of_the_c
     let router = guarded(router, &config());
     let request = Request::get("/v1/conversations/canary?user_id=canary").header("x-request-id", "id-1");
     let response = ask(&router, request.body(Body::empty()).unwrap()).await;
-    assert!(log.0.lock().unwrap().is_empty());
+    assert_eq!(log.text(), "");
     response.into_body().collect().await.unwrap();
     ask(&router, Request::get("/canary").header("x-request-id", "id-2").body(Body::empty()).unwrap()).await;
     drop(guard);
 
-    let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    let log = log.text();
     let lines: Vec<&str> = log.lines().collect();
     let [streaming, answered, unmatched] = lines[..] else { panic!("{log}") };
     assert!(streaming.contains("request_id=\"id-1\"") && streaming.contains("said while streaming"), "{log}");

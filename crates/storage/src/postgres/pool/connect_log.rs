@@ -1,4 +1,4 @@
-//! What is logged of making connections: each reason why none can be made once, and that one is made again.
+//! What is logged of making connections: each reason why none can be made once an hour, and that one is made again.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -14,16 +14,19 @@ pub(super) struct ConnectLog(Arc<Mutex<Trouble<Instant>>>);
 impl ConnectLog {
     pub(super) fn failed(&self, failure: &ConnectFailure) {
         let reason = &failure.reason;
-        if self.trouble(|trouble| trouble.failed(Instant::now(), reason)) {
-            tracing::warn!(reason, "no connection to PostgreSQL: it is tried again, and this is logged once");
+        if let Some(away_ms) = self.trouble(|trouble| trouble.failed(Instant::now(), reason)) {
+            tracing::warn!(
+                reason,
+                away_ms,
+                "no connection to PostgreSQL: it is tried again, and this is logged once an hour"
+            );
         } else {
             tracing::debug!(reason, "no connection to PostgreSQL still");
         }
     }
 
     pub(super) fn connected(&self) {
-        if let Some(away) = self.trouble(|trouble| trouble.worked(Instant::now())) {
-            let away_ms = u64::try_from(away.as_millis()).unwrap_or(u64::MAX);
+        if let Some(away_ms) = self.trouble(|trouble| trouble.worked(Instant::now())) {
             tracing::info!(away_ms, "connected to PostgreSQL again");
         }
     }
