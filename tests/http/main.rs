@@ -7,6 +7,7 @@ mod console;
 mod conversation;
 mod document;
 mod host;
+mod hostile_body;
 mod hostile_json;
 mod id;
 mod idempotency;

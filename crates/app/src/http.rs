@@ -31,6 +31,7 @@ mod new_conversation;
 mod openapi;
 mod operator;
 mod parameter;
+mod problem;
 mod query;
 mod query_request;
 mod refusal;

@@ -9,7 +9,7 @@ use lcs_domain::agent::{AgentError, AgentFailure};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::validation::ValidationProblem;
+use super::problem::ValidationProblem;
 use crate::agent_manager::AgentManagerError;
 
 /// How long a client is asked to wait before it tries again, in seconds.

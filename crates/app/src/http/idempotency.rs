@@ -5,7 +5,7 @@ use lcs_domain::request::MAX_IDEMPOTENCY_KEY_BYTES;
 use utoipa::IntoParams;
 
 use super::error::ApiError;
-use super::validation::ValidationProblem;
+use super::problem::ValidationProblem;
 
 /// The header, for the document.
 #[derive(IntoParams)]

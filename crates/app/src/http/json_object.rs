@@ -13,7 +13,7 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use super::error::ApiError;
-use super::validation::{ValidationProblem, shown};
+use super::problem::{SHOWN_BYTES, ValidationProblem, left_out, shown};
 
 /// A request's body.
 #[derive(Debug)]
@@ -45,7 +45,7 @@ impl<S: Send + Sync> FromRequest<S> for JsonObject {
         }
         match serde_json::from_slice(&bytes) {
             Ok(object) => Ok(Self { bytes, object }),
-            Err(_) => Err(unparsable(&bytes)),
+            Err(error) => Err(unparsable(&bytes, &error)),
         }
     }
 }
@@ -63,11 +63,12 @@ fn unreadable(status: StatusCode) -> ApiError {
     )
 }
 
-/// A body that is no object, or no JSON.
-fn unparsable(bytes: &[u8]) -> ApiError {
-    match serde_json::from_slice::<Value>(bytes) {
-        Ok(other) => not_an_object(&other),
-        Err(error) => {
+/// A body that is no object, or no JSON, as `error` says.
+fn unparsable(bytes: &[u8], error: &serde_json::Error) -> ApiError {
+    let field = serde_json::from_slice::<Field>(bytes);
+    match field.as_ref().map(|field| if field.is_object() { Err(error) } else { field.shown() }) {
+        Ok(Ok(other)) => not_an_object(&other),
+        Ok(Err(error)) | Err(error) => {
             let ctx = json!({ "error": error.to_string() });
             let loc = vec!["body".into(), json!(error.column())];
             problem("json_invalid", "JSON decode error", loc, json!({}), Some(ctx))
@@ -109,11 +110,15 @@ impl Object {
         self.fields.iter()
     }
 
-    /// All of it as a value, to be shown.
+    /// All of it, as a message shows it. Of what nothing can hold, null.
     #[must_use]
-    pub(super) fn value(&self) -> Value {
+    pub(super) fn shown(&self) -> Value {
+        let length: usize = self.iter().map(|(name, field)| name.len() + field.json().len()).sum();
+        if length > SHOWN_BYTES {
+            return left_out();
+        }
         let value = |field: &Field| field.value().cloned().unwrap_or_default();
-        Value::Object(self.iter().map(|(name, field)| (name.clone(), value(field))).collect())
+        shown(&Value::Object(self.iter().map(|(name, field)| (name.clone(), value(field))).collect()))
     }
 }
 
@@ -140,7 +145,24 @@ impl Field {
         self.value.get_or_init(|| serde_json::from_str(self.json())).as_ref()
     }
 
-    /// The fields in it, if it is an object.
+    /// Its value as a message shows it.
+    ///
+    /// # Errors
+    /// As above, where it is shown.
+    pub(super) fn shown(&self) -> Result<Value, &serde_json::Error> {
+        if self.json().len() > SHOWN_BYTES && self.json().starts_with(['[', '{']) {
+            return Ok(left_out());
+        }
+        self.value().map(shown)
+    }
+
+    /// Whether it is an object: its first sign says so.
+    #[must_use]
+    pub(super) fn is_object(&self) -> bool {
+        self.json().starts_with('{')
+    }
+
+    /// The fields in it, if it is an object whose names can be read.
     #[must_use]
     pub(super) fn object(&self) -> Option<&Object> {
         self.object.get_or_init(|| serde_json::from_str(self.json()).ok()).as_ref()
@@ -173,6 +195,6 @@ mod tests {
     #[test]
     fn the_last_of_two_counts() {
         let object: Object = serde_json::from_str(r#"{"a": 1, "a": 2}"#).expect("an object");
-        assert_eq!(object.value(), json!({"a": 2}));
+        assert_eq!(object.shown(), json!({"a": 2}));
     }
 }

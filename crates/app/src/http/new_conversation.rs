@@ -114,7 +114,7 @@ pub(super) async fn create_conversation(
     let model_id = text_of(&mut fields, "model_id", Text::name);
     let system_prompt = text_of(&mut fields, "system_prompt", Text::prompt);
     let topic_summary = text_of(&mut fields, "topic_summary", Text::summary);
-    fields.object("metadata");
+    fields.object_document("metadata");
     fields.end()?;
     let metadata =
         Documents::of_body(&body.object, service.manager().payload_limits()).metadata("metadata")?;

@@ -9,7 +9,7 @@ use lcs_domain::PageLimit;
 use utoipa::IntoParams;
 
 use super::error::ApiError;
-use super::validation::ValidationProblem;
+use super::problem::ValidationProblem;
 
 /// The conversation in the path, for the document.
 #[derive(IntoParams)]

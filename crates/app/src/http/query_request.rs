@@ -3,7 +3,7 @@
 use axum::body::Bytes;
 use http::StatusCode;
 use lcs_domain::agent::AnswerOptions;
-use lcs_domain::{Payload, RepositoryError, Text, UserId};
+use lcs_domain::{Payload, PayloadLimits, RepositoryError, Text, UserId};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -128,7 +128,7 @@ impl Query {
         let media_type = media_type(&mut fields);
         fields.texts("vector_store_ids");
         fields.texts("shield_ids");
-        fields.object("solr");
+        fields.object_document("solr");
         match (model, provider) {
             (Some(_), None) => fields.object_error("Provider must be specified if model is specified"),
             (None, Some(_)) => fields.object_error("Model must be specified if provider is specified"),
@@ -167,12 +167,12 @@ impl Query {
     }
 }
 
-/// Equal for bodies that are equal as JSON: a retry may be written by another serialiser.
+/// Equal for bodies that are equal as JSON: a retry may be written by another serialiser. No number is rounded for it.
 fn hash(body: &Bytes) -> [u8; 32] {
-    match serde_json::from_slice::<Value>(body) {
-        // Its keys are sorted, and so its text is the same for the same value.
-        Ok(value) => Sha256::digest(value.to_string().as_bytes()).into(),
-        // What nobody reads may have a number that nothing can hold.
+    let unlimited = PayloadLimits { max_bytes: usize::MAX };
+    match Payload::parse_bytes(body, unlimited) {
+        Ok(body) => Sha256::digest(body.as_json().as_bytes()).into(),
+        // What nobody reads may hold what cannot be kept exactly.
         Err(_) => Sha256::digest(body).into(),
     }
 }

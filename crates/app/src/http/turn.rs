@@ -226,7 +226,7 @@ impl AppendBody {
         fields.document("output_message");
         let started_at = fields.time("started_at");
         let completed_at = fields.time("completed_at");
-        fields.object("metadata");
+        fields.object_document("metadata");
         let expected_turn_count = fields.small_number("expected_turn_count");
         let state = fields.object("agent_state").map(|object| {
             let mut state = Fields::new(object, fields.place("agent_state"));

@@ -7,63 +7,11 @@ use std::fmt;
 use std::str::FromStr;
 
 use chrono::{DateTime, Utc};
-use serde::Serialize;
 use serde_json::{Value, json};
-use utoipa::ToSchema;
 
 use super::error::ApiError;
 use super::json_object::{Field, Object};
-
-/// How much of a wrong value is shown again, in characters.
-const SHOWN_CHARACTERS: usize = 256;
-
-/// One thing that is wrong with a request.
-#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
-pub(super) struct ValidationProblem {
-    /// What kind of problem it is.
-    #[serde(rename = "type")]
-    #[schema(examples("missing"))]
-    pub(super) kind: &'static str,
-    /// Where: `body` or `query`, then keys and positions.
-    #[schema(value_type = Vec<Value>, examples(json!(["body", "query"])))]
-    pub(super) loc: Vec<Value>,
-    /// What is wrong.
-    #[schema(examples("Field required"))]
-    pub(super) msg: String,
-    /// What was sent.
-    pub(super) input: Value,
-    /// More about it, for some types.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) ctx: Option<Value>,
-}
-
-impl ValidationProblem {
-    /// A value that a rule of ours refuses.
-    #[must_use]
-    pub(super) fn value_error(loc: Vec<Value>, reason: &str, input: &Value) -> Self {
-        let msg = format!("Value error, {reason}");
-        Self { kind: "value_error", loc, msg, input: shown(input), ctx: Some(json!({ "error": {} })) }
-    }
-
-    /// A query parameter that a rule of ours refuses.
-    #[must_use]
-    pub(super) fn query(name: &str, reason: &str, input: &str) -> Self {
-        Self::value_error(vec!["query".into(), name.into()], reason, &input.into())
-    }
-}
-
-/// What a message shows of a wrong value: a whole document need not come back.
-pub(super) fn shown(input: &Value) -> Value {
-    match input {
-        Value::String(text) if text.chars().nth(SHOWN_CHARACTERS).is_some() => {
-            text.chars().take(SHOWN_CHARACTERS).collect::<String>().into()
-        }
-        Value::Array(_) | Value::Object(_) if input.to_string().len() > 4 * SHOWN_CHARACTERS => {
-            Value::String("...".into())
-        }
-        input => input.clone(),
-    }
-}
+use super::problem::{Problems, ValidationProblem, shown};
 
 /// Reads the fields of one object, and collects what is wrong with them.
 #[derive(Debug)]
@@ -71,14 +19,14 @@ pub(super) struct Fields<'a> {
     object: &'a Object,
     place: Vec<Value>,
     known: BTreeSet<&'static str>,
-    problems: Vec<ValidationProblem>,
+    problems: Problems,
 }
 
 impl<'a> Fields<'a> {
     /// The fields of `object`, which stands at `place`.
     #[must_use]
     pub(super) fn new(object: &'a Object, place: Vec<Value>) -> Self {
-        Self { object, place, known: BTreeSet::new(), problems: Vec::new() }
+        Self { object, place, known: BTreeSet::new(), problems: Problems::default() }
     }
 
     /// The fields of a body.
@@ -122,7 +70,7 @@ impl<'a> Fields<'a> {
         self.known.insert(name);
         let field = self.object.get(name);
         if field.is_none() {
-            let input = shown(&self.object.value());
+            let input = self.object.shown();
             self.problem("missing", self.place(name), "Field required", input, None);
         }
         field
@@ -130,12 +78,12 @@ impl<'a> Fields<'a> {
 
     /// What is JSON by its signs may still be a text or a number that nothing can hold.
     fn value_of(&mut self, name: &str, field: &'a Field) -> Option<&'a Value> {
-        let value = field.value();
-        if let Err(error) = value {
-            let ctx = json!({ "error": error.to_string() });
-            self.problem("json_invalid", self.place(name), "JSON decode error", json!({}), Some(ctx));
-        }
-        value.ok()
+        field.value().map_err(|error| self.unreadable(name, error)).ok()
+    }
+
+    fn unreadable(&mut self, name: &str, error: &serde_json::Error) {
+        let ctx = json!({ "error": error.to_string() });
+        self.problem("json_invalid", self.place(name), "JSON decode error", json!({}), Some(ctx));
     }
 
     /// A text that has to be there.
@@ -268,15 +216,32 @@ impl<'a> Fields<'a> {
 
     /// An object.
     pub(super) fn object(&mut self, name: &'static str) -> Option<&'a Object> {
-        self.known.insert(name);
-        let field = self.object.get(name)?;
+        let field = self.object_field(name)?;
         let object = field.object();
-        if object.is_none()
-            && let Some(value) = self.optional(name)
-        {
-            self.wrong("dict_type", name, "Input should be a valid dictionary", value);
+        if object.is_none() {
+            // A name in it is a text that nothing can hold.
+            self.value_of(name, field);
         }
         object
+    }
+
+    /// An object, whose fields nobody reads here.
+    pub(super) fn object_document(&mut self, name: &'static str) {
+        self.object_field(name);
+    }
+
+    fn object_field(&mut self, name: &'static str) -> Option<&'a Field> {
+        self.known.insert(name);
+        let field = self.object.get(name)?;
+        if field.is_object() {
+            return Some(field);
+        }
+        match field.shown() {
+            Ok(Value::Null) => {}
+            Ok(value) => self.wrong("dict_type", name, "Input should be a valid dictionary", &value),
+            Err(error) => self.unreadable(name, error),
+        }
+        None
     }
 
     /// A list of texts.
@@ -295,13 +260,14 @@ impl<'a> Fields<'a> {
 
     /// What a rule of ours says of a field.
     pub(super) fn value_error(&mut self, name: &str, reason: &str, input: &Value) {
-        self.problems.push(ValidationProblem::value_error(self.place(name), reason, input));
+        let place = self.place(name);
+        self.problems.add(|| ValidationProblem::value_error(place, reason, input));
     }
 
     /// What a rule of ours says of the object as a whole.
     pub(super) fn object_error(&mut self, reason: &str) {
-        let input = self.object.value();
-        self.problems.push(ValidationProblem::value_error(self.place.clone(), reason, &input));
+        let (place, input) = (self.place.clone(), self.object.shown());
+        self.problems.add(|| ValidationProblem::value_error(place, reason, &input));
     }
 
     /// A wrong value.
@@ -310,30 +276,33 @@ impl<'a> Fields<'a> {
     }
 
     /// Takes what was found elsewhere in the same request.
-    pub(super) fn take(&mut self, problems: Vec<ValidationProblem>) {
-        self.problems.extend(problems);
+    pub(super) fn take(&mut self, problems: Problems) {
+        self.problems.take(problems);
     }
 
     fn problem(&mut self, kind: &'static str, loc: Vec<Value>, msg: &str, input: Value, ctx: Option<Value>) {
-        self.problems.push(ValidationProblem { kind, loc, msg: msg.to_owned(), input, ctx });
+        self.problems.add(|| ValidationProblem { kind, loc, msg: msg.to_owned(), input, ctx });
     }
 
     /// What is wrong, with the fields that nothing has asked for.
     #[must_use]
-    pub(super) fn into_problems(mut self) -> Vec<ValidationProblem> {
-        let unknown: Vec<_> =
-            self.object.iter().filter(|(name, _)| !self.known.contains(name.as_str())).collect();
-        for (name, field) in unknown {
-            let place = self.place(name);
-            let input = field.value().map_or(Value::Null, shown);
-            self.problem("extra_forbidden", place, "Extra inputs are not permitted", input, None);
+    pub(super) fn into_problems(self) -> Problems {
+        let Self { object, place, known, mut problems } = self;
+        for (name, field) in object.iter().filter(|(name, _)| !known.contains(name.as_str())) {
+            problems.add(|| ValidationProblem {
+                kind: "extra_forbidden",
+                loc: place.iter().cloned().chain([name.as_str().into()]).collect(),
+                msg: "Extra inputs are not permitted".to_owned(),
+                input: field.shown().unwrap_or_default(),
+                ctx: None,
+            });
         }
-        self.problems
+        problems
     }
 
     /// Refuses the request where anything is wrong with it.
     pub(super) fn end(self) -> Result<(), ApiError> {
-        let problems = self.into_problems();
+        let problems = self.into_problems().into_list();
         if problems.is_empty() { Ok(()) } else { Err(ApiError::validation(problems)) }
     }
 }
@@ -354,7 +323,7 @@ mod tests {
         assert_eq!(fields.text("t"), None);
         assert!(fields.flag("flag", true));
         assert_eq!(fields.required_short_text("short", 3), None);
-        let problems = fields.into_problems();
+        let problems = fields.into_problems().into_list();
         let kinds: Vec<&str> = problems.iter().map(|problem| problem.kind).collect();
         assert_eq!(
             kinds,
@@ -373,13 +342,28 @@ mod tests {
         assert_eq!(fields.required_small_number("small"), None);
         assert_eq!(fields.required_id::<TurnId>("id"), None);
         assert_eq!(fields.required_text("t"), None);
-        assert_eq!(fields.into_problems().len(), 4);
+        assert_eq!(fields.into_problems().into_list().len(), 4);
     }
 
     #[test]
-    fn a_wrong_value_comes_back_cut() {
-        let long = json!("x".repeat(10_000));
-        assert_eq!(shown(&long).as_str().map(str::len), Some(SHOWN_CHARACTERS));
-        assert_eq!(shown(&json!([long])), json!("..."));
+    fn an_object_is_one_whose_names_can_be_read() {
+        let text =
+            r#"{"good": {"a": 1e400}, "none": null, "list": [], "half": {"\ud800": 1}, "number": 1e400}"#;
+        let object: Object = serde_json::from_str(text).expect("JSON by its signs");
+        let mut fields = Fields::of_body(&object);
+        for name in ["good", "none", "list", "half", "number"] {
+            assert_eq!(fields.object(name).is_some(), name == "good", "{name}");
+        }
+        let found = |fields: Fields<'_>| -> Vec<(&str, Value)> {
+            let problems = fields.into_problems().into_list();
+            problems.into_iter().map(|problem| (problem.kind, problem.loc[1].clone())).collect()
+        };
+        let expected = [("dict_type", "list"), ("json_invalid", "half"), ("json_invalid", "number")];
+        assert_eq!(found(fields), expected.map(|(kind, name)| (kind, json!(name))));
+        // Where nobody reads it, its names are nobody's matter either.
+        let mut fields = Fields::of_body(&object);
+        ["good", "none", "list", "half", "number"].into_iter().for_each(|name| fields.object_document(name));
+        let expected = [("dict_type", "list"), ("json_invalid", "number")];
+        assert_eq!(found(fields), expected.map(|(kind, name)| (kind, json!(name))));
     }
 }
