@@ -9,6 +9,31 @@ const ADDRESSES: [&str; 5] = ["ENDPOINT", "URL", "URI", "HOST", "METADATA_IP"];
 /// What stands in the name of one that nothing here reads, and that may hold credentials.
 const PROXY: &str = "PROXY";
 
+/// What stands where the address of a server is asked for.
+enum Address {
+    /// One that HTTP can be spoken to.
+    Http(Url),
+    /// One without a scheme, as if it had one.
+    Unschemed(Url),
+    /// One that something else is spoken to: a database, say.
+    Other,
+    /// None. Where a host would begin in it, nobody knows.
+    Malformed,
+}
+
+impl Address {
+    fn of(text: &str) -> Self {
+        let text = text.trim();
+        let is_schemed = text.contains("://");
+        match Url::parse(text) {
+            Ok(url) if matches!(url.scheme(), "http" | "https") => Self::Http(url),
+            Ok(_) if is_schemed => Self::Other,
+            Err(_) if is_schemed => Self::Malformed,
+            _ => Url::parse(&format!("http://{text}")).map_or(Self::Malformed, Self::Unschemed),
+        }
+    }
+}
+
 /// The first of these variables that begins with one of `prefixes` and holds an address with credentials in it.
 pub(crate) fn exposed(
     variables: impl IntoIterator<Item = (OsString, OsString)>,
@@ -19,13 +44,16 @@ pub(crate) fn exposed(
             && ADDRESSES.iter().any(|part| name.contains(part))
             && !name.contains(PROXY)
     };
-    let of_text =
-        |(name, value): (OsString, OsString)| Some((name.into_string().ok()?, value.into_string().ok()?));
-    let found = variables.into_iter().filter_map(of_text).find(|(name, value)| {
-        // The case of names does not count, nor does a host need a scheme.
-        is_asked(&name.to_ascii_uppercase()) && has_credentials(value)
-    });
-    found.map(|(name, _)| name)
+    let has_credentials = |value: &OsString| {
+        value.to_str().is_some_and(|text| match Address::of(text) {
+            Address::Http(url) | Address::Unschemed(url) => {
+                !url.username().is_empty() || url.password().is_some()
+            }
+            Address::Other => false,
+            Address::Malformed => text.contains('@'),
+        })
+    };
+    first(variables, is_asked, has_credentials)
 }
 
 /// The first of the variables of these names that holds something, and no address of a server: a library may panic at it.
@@ -34,30 +62,21 @@ pub(crate) fn misaddressed(
     names: &[&str],
 ) -> Option<String> {
     let is_wrong = |value: &OsString| {
-        let url = value.to_str().and_then(|value| Url::parse(value.trim()).ok());
-        !value.is_empty() && !url.is_some_and(|url| is_http(&url) && url.has_host())
+        let is_right = value.to_str().is_some_and(|text| matches!(Address::of(text), Address::Http(_)));
+        !value.is_empty() && !is_right
     };
-    let of_name = |(name, value): (OsString, OsString)| Some((name.into_string().ok()?, value));
-    let found = variables.into_iter().filter_map(of_name);
-    let mut found = found.filter(|(name, _)| names.contains(&name.to_ascii_uppercase().as_str()));
-    found.find(|(_, value)| is_wrong(value)).map(|(name, _)| name)
+    first(variables, |name| names.contains(&name), is_wrong)
 }
 
-fn is_http(url: &Url) -> bool {
-    matches!(url.scheme(), "http" | "https")
-}
-
-fn has_credentials(address: &str) -> bool {
-    let address = address.trim();
-    let url = match Url::parse(address) {
-        // A database's, say.
-        Ok(url) if address.contains("://") && !is_http(&url) => return false,
-        Ok(url) if is_http(&url) => Ok(url),
-        Err(error) if address.contains("://") => Err(error),
-        _ => Url::parse(&format!("http://{address}")),
-    };
-    // Of what is no address it is not known where its host begins.
-    url.map_or_else(|_| address.contains('@'), |url| !url.username().is_empty() || url.password().is_some())
+/// The name of the first variable that is asked for and wrong. The case of names does not count.
+fn first(
+    variables: impl IntoIterator<Item = (OsString, OsString)>,
+    is_asked: impl Fn(&str) -> bool,
+    is_wrong: impl Fn(&OsString) -> bool,
+) -> Option<String> {
+    let named = variables.into_iter().filter_map(|(name, value)| Some((name.into_string().ok()?, value)));
+    let mut asked = named.filter(|(name, _)| is_asked(&name.to_ascii_uppercase()));
+    asked.find(|(_, value)| is_wrong(value)).map(|(name, _)| name)
 }
 
 #[cfg(test)]

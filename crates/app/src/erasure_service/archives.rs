@@ -146,7 +146,7 @@ impl ErasureService {
                 Ok(Some(manifest)) => (held(&manifest, target), Some(manifest.sha256), here),
                 // It holds something, nobody knows whose, and its files are where nobody looks.
                 Ok(None) if archived == 0 && written.contains(&archive_id) => match files {
-                    Some(files) if !self.is_the_place(files, &[], &PlaceId::default()).await? => {
+                    Some(files) if self.absent_of_complete(files).await?.is_some() => {
                         return Err(files.missing(archive_id));
                     }
                     _ => continue,

@@ -26,6 +26,16 @@ enum Known {
     Nobody,
 }
 
+impl Known {
+    /// An archive that is missed there, where it is another place.
+    const fn absent(self) -> Option<ArchiveId> {
+        match self {
+            Self::Other(absent) => Some(absent),
+            Self::Right | Self::Nobody => None,
+        }
+    }
+}
+
 impl ErasureService {
     /// The place of the archives, which is not made: `None` where there is none, and no archive either.
     ///
@@ -42,7 +52,7 @@ impl ErasureService {
             Err(error) => return Err(error),
         };
         if reading == Reading::Everything
-            && let Some(absent) = self.absent(files, &[], &PlaceId::default()).await?
+            && let Some(absent) = self.absent_of_complete(files).await?
         {
             return Err(files.missing(absent));
         }
@@ -151,20 +161,15 @@ impl ErasureService {
         noted: &[ErasedArchive],
         place_id: &PlaceId,
     ) -> Result<bool, ArchiveError> {
-        self.absent(files, noted, place_id).await.map(|absent| absent.is_none())
+        self.known_by(files, noted, place_id).await.map(|known| known.absent().is_none())
     }
 
-    /// One of the archives that the database says are complete, or that are noted, where it is another place.
-    async fn absent(
+    /// One of the archives that the database says are complete, where it is another place by what they tell.
+    pub(super) async fn absent_of_complete(
         &self,
         files: &ArchiveFiles,
-        noted: &[ErasedArchive],
-        place_id: &PlaceId,
     ) -> Result<Option<ArchiveId>, ArchiveError> {
-        Ok(match self.known_by(files, noted, place_id).await? {
-            Known::Other(absent) => Some(absent),
-            Known::Right | Known::Nobody => None,
-        })
+        self.known_by_archives(files).await.map(Known::absent)
     }
 
     /// Whether the place is seen to be the right one, where an erasure has noted any archives.
