@@ -65,9 +65,11 @@ impl ArchiveService {
     ) -> Result<Settled, ArchiveError> {
         let (mut settled, mut after) = (Settled::default(), None);
         loop {
-            let some = self.repositories.archives().unfinished_archives(after, PageLimit::MAX).await?;
+            let mut some = self.repositories.archives().unfinished_archives(after, PageLimit::MAX).await?;
             let Some(last) = some.last() else { return Ok(settled) };
             after = Some(last.archive_id);
+            // What somebody has written in the place of another one takes that before it is written once more.
+            some.sort_by_key(|archive| archive.state != ArchiveState::Begun);
             for archive in some {
                 let age = self.clock.now() - archive.begun_at;
                 let is_fresh = age < TimeDelta::from_std(AT_WORK).unwrap_or(TimeDelta::MAX);
@@ -102,16 +104,19 @@ impl ArchiveService {
             }
             ArchiveState::GivenUp => self.delete_if_empty(archive_id).await.map(|()| 0),
             ArchiveState::Begun => match self.begun(archive_id).await {
-                Ok(Some(manifest)) if manifest.replaces.is_none() => {
+                Ok(Some(manifest)) => {
                     let at_it = self.at(archive_id);
-                    let finished = self.finish(&manifest, pace, progress).await;
+                    let finished = match manifest.replaces {
+                        // Whoever wrote it may be about to, and finds it done.
+                        Some(old) => self.take_place(old, &manifest).await.map(|()| 0),
+                        None => self.finish(&manifest, pace, progress).await,
+                    };
                     at_it.done();
                     finished
                 }
-                // Its files are not all there yet. Where nobody is at it any more, they never will be. One that was to
-                // take another's place is not needed: that is done anew.
+                // Its files are not all there yet. Where nobody is at it any more, they never will be.
                 Ok(None) if age < GRACE => Ok(0),
-                Ok(_) | Err(ArchiveError::Damaged { .. }) => self.give_up(archive_id).await.map(|()| 0),
+                Ok(None) | Err(ArchiveError::Damaged { .. }) => self.give_up(archive_id).await.map(|()| 0),
                 Err(error) => Err(error),
             },
         }
@@ -181,27 +186,31 @@ impl ArchiveService {
         let written = self.write_replacement(old, new).await;
         let was_taken = !matches!(written, Ok(Some(_))) && self.abandon(new).await;
         let replaced = match written {
-            Ok(Some(manifest)) => self.put_in_place(old, &manifest).await,
-            Ok(None) => Ok(()),
+            Ok(Some(manifest)) => self.take_place(old, &manifest).await,
+            Ok(None) => self.delete_given_up(old).await,
             // It is no damage: who needs the old one replaced looks again.
             Err(error) if was_taken => {
                 tracing::debug!(%error, %old, %new, "an archive was taken over while it was written");
-                Ok(())
+                self.delete_given_up(old).await
             }
             Err(error) => Err(error),
         };
         at_it.done();
-        replaced?;
-        // What was restored from it meanwhile is in neither any more; what is left in the old one is no waste yet.
-        let old_state = archives.find_archive(old).await?.map(|archive| archive.state);
-        if old_state == Some(ArchiveState::GivenUp) {
+        replaced
+    }
+
+    /// Deletes an archive where it is given up. What was restored from it meanwhile is in none any more; what is left in it
+    /// otherwise is no waste yet.
+    async fn delete_given_up(&self, old: ArchiveId) -> Result<(), ArchiveError> {
+        let found = self.repositories.archives().find_archive(old).await?;
+        if found.is_some_and(|archive| archive.state == ArchiveState::GivenUp) {
             self.delete(old).await?;
         }
         Ok(())
     }
 
-    /// Lets an archive that is written take the place of this one.
-    async fn put_in_place(&self, old: ArchiveId, manifest: &Manifest) -> Result<(), ArchiveError> {
+    /// Lets an archive that is written take the place of this one, which is deleted then.
+    async fn take_place(&self, old: ArchiveId, manifest: &Manifest) -> Result<(), ArchiveError> {
         let new = manifest.archive_id;
         let ids = manifest.conversations.iter().map(|entry| entry.conversation_id).collect();
         let archives = self.repositories.archives();
@@ -211,7 +220,7 @@ impl ArchiveService {
         if matches!(state, None | Some(ArchiveState::GivenUp)) {
             self.delete(new).await?;
         }
-        Ok(())
+        self.delete_given_up(old).await
     }
 
     /// Writes the files of an archive that is to take the place of another; `None`: that one is gone.

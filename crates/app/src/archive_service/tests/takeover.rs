@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use futures_util::future::BoxFuture;
@@ -130,6 +130,45 @@ async fn an_erasure_whose_replacement_another_one_takes_over_looks_again() {
         let report = service.restore(RestoreTarget::All, YEAR, |_| ()).await.unwrap();
         assert_eq!((report.restored, report.damaged), (2, vec![]), "put fails: {fails}: mia's");
     }
+}
+
+#[tokio::test]
+async fn what_is_written_in_the_place_of_another_one_is_not_written_again_by_who_settles_beside() {
+    let place = Place::new();
+    let [ada, eve] = [(); 2].map(|()| UserId::generate());
+    for user_id in [ada, eve] {
+        place.idle(user_id, 2).await;
+    }
+    archive_due(&place.service(0), Patience::Insists, &mut |_| ()).await.unwrap();
+    let begun = Arc::new(AtomicUsize::new(0));
+    let counting = |done: Step| usize::from(done == Step::Begun);
+    let other = place.service(0).with_observer(Observer::new({
+        let begun = begun.clone();
+        move |done| {
+            begun.fetch_add(counting(done), Ordering::SeqCst);
+        }
+    }));
+    let service = place.service(0).with_observer(Observer::new({
+        let (begun, other) = (begun.clone(), other.clone());
+        move |done| {
+            begun.fetch_add(counting(done), Ordering::SeqCst);
+            if done == Step::Described {
+                let other = other.clone();
+                let settling = std::thread::spawn(move || {
+                    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+                    runtime.block_on(other.finish_begun(Patience::Insists))
+                });
+                settling.join().unwrap().unwrap();
+            }
+        }
+    }));
+    assert_eq!(service.forget_user(UserHash::of(ada)).await.unwrap(), 2);
+    assert_eq!(begun.load(Ordering::SeqCst), 1, "replacements that were begun");
+    assert_eq!(states(&service).await, [ArchiveState::Complete]);
+    let listed = place.files.list().await.unwrap();
+    assert_eq!(listed.len(), 1, "{listed:?}");
+    let report = service.restore(RestoreTarget::All, YEAR, |_| ()).await.unwrap();
+    assert_eq!((report.restored, report.damaged), (2, vec![]), "eve's");
 }
 
 #[tokio::test]
