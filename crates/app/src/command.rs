@@ -29,14 +29,14 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Error, Result, bail};
 use clap::{Args, Parser, Subcommand};
 use lcs_agent_cache::fallback::FallbackMode;
 use lcs_app::configuration::{Configuration, StoreConfiguration, default_sqlite_path};
+use lcs_app::known_user;
 use lcs_domain::{Actor, PageLimit, UserId};
 use lcs_storage::sqlite::{SqliteConfig, SqliteFile};
 use secrecy::SecretString;
-use uuid::Uuid;
 
 use self::hint::Again;
 use crate::output::Output;
@@ -132,15 +132,15 @@ enum Command {
 /// Whose conversations it is about.
 #[derive(Args)]
 struct User {
-    /// The user: a UUID, or any text that names one.
-    #[arg(long, value_name = "ID", default_value = DEFAULT_USER, value_parser = user)]
+    /// The user: the name that signs in, or id: and the id that is shown.
+    #[arg(long, value_name = "ID", default_value = DEFAULT_USER, value_parser = named)]
     user: String,
 }
 
 impl User {
     /// Who that is.
     fn id(&self) -> Result<UserId> {
-        known_user(&self.user).map_err(anyhow::Error::msg)
+        known_user(&self.user).map_err(Error::msg)
     }
 
     /// The option that names this user again; nothing where it is the default one.
@@ -305,42 +305,20 @@ fn page_limit(text: &str) -> Result<PageLimit, &'static str> {
     limit.ok_or("write a number from 1 to 200")
 }
 
-/// A user who may be there already, whatever his name: who was begun by a host, by another system or by an earlier version
-/// is found, held and erased.
-fn user(text: &str) -> Result<String, &'static str> {
-    if text.trim().is_empty() { Err("write a user's id") } else { Ok(text.to_owned()) }
-}
-
-/// Who is there already, by the name that signs in or by the id that is shown. A UUID of version 5 may be either: what
-/// a name has become, or somebody's name. To guess would be to hold or erase the wrong one.
-fn known_user(text: &str) -> Result<UserId, String> {
-    let text = user(text)?;
-    if let Some(name) = text.strip_prefix("name:") {
-        return Ok(UserId::from_text(name));
-    }
-    if let Some(id) = text.strip_prefix("id:") {
-        return id
-            .parse()
-            .map_err(|error| format!("behind id: {error}; a name like this is written name:{text}"));
-    }
-    if Uuid::parse_str(&text).is_ok_and(|uuid| uuid.get_version_num() == 5) {
-        return Err(format!(
-            "this may be an id that was shown, or a name: write id:{text} for the user of that id, name:{text} for who \
-             signs in so"
-        ));
-    }
-    Ok(UserId::from_text(&text))
+/// What names a user, as it was written.
+fn named(text: &str) -> Result<String, String> {
+    known_user(text).map(|_| text.to_owned())
 }
 
 /// The user under whose name something may be begun.
-fn beginner(text: &str) -> anyhow::Result<UserId> {
+fn beginner(text: &str) -> Result<UserId> {
     if !UserId::is_name(text) {
         bail!(
             "a user is at most {} bytes of text without control characters: write another --user",
             UserId::MAX_NAME_BYTES
         );
     }
-    Ok(UserId::from_text(text))
+    known_user(text).map_err(Error::msg)
 }
 
 #[cfg(test)]

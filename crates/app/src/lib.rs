@@ -30,6 +30,7 @@ pub mod erasure_service;
 pub mod erasure_task;
 mod exposed_address;
 pub mod http;
+mod known_user;
 pub mod llama_stack;
 pub mod monitor_task;
 pub mod observer;
@@ -55,5 +56,6 @@ pub use archive_service::{
 pub use conversation_service::ConversationPersistenceService;
 pub use database_service::DatabaseService;
 pub use erasure_service::ErasureService;
+pub use known_user::known_user;
 pub use persistence_manager::{PersistenceManager, PersistenceManagerBuilder};
 pub use retention_service::{CleanupReport, Expiry, RetentionService};

@@ -11,7 +11,7 @@ use lcs_domain::diagnostic::Finding;
 use lcs_domain::{Analytics, DatabaseStatus};
 use serde::Serialize;
 
-pub(crate) use self::page::{CONVERSATIONS, STYLE, console_navigation};
+pub(crate) use self::page::{CONVERSATIONS, STYLE, console_navigation, conversations_of};
 pub use self::page::{content_security_policy, page};
 
 /// What an operator wants to know of a store.

@@ -5,11 +5,12 @@ use std::process::ExitCode;
 use anyhow::{Result, bail};
 use clap::{Args, Subcommand};
 use lcs_app::PersistenceManager;
+use lcs_app::known_user;
 use lcs_domain::audit::{AuditVerification, verify};
 use lcs_domain::{AuditAction, AuditQuery, AuditRecord, ConversationId, PageLimit, UserId};
 use serde_json::json;
 
-use super::{Context, known_user};
+use super::Context;
 use crate::output::table::Table;
 use crate::output::text::{count, one_line};
 use crate::output::{Output, note};

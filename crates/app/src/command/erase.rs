@@ -7,12 +7,13 @@ use std::process::ExitCode;
 use anyhow::{Context as _, Result, anyhow, bail};
 use clap::Args;
 use lcs_app::erasure_service::{CertifiedErasure, Outcome, Remaining};
+use lcs_app::known_user;
 use lcs_app::{PersistenceManager, UnreadArchive};
 use lcs_domain::erasure::ErasedRows;
 use lcs_domain::{ArchiveId, ConversationId, ErasureTarget, RepositoryError, UserId};
 use serde_json::json;
 
-use super::{Context, known_user};
+use super::Context;
 use crate::output::text::{count, one_line};
 use crate::output::whole_file::WholeFile;
 use crate::output::{Output, note, progress};

@@ -5,13 +5,14 @@ use std::process::ExitCode;
 use anyhow::{Context as _, Result, bail};
 use clap::{Args, Subcommand};
 use lcs_app::PersistenceManager;
+use lcs_app::known_user;
 use lcs_domain::{
     Clock, ConversationId, Hold, HoldId, HoldTarget, NewHold, PageLimit, PurgeReason, RepositoryError,
     SystemClock, Text, UserId,
 };
 use serde_json::json;
 
-use super::{Context, known_user};
+use super::Context;
 use crate::output::Output;
 use crate::output::age::ago;
 use crate::output::table::Table;

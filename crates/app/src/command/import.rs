@@ -50,8 +50,8 @@ pub(super) struct Import {
     /// What the source is.
     #[arg(long, value_name = "KIND", default_value = "export")]
     from: Kind,
-    /// Whose conversations the sessions of a system become that knows no users: a UUID, or any text that names one.
-    #[arg(long, value_name = "ID", value_parser = super::user)]
+    /// Whose conversations the sessions of a system become that knows no users: the name that signs in, or id: and the id that is shown.
+    #[arg(long, value_name = "ID", value_parser = super::named)]
     user: Option<String>,
     /// Where LCS's metadata of conversations and turns are: a SQLite file, or a PostgreSQL URL as above.
     #[arg(long, value_name = "DATABASE", required_if_eq("from", "llama-stack"), value_parser = super::secret)]

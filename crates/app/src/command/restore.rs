@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use clap::Args;
+use lcs_app::known_user;
 use lcs_app::{PersistenceManager, RestoreReport, RestoreTarget};
 use lcs_domain::{ConversationId, UserId};
 use serde_json::json;
@@ -28,8 +29,8 @@ struct Target {
     /// This conversation.
     #[arg(long, value_name = "ID")]
     conversation: Option<ConversationId>,
-    /// All that this user has in archives: a UUID, or any text that names one.
-    #[arg(long, value_name = "ID", value_parser = super::known_user)]
+    /// All that this user has in archives: the name that signs in, or id: and the id that is shown.
+    #[arg(long, value_name = "ID", value_parser = known_user)]
     user: Option<UserId>,
     /// Everything that is archived.
     #[arg(long)]

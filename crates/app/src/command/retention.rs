@@ -5,10 +5,11 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Args, Subcommand};
 use lcs_app::PersistenceManager;
+use lcs_app::known_user;
 use lcs_domain::{Clock, Keep, NewRetentionOverride, PageLimit, RetentionOverride, SystemClock, UserId};
 use serde_json::json;
 
-use super::{Context, known_user};
+use super::Context;
 use crate::output::Output;
 use crate::output::age::ago;
 use crate::output::table::Table;
@@ -32,7 +33,7 @@ pub(super) enum Retention {
 
 #[derive(Args)]
 pub(super) struct Whose {
-    /// The user: a UUID, or any text that names one.
+    /// The user: the name that signs in, or id: and the id that is shown.
     #[arg(long, value_name = "ID", value_parser = known_user)]
     user: UserId,
 }

@@ -5,7 +5,7 @@ use lcs_domain::analytics::{Distribution, LookedAt};
 use maud::{Markup, html};
 
 use super::Report;
-use super::page::CONVERSATIONS;
+use super::page::{CONVERSATIONS, conversations_of};
 use super::plot::{Days, parts};
 use super::text::{about, count, milliseconds, share, short, time};
 
@@ -267,7 +267,7 @@ pub(super) fn largest(analytics: &Analytics, is_served: bool) -> Markup {
                                     th scope="row" {
                                         (named(large.conversation_id, &format!("{CONVERSATIONS}/{}", large.conversation_id), is_served))
                                     }
-                                    td { (named(large.user_id, &format!("{CONVERSATIONS}?user={}", large.user_id), is_served)) }
+                                    td { (named(large.user_id, &conversations_of(large.user_id), is_served)) }
                                     td .number { (count(large.turns.into())) }
                                     td .number { (time(large.updated_at)) }
                                 }

@@ -2,6 +2,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use lcs_domain::UserId;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use sha2::{Digest as _, Sha256};
 
@@ -14,6 +15,11 @@ pub(crate) const STYLE: &str = include_str!("style.css");
 const FIGURES: &str = "/admin";
 /// Where it has the conversations.
 pub(crate) const CONVERSATIONS: &str = "/admin/conversations";
+
+/// Where the conversations of this user are found.
+pub(crate) fn conversations_of(user_id: UserId) -> String {
+    format!("{CONVERSATIONS}?user=id:{user_id}")
+}
 
 /// The windows that a served page links to, in days.
 const WINDOWS: [u32; 4] = [7, 30, 90, 365];

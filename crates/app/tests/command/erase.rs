@@ -75,6 +75,14 @@ fn an_id_that_is_shown_is_not_guessed_to_be_a_name() {
         home.json(&["conversations", "list", "--user", &id])["conversations"].as_array().unwrap().len(),
         1
     );
+    said(&home, &[], &id);
+    let (_, refused) = home.failure(&["chat", "--once", "hello", "--user", &shown]);
+    assert!(refused.contains(&id) && refused.contains(&name), "{refused}");
+    assert_eq!(
+        home.json(&["conversations", "list", "--user", "carol"])["conversations"].as_array().unwrap().len(),
+        2,
+        "who is spoken as is found"
+    );
     assert_eq!(home.json(&["erase", "--user", &name, "--verify"])["erased"], true);
     home.json(&["hold", "place", "--user", &id, "--reason", "matter 7"]);
     let (_, held) = home.failure(&["erase", "--user", "carol", "--yes"]);

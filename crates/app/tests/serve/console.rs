@@ -8,6 +8,7 @@ mod stage;
 use std::fs;
 use std::path::PathBuf;
 
+use lcs_domain::UserId;
 use lcs_storage::testing::TestPostgres;
 use lcs_tests::browser::{Browser, Scheme};
 use serde_json::json;
@@ -62,6 +63,30 @@ async fn work(place: &Place) {
     assert!(browser.text().await.contains("Largest conversations"));
 
     browser.tab_to("Conversations").await;
+    browser.leads(browser.press("Enter")).await;
+    // The id that is shown may be somebody's name, too: it is not guessed which.
+    let barbara = UserId::from_text("barbara");
+    browser.tab_to("User").await;
+    browser.type_text(&barbara.to_string()).await;
+    browser.leads(browser.press("Enter")).await;
+    let asked = browser.text().await;
+    assert!(
+        asked.contains(&format!("write id:{barbara} for the user of that id, name:{barbara} for")),
+        "{asked}"
+    );
+    browser.tab_to("User").await;
+    browser.type_text(&format!("id:{barbara}")).await;
+    browser.leads(browser.press("Enter")).await;
+    let found = browser.text().await;
+    assert!(found.contains("2 conversations, newest first.") && found.contains(&stage.other), "{found}");
+    browser.tab_to("Show all").await;
+    browser.leads(browser.press("Enter")).await;
+    // What the pages link to is understood.
+    browser.tab_to(&barbara.to_string()).await;
+    browser.leads(browser.press("Enter")).await;
+    let found = browser.text().await;
+    assert!(found.contains("2 conversations, newest first.") && found.contains(&stage.other), "{found}");
+    browser.tab_to("Show all").await;
     browser.leads(browser.press("Enter")).await;
     browser.tab_to("Topic").await;
     browser.type_text("AFTER the upgrade").await;

@@ -18,7 +18,7 @@ use super::layout::Page;
 use super::same_origin::is_from_elsewhere;
 use super::visitor::{Asked, Visitor};
 use super::{facts, message, trail};
-use crate::report::CONVERSATIONS;
+use crate::report::{CONVERSATIONS, conversations_of};
 
 /// How many turns a page shows.
 const TURNS: u32 = 20;
@@ -109,7 +109,7 @@ fn heading(title: &str, opened: &OpenedConversation) -> Markup {
         div .heading {
             h1 { (title) }
             p .quiet {
-                code .id { (id) } " of " a href=(format!("{CONVERSATIONS}?user={user}")) { code .id { (user) } }
+                code .id { (id) } " of " a href=(conversations_of(user)) { code .id { (user) } }
             }
         }
         ul .actions aria-label="Actions" {

@@ -4,18 +4,18 @@ use axum::extract::State;
 use http::StatusCode;
 use lcs_domain::{
     ConversationCursor, FindConversations, FoundConversation, FoundConversations, IdBeginning,
-    RepositoryError, Text, UserId,
+    RepositoryError, Text,
 };
 use maud::{Markup, html};
-use uuid::Uuid;
 
 use super::super::parameter::Parameters;
 use super::super::service::Service;
 use super::failure::Failure;
 use super::layout::Page;
 use super::visitor::{Asked, Visitor};
-use crate::report::CONVERSATIONS;
+use crate::known_user::known_user;
 use crate::report::text::{count, minute};
+use crate::report::{CONVERSATIONS, conversations_of};
 
 /// What was written into the form.
 #[derive(Default)]
@@ -40,10 +40,13 @@ impl Written {
         let (id, topic) = (Some(&self.id), Some(&self.topic));
         let id = id.filter(|text| !text.is_empty()).map(|text| text.parse::<IdBeginning>());
         let topic = topic.filter(|text| !text.is_empty()).map(|text| Text::summary(text.as_str(), "/topic"));
+        let user = Some(&self.user).filter(|text| !text.is_empty()).map(|text| known_user(text));
         let after = self.after.as_ref().map(|text| text.parse::<ConversationCursor>());
         Ok(FindConversations {
             id: id.transpose().map_err(|error| ("id", error))?,
-            user_id: (!self.user.is_empty()).then(|| user(&self.user)),
+            user_id: user
+                .transpose()
+                .map_err(|reason| ("user", RepositoryError::invalid("/user", reason)))?,
             topic: topic.transpose().map_err(|error| ("topic", error))?,
             after: after.transpose().map_err(|error| ("after", error))?,
             ..FindConversations::default()
@@ -66,15 +69,6 @@ impl Written {
 
     fn is_empty(&self) -> bool {
         self.id.is_empty() && self.user.is_empty() && self.topic.is_empty()
-    }
-}
-
-/// The user by the name that he signs in with, or by the id that the console shows: of a name that is a UUID of
-/// version 5 that is the id, as nobody has such a name.
-fn user(text: &str) -> UserId {
-    match Uuid::parse_str(text) {
-        Ok(uuid) if uuid.get_version_num() == 5 => UserId::from_uuid(uuid),
-        _ => UserId::from_text(text),
     }
 }
 
@@ -161,7 +155,7 @@ fn form(written: &Written) -> Markup {
     html! {
         form .card .search action=(CONVERSATIONS) method="get" role="search" aria-label="Conversations" {
             (field("id", "Id", "its first digits, or all", &written.id))
-            (field("user", "User", "the name that signs in, or the id", &written.user))
+            (field("user", "User", "the name that signs in, or id: and the id", &written.user))
             (field("topic", "Topic", "a part of it", &written.topic))
             div .buttons {
                 button type="submit" { "Search" }
@@ -217,7 +211,7 @@ fn results(written: &Written, found: &FoundConversations) -> Markup {
 
 fn row(found: &FoundConversation) -> Markup {
     let id = found.conversation_id;
-    let user = format!("{CONVERSATIONS}?user={}", found.user_id);
+    let user = conversations_of(found.user_id);
     html! {
         tr {
             th scope="row" {
@@ -245,14 +239,24 @@ pub(super) fn status(word: &str) -> Markup {
 
 #[cfg(test)]
 mod tests {
+    use lcs_domain::UserId;
+
     use super::*;
 
     #[test]
-    fn a_user_is_known_by_the_name_and_by_the_id_that_is_shown() {
+    fn a_user_is_looked_for_by_the_one_rule_and_never_guessed() {
         let ada = UserId::from_text("ada");
-        assert_eq!([user("ada"), user(&ada.to_string())], [ada, ada]);
-        let uuid = "018f3a5c-7d1e-7b3a-9c55-0242ac120002";
-        assert_eq!(user(uuid).to_string(), uuid);
+        let find = |user: &str| Written { user: user.into(), ..Written::default() }.find();
+        for user in ["ada", "name:ada", &format!("id:{ada}")] {
+            assert_eq!(find(user).unwrap().user_id, Some(ada), "{user}");
+        }
+        assert_eq!(find("").unwrap().user_id, None);
+        let (field, error) = find(&ada.to_string()).unwrap_err();
+        assert_eq!(field, "user");
+        assert!(
+            problem(&error).starts_with("this may be an id that was shown, or a name: write id:"),
+            "{error}"
+        );
     }
 
     #[test]
