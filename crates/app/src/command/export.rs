@@ -10,6 +10,7 @@ use anyhow::{Context as _, Result, anyhow, bail};
 use chrono::{DateTime, Utc};
 use clap::Args;
 use lcs_app::PersistenceManager;
+use lcs_app::known_user;
 use lcs_app::transfer::compression::Compression;
 use lcs_app::transfer::export::export;
 use lcs_domain::audit::AuditOutcome;
@@ -33,8 +34,8 @@ pub(super) struct Export {
     /// The file, or - for standard output. Its end says how it is compressed: .gz or .zst.
     #[arg(value_name = "FILE")]
     file: PathBuf,
-    /// Only this user's conversations: a UUID, or any text that names one.
-    #[arg(long, value_name = "ID", value_parser = super::known_user)]
+    /// Only this user's conversations: the name that signs in, or id: and the id that is shown.
+    #[arg(long, value_name = "ID", value_parser = known_user)]
     user: Option<UserId>,
     /// Only conversations last changed then or later: 2026-01-31, or 2026-01-31T12:00:00Z.
     #[arg(long, value_name = "TIME", value_parser = time::parse)]
@@ -55,8 +56,11 @@ impl Export {
         let context = context.of_what_is_there()?;
         let mut output = context.output;
         let to_stdout = self.file == Path::new("-");
-        if !to_stdout && !self.force && self.file.try_exists().unwrap_or_default() {
-            bail!("{} is there already: choose another name, or say --force", self.file.display());
+        if !to_stdout {
+            WholeFile::may_be(&self.file)?;
+            if !self.force && self.file.try_exists().unwrap_or_default() {
+                bail!("{} is there already: choose another name, or say --force", self.file.display());
+            }
         }
         let manager = PersistenceManager::builder(context.configuration).operator().initialize().await?;
         let mut stop = Stop::listen();

@@ -95,7 +95,7 @@ mod tests {
         for _ in 0..2 {
             store.ping().await.unwrap_err();
         }
-        let expected = "The database at 127.0.0.1:1 does not answer yet: it is tried again for up to 0 s. Ctrl-C gives up.";
+        let expected = "The database at 127.0.0.1:1 does not answer yet: it is tried again for up to 1 s. Ctrl-C gives up.";
         assert_eq!(*said.lock().unwrap(), [expected]);
     }
 }

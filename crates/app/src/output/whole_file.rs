@@ -15,6 +15,11 @@ pub(crate) struct WholeFile {
 }
 
 impl WholeFile {
+    /// Refuses a name that is that of something else than a file.
+    pub(crate) fn may_be(path: &Path) -> io::Result<()> {
+        replaceable(path).map_err(|error| unwritten_file(path, &error))
+    }
+
     /// Begins the file that will be `path`, under a name that begins with `prefix`.
     pub(crate) fn begin(path: &Path, prefix: &str) -> io::Result<Self> {
         let begun = replaceable(path).and_then(|()| {

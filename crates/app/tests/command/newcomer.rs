@@ -121,8 +121,10 @@ fn a_file_that_cannot_be_made_is_named_as_it_was_written() {
         assert!(code == 1 && said.contains("there is no folder ") && said.contains("nowhere"), "{said}");
         assert!(!said.contains("nowhere/."), "a name that nobody wrote: {said}");
     }
-    let (code, said) = home.failure(&["export", &folder, "--force"]);
-    assert!(code == 1 && said.contains("cannot be written (it is a folder): name another file"), "{said}");
+    for arguments in [["export", &folder].as_slice(), &["export", &folder, "--force"]] {
+        let (code, said) = home.failure(arguments);
+        assert!(code == 1 && said.contains("cannot be written (it is a folder): name another file"), "{said}");
+    }
 }
 
 #[test]
