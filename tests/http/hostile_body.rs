@@ -60,6 +60,10 @@ async fn p10_a_document_that_cannot_be_kept_is_refused_where_it_stands() {
             post(&api, &path, None, format!("{{\"input_messages\": 1, \"more\": {document}}}")).await;
         assert_eq!(problems(&answer), [("extra_forbidden".to_owned(), json!(["body", "more"]))]);
         assert_eq!(answer.json()["detail"][0]["input"], Value::Null);
+        let long = vec![document.as_str(); 300].join(",");
+        let answer = post(&api, &path, None, format!("{{\"input_messages\": 1, \"more\": [{long}]}}")).await;
+        assert_eq!(problems(&answer), [("extra_forbidden".to_owned(), json!(["body", "more"]))]);
+        assert_eq!(answer.json()["detail"][0]["input"], "...");
         // What is to be a text or a number.
         for name in ["turn_id", "expected_turn_count"] {
             let answer =
@@ -85,8 +89,11 @@ async fn a_body_that_is_no_json_or_goes_on_behind_its_end_is_refused() {
         assert_eq!(problems[0].1[0], "body");
     }
     for name in ["\\ud800", "\\udc00\\ud800"] {
-        let answer = post(&api, &path, None, format!("{{\"input_messages\": 1, \"{name}\": 1}}")).await;
-        assert_eq!(problems(&answer)[0].0, "json_invalid", "{name}");
+        for long in ["", &"x".repeat(2_000)] {
+            let answer =
+                post(&api, &path, None, format!("{{\"input_messages\": 1, \"{name}\": \"{long}\"}}")).await;
+            assert_eq!(problems(&answer)[0].0, "json_invalid", "{name}");
+        }
     }
     for (other, kind) in [
         ("[1]".to_owned(), "model_attributes_type"),

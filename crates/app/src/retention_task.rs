@@ -68,8 +68,8 @@ mod tests {
     use std::sync::Arc;
 
     use lcs_domain::{
-        Clock as _, ManualClock, NewConversation, Repositories as _, RetentionPolicy, SystemClock, Text,
-        UserId,
+        ArchiveId, Clock as _, ManualClock, NewConversation, Repositories as _, RetentionPolicy, SystemClock,
+        Text, UserId,
     };
     use lcs_storage::memory::Memory;
 
@@ -126,6 +126,8 @@ mod tests {
             lines.into_iter().filter(|line| line.contains(word)).collect::<Vec<_>>()
         };
         let stop = CancellationToken::new();
+        let store = manager.repositories();
+        let archives = store.archives();
         let task = tokio::spawn(run(manager, INTERVAL, stop.clone()));
         tokio::time::sleep(MAX_JITTER + Duration::from_mins(3 * 60 + 1)).await;
         let failures = lines(" WARN ");
@@ -136,6 +138,12 @@ mod tests {
         }
 
         std::fs::remove_file(&in_the_way).unwrap();
+        let of_another = ArchiveId::generate();
+        archives.begin_archive(of_another, Duration::ZERO).await.unwrap();
+        tokio::time::sleep(2 * INTERVAL).await;
+        assert_eq!(lines("works again").len(), 0, "what is left to another one says nothing: {}", log.text());
+        archives.give_up_archive(of_another).await.unwrap();
+        archives.forget_archive(of_another).await.unwrap();
         tokio::time::sleep(2 * INTERVAL).await;
         assert_eq!(lines("works again").len(), 1, "{}", log.text());
         assert_eq!(lines(" WARN ").len(), 4, "{}", log.text());

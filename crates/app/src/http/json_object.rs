@@ -193,6 +193,20 @@ mod tests {
     }
 
     #[test]
+    fn what_is_long_is_not_read_to_be_shown() {
+        let deep = format!("{}1{}", "[".repeat(600), "]".repeat(600));
+        let object: Object =
+            serde_json::from_str(&format!("{{\"deep\": {deep}}}")).expect("JSON by its signs");
+        let field = object.get("deep").expect("it is there");
+        assert_eq!(field.shown().expect("it is not read"), json!("..."));
+        assert!(field.value().is_err(), "nobody could");
+        assert_eq!(object.shown(), json!("..."));
+        let short: Object = serde_json::from_str(r#"{"n": 1e400, "t": "x"}"#).expect("JSON by its signs");
+        assert_eq!(short.shown(), json!({"n": null, "t": "x"}));
+        assert!(short.get("n").is_some_and(|number| number.shown().is_err()));
+    }
+
+    #[test]
     fn the_last_of_two_counts() {
         let object: Object = serde_json::from_str(r#"{"a": 1, "a": 2}"#).expect("an object");
         assert_eq!(object.shown(), json!({"a": 2}));

@@ -123,7 +123,10 @@ fn a_file_that_cannot_be_made_is_named_as_it_was_written() {
     }
     for arguments in [["export", &folder].as_slice(), &["export", &folder, "--force"]] {
         let (code, said) = home.failure(arguments);
-        assert!(code == 1 && said.contains("cannot be written (it is a folder): name another file"), "{said}");
+        assert!(
+            code == 1 && said.contains("cannot be written (it is a folder): name another file"),
+            "{said}"
+        );
     }
 }
 

@@ -287,3 +287,33 @@ impl ErrorSink<ConnectFailure> for FailureSink {
         Box::new(self.clone())
     }
 }
+
+#[cfg(all(test, feature = "testing"))]
+mod tests {
+    use futures_util::FutureExt;
+    use tokio::time::timeout;
+
+    use super::*;
+    use crate::postgres::config::PostgresConfig;
+    use crate::testing::TestPostgres;
+
+    #[tokio::test]
+    async fn who_waits_hears_of_a_failure_when_the_last_connection_is_gone_and_nothing_is_said() {
+        let connector = |url: &str| Connector::new(PostgresConfig::from_url(url).unwrap()).unwrap();
+        let nobody = connector("postgres://u@127.0.0.1:1/d").connect(Purpose::Service).await;
+        let failure = nobody.err().unwrap();
+        let database = TestPostgres::create().await;
+        let pool = Pool::new(connector(database.url()));
+        let mut last = pool.connections.get_owned().await.unwrap();
+
+        let (sender, mut failures) = watch::channel(None);
+        let mut next = pin!(pool.next_failure(&mut failures));
+        sender.send_replace(Some(failure.clone()));
+        assert_eq!(next.as_mut().now_or_never(), None, "it may be served by the one that is there");
+        last.discard();
+        drop(last);
+        assert_eq!(pool.state().connections, 0);
+        let heard = timeout(Duration::from_secs(30), next).await;
+        assert_eq!(heard.expect("it is looked again"), failure);
+    }
+}
