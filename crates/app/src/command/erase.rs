@@ -23,12 +23,8 @@ const CERTIFICATE_PREFIX: &str = ".lcs-erasure-";
 
 #[derive(Args)]
 pub(super) struct Erase {
-    /// The user of whom everything is erased. The same id can begin anew afterwards.
-    #[arg(long, value_name = "ID", value_parser = known_user, required_unless_present = "conversation", conflicts_with = "conversation")]
-    user: Option<UserId>,
-    /// The conversation to erase, whoever's it is.
-    #[arg(long, value_name = "ID")]
-    conversation: Option<ConversationId>,
+    #[command(flatten)]
+    target: Target,
     /// Only count what would be removed.
     #[arg(long)]
     dry_run: bool,
@@ -47,9 +43,21 @@ pub(super) struct Erase {
     certificate: Option<PathBuf>,
 }
 
+#[derive(Args)]
+#[group(required = true, multiple = false)]
+struct Target {
+    /// The user of whom everything is erased: the name that signs in, or id: and the id that is shown. The same id can begin anew
+    /// afterwards.
+    #[arg(long, value_name = "ID", value_parser = known_user)]
+    user: Option<UserId>,
+    /// The conversation to erase, whoever's it is.
+    #[arg(long, value_name = "ID")]
+    conversation: Option<ConversationId>,
+}
+
 impl Erase {
     pub(super) async fn run(self, context: Context) -> Result<ExitCode> {
-        let target = match (self.conversation, self.user) {
+        let target = match (self.target.conversation, self.target.user) {
             (Some(conversation_id), _) => ErasureTarget::Conversation(conversation_id),
             (None, Some(user)) => ErasureTarget::User(user),
             (None, None) => bail!("say what is to be erased: --user or --conversation"),

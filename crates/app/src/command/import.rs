@@ -253,6 +253,9 @@ impl Import {
         if path.is_dir() {
             bail!("{file} is a folder: name the file that is to be imported");
         }
+        if matches!(path.try_exists(), Ok(false)) {
+            bail!("{file} cannot be read: there is no such file");
+        }
         Ok(vec![path])
     }
 

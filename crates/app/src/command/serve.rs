@@ -28,7 +28,7 @@ pub(super) struct Serve {
     #[arg(long, value_name = "ADDRESS")]
     host: Option<String>,
     /// Listen at this port; 0 takes a free one [default: 8080]
-    #[arg(long, value_name = "PORT")]
+    #[arg(long, value_name = "PORT", value_parser = port)]
     port: Option<u16>,
 }
 
@@ -37,6 +37,10 @@ const STORING: Duration = Duration::from_secs(5);
 
 /// How long a start waits until it is recorded.
 const RECORDING: Duration = Duration::from_secs(2);
+
+fn port(text: &str) -> Result<u16, &'static str> {
+    text.parse().map_err(|_| "write a number from 0 to 65535")
+}
 
 /// Where it listens, as `--json` prints it.
 #[derive(Serialize)]

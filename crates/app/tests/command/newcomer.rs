@@ -131,6 +131,20 @@ fn a_file_that_cannot_be_made_is_named_as_it_was_written() {
 }
 
 #[test]
+fn what_is_missing_or_mistyped_is_said_in_our_words() {
+    let home = Home::new();
+    for (arguments, expected) in [
+        (["erase", "--yes"].as_slice(), "<--user <ID>|--conversation <ID>>"),
+        (&["import", "nowhere.jsonl"], "nowhere.jsonl cannot be read: there is no such file"),
+        (&["serve", "--port", "http"], "write a number from 0 to 65535"),
+        (&["serve", "--port", "65536"], "write a number from 0 to 65535"),
+    ] {
+        let (_, said) = home.failure(arguments);
+        assert!(said.contains(expected), "{arguments:?}: {said}");
+    }
+}
+
+#[test]
 fn a_user_whose_name_cannot_be_shown_is_refused() {
     let home = Home::new();
     let [long, sessions] = ["a".repeat(1025), home.0.path().join("sessions.sqlite").display().to_string()];
