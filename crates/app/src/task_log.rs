@@ -27,15 +27,18 @@ impl TaskLog {
                     tracing::info!(task, failed_ms, "a background task works again");
                 }
             }
-            Err(error) => match self.trouble.failed(now, &error.to_string()) {
-                Some(failed_ms) => tracing::warn!(
-                    task,
-                    %error,
-                    failed_ms,
-                    "a background task fails: it tries again, and this is logged once an hour"
-                ),
-                None => tracing::debug!(task, %error, "a background task fails still"),
-            },
+            Err(error) => {
+                if let Some(failed_ms) = self.trouble.failed(now, &error.to_string()) {
+                    tracing::warn!(
+                        task,
+                        %error,
+                        failed_ms,
+                        "a background task fails: it tries again, and this is logged once an hour"
+                    );
+                } else {
+                    tracing::debug!(task, %error, "a background task fails still");
+                }
+            }
         }
     }
 }

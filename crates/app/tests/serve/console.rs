@@ -53,17 +53,8 @@ fn assert_contained(browser: &Browser, process: &Process) {
     assert!(complaints.is_empty(), "{complaints:?}");
 }
 
-/// Finds, reads, holds, deletes and lets go of a conversation without a mouse.
-async fn work(place: &Place) {
-    let process = place.serve().await;
-    let stage = Stage::set(&process).await;
-    let browser = Browser::start().await;
-    browser.show(Scheme::Light, 1280).await;
-    sign_in(&browser, &process, "127.0.0.1").await;
-    assert!(browser.text().await.contains("Largest conversations"));
-
-    browser.tab_to("Conversations").await;
-    browser.leads(browser.press("Enter")).await;
+/// Finds a user's conversations, from the list of all and back to it.
+async fn find_by_user(browser: &Browser, stage: &Stage) {
     // The id that is shown may be somebody's name, too: it is not guessed which.
     let barbara = UserId::from_text("barbara");
     browser.tab_to("User").await;
@@ -88,6 +79,20 @@ async fn work(place: &Place) {
     assert!(found.contains("2 conversations, newest first.") && found.contains(&stage.other), "{found}");
     browser.tab_to("Show all").await;
     browser.leads(browser.press("Enter")).await;
+}
+
+/// Finds, reads, holds, deletes and lets go of a conversation without a mouse.
+async fn work(place: &Place) {
+    let process = place.serve().await;
+    let stage = Stage::set(&process).await;
+    let browser = Browser::start().await;
+    browser.show(Scheme::Light, 1280).await;
+    sign_in(&browser, &process, "127.0.0.1").await;
+    assert!(browser.text().await.contains("Largest conversations"));
+
+    browser.tab_to("Conversations").await;
+    browser.leads(browser.press("Enter")).await;
+    find_by_user(&browser, &stage).await;
     browser.tab_to("Topic").await;
     browser.type_text("AFTER the upgrade").await;
     browser.leads(browser.press("Enter")).await;
