@@ -5,11 +5,12 @@
 //! forbidden; the tables are large enough that they would be the worse choice.
 
 use futures_util::TryStreamExt as _;
+use lcs_domain::transfer::{ExportFilter, Exported};
 use lcs_domain::{
     AgentStateRepository, AuditQuery, AuditRepository, BrowseRepository, Conversation, ConversationCursor,
     ConversationId, ConversationRepository, FindConversations, ListConversations, ListSummaries,
-    NewConversation, PageLimit, Payload, RequestRepository, SaveAgentState, TurnRange, TurnRepository,
-    UserId,
+    NewConversation, PageLimit, Payload, RequestRepository, SaveAgentState, TransferRepository, TurnRange,
+    TurnRepository, UserId,
 };
 use lcs_storage::testing::PrivateCluster;
 
@@ -249,4 +250,49 @@ async fn batches_are_looked_through_only_for_a_conversation_that_was_removed_onc
             assert_eq!(!scan.contains("(never executed)"), is_looked_through, "{scan}");
         }
     }
+}
+
+#[tokio::test]
+async fn a_page_of_an_export_reads_the_states_of_that_page() {
+    let cluster = PrivateCluster::start(&[
+        "session_preload_libraries = 'auto_explain'",
+        "auto_explain.log_min_duration = 0",
+        "auto_explain.log_analyze = on",
+        "auto_explain.log_timing = off",
+        "log_line_prefix = '%a|'",
+    ]);
+    let database = cluster.database().await;
+    let store = single(database.url()).await;
+    database.execute(FILL).await;
+    let some: Vec<ConversationId> = store
+        .find_conversations(FindConversations::default())
+        .await
+        .unwrap()
+        .conversations
+        .iter()
+        .map(|found| found.conversation_id)
+        .collect();
+    for conversation_ids in [None, Some(some)] {
+        let begun = cluster.log().len();
+        let expected = conversation_ids.as_ref().map_or(5_000, Vec::len);
+        let filter = ExportFilter { conversation_ids, ..ExportFilter::default() };
+        let exported: Vec<Exported> = store.export(filter).try_collect().await.unwrap();
+        let states = exported.iter().filter(|exported| matches!(exported, Exported::AgentState(_))).count();
+        assert_eq!(states, expected);
+        let log = cluster.log().split_off(begun);
+        let is_scan = |line: &&str| line.contains("on agent_states s") && line.contains("actual rows=");
+        let scans = log.lines().filter(is_scan);
+        let read: Vec<usize> = scans.map(read_by).collect();
+        assert!(read.iter().sum::<usize>() >= expected, "a plan for each page:\n{log}");
+        assert!(read.iter().all(|rows| *rows <= 32), "{read:?}");
+    }
+}
+
+/// The rows that a line of a plan says were read, in all its loops.
+fn read_by(line: &str) -> usize {
+    let number = |name: &str| -> usize {
+        let behind = line.split(name).nth(1).unwrap();
+        behind.split([' ', '.', ')']).next().unwrap().parse().unwrap()
+    };
+    number("actual rows=") * number("loops=")
 }

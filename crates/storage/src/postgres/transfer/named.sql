@@ -4,12 +4,13 @@ SELECT c.conversation_id, c.user_id, c.agent_id, c.model_id, c.system_prompt, c.
        c.metadata, c.turn_count, c.state_revision, c.topic_summary, c.external_id,
        s.agent_id, s.conversation_id, s.user_id, s.agent_config, s.agent_config_sealed, s.current_state,
        s.current_state_sealed, s.created_at, s.updated_at, s.revision, s.through_turn
-  FROM conversations c
+  FROM (SELECT * FROM conversations
+         WHERE conversation_id = ANY ($7) AND conversation_id > $1
+           AND ($2 IS NULL OR user_id = $2)
+           AND ($3 IS NULL OR updated_at >= $3)
+           AND ($4 IS NULL OR updated_at < $4)
+           AND status = ANY ($5)
+         ORDER BY conversation_id
+         LIMIT $6) c
   LEFT JOIN agent_states s ON s.conversation_id = c.conversation_id AND s.user_id = c.user_id
- WHERE c.conversation_id = ANY ($7) AND c.conversation_id > $1
-   AND ($2 IS NULL OR c.user_id = $2)
-   AND ($3 IS NULL OR c.updated_at >= $3)
-   AND ($4 IS NULL OR c.updated_at < $4)
-   AND c.status = ANY ($5)
  ORDER BY c.conversation_id
- LIMIT $6
