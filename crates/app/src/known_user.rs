@@ -22,10 +22,11 @@ pub fn known_user(text: &str) -> Result<UserId, String> {
             .parse()
             .map_err(|error| format!("behind id: {error}; a name like this is written name:{text}"));
     }
-    if Uuid::parse_str(text).is_ok_and(|uuid| uuid.get_version_num() == 5) {
+    if Uuid::parse_str(text.trim()).is_ok_and(|uuid| uuid.get_version_num() == 5) {
         return Err(format!(
-            "this may be an id that was shown, or a name: write id:{text} for the user of that id, name:{text} for who \
-             signs in so"
+            "this may be an id that was shown, or a name: write id:{} for the user of that id, name:{text} for who \
+             signs in so",
+            text.trim()
         ));
     }
     Ok(UserId::from_text(text))
@@ -59,9 +60,11 @@ mod tests {
     #[test]
     fn what_may_be_either_is_refused_with_both_spellings() {
         let ada = UserId::from_text("ada").to_string();
-        for text in [ada.clone(), ada.to_uppercase(), ada.replace('-', ""), format!("{{{ada}}}")] {
+        for text in
+            [ada.clone(), ada.to_uppercase(), ada.replace('-', ""), format!("{{{ada}}}"), format!(" {ada}\n")]
+        {
             let refusal = known_user(&text).unwrap_err();
-            assert!(refusal.contains(&format!("write id:{text} for")), "{refusal}");
+            assert!(refusal.contains(&format!("write id:{} for", text.trim())), "{refusal}");
             assert!(refusal.contains(&format!("name:{text} for")), "{refusal}");
         }
         let refusal = known_user("id:ada").unwrap_err();

@@ -3,8 +3,9 @@
 use std::ops::Sub;
 use std::time::Duration;
 
-/// How often a reason is told that stays the same: whoever looks at today's log sees what has failed since yesterday.
-pub const TOLD_EVERY: Duration = Duration::from_hours(1);
+/// How soon a reason is told again that stays the same: whoever looks at today's log sees what has failed since yesterday.
+/// A little less than the hour that a task may wait between two tries: it would else be every second one.
+pub const TOLD_EVERY: Duration = Duration::from_mins(55);
 /// How many reasons are told in that time: one that is never the same would be told each time.
 const MOST_REASONS: usize = 8;
 
@@ -75,7 +76,7 @@ mod tests {
         let mut trouble = Trouble::default();
         let minutes = 0..=180;
         let told = minutes.filter(|minute| trouble.failed(at(60 * minute), "the disk is full").is_some());
-        assert_eq!(told.collect::<Vec<_>>(), [0, 60, 120, 180]);
+        assert_eq!(told.collect::<Vec<_>>(), [0, 55, 110, 165]);
         assert_eq!(trouble.failed(at(60 * 240), "the disk is full"), Some(240 * 60_000), "and for how long");
     }
 

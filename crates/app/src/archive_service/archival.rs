@@ -152,10 +152,7 @@ impl ArchiveService {
     ) -> Result<u64, ArchiveError> {
         let archive_id = manifest.archive_id;
         let archives = self.repositories.archives();
-        // Nobody looks at one that is complete again: what a killed process left beside its files goes before.
-        if let Err(error) = self.files()?.delete_leftovers(archive_id).await {
-            tracing::warn!(%archive_id, %error, "files beside an archive's own could not be deleted");
-        }
+        self.tidy(archive_id).await?;
         let heads: Vec<ArchivedHead> = manifest.conversations.iter().map(Entry::head).collect();
         let mut total = 0;
         for batch in heads.chunks(pace.batch().get() as usize) {

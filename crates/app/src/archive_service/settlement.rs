@@ -212,15 +212,28 @@ impl ArchiveService {
     /// Lets an archive that is written take the place of this one, which is deleted then.
     async fn take_place(&self, old: ArchiveId, manifest: &Manifest) -> Result<(), ArchiveError> {
         let new = manifest.archive_id;
+        self.tidy(new).await?;
         let ids = manifest.conversations.iter().map(|entry| entry.conversation_id).collect();
         let archives = self.repositories.archives();
         let state = archives.replace_archive(old, new, ids, manifest.content()).await?;
         self.done(Step::Replaced);
-        // Nobody knows of it any more, where it was given up and forgotten while its files were written.
-        if matches!(state, None | Some(ArchiveState::GivenUp)) {
-            self.delete(new).await?;
+        match state {
+            // Something came back while its files were written, or since: they hold it still.
+            Some(ArchiveState::Stale) => Box::pin(self.replace(new)).await?,
+            // Nobody knows of it any more, where it was given up and forgotten while its files were written.
+            Some(ArchiveState::GivenUp) | None => self.delete(new).await?,
+            Some(ArchiveState::Complete | ArchiveState::Begun) => {}
         }
         self.delete_given_up(old).await
+    }
+
+    /// Deletes what a killed process left beside the files of an archive that is about to be complete: nobody looks at it
+    /// again then.
+    pub(super) async fn tidy(&self, archive_id: ArchiveId) -> Result<(), ArchiveError> {
+        if let Err(error) = self.files()?.delete_leftovers(archive_id).await {
+            tracing::warn!(%archive_id, %error, "files beside an archive's own could not be deleted");
+        }
+        Ok(())
     }
 
     /// Writes the files of an archive that is to take the place of another; `None`: that one is gone.

@@ -25,7 +25,7 @@ pub(super) enum Audit {
 
 #[derive(Args)]
 pub(super) struct List {
-    /// Only what was this user's, or done for them.
+    /// Only what was this user's, or done for them: the name that signs in, or id: and the id that is shown.
     #[arg(long, value_name = "ID", value_parser = known_user)]
     user: Option<UserId>,
     /// Only what was about this conversation.

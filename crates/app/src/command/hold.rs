@@ -37,7 +37,8 @@ pub(super) struct Place {
     /// The conversation to keep.
     #[arg(long, value_name = "ID", required_unless_present = "user", conflicts_with = "user")]
     conversation: Option<ConversationId>,
-    /// The user whose conversations are to be kept, those that they begin later too.
+    /// The user whose conversations are to be kept, those that they begin later too: the name that signs in, or id: and the id that is
+    /// shown.
     #[arg(long, value_name = "ID", value_parser = known_user)]
     user: Option<UserId>,
     /// Why: the name of the matter.
@@ -53,7 +54,7 @@ pub(super) struct List {
     /// Only those that keep this conversation.
     #[arg(long, value_name = "ID", conflicts_with = "user")]
     conversation: Option<ConversationId>,
-    /// Only those that keep something of this user's.
+    /// Only those that keep something of this user's: the name that signs in, or id: and the id that is shown.
     #[arg(long, value_name = "ID", value_parser = known_user)]
     user: Option<UserId>,
 }

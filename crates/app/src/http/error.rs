@@ -55,7 +55,7 @@ pub(super) struct TextErrorAnswer {
     pub(super) detail: String,
 }
 
-/// The body of a refusal of a request that is not formed as it should be: every problem at once.
+/// The body of a refusal of a request that is not formed as it should be: its problems at once.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub(super) struct ValidationErrorAnswer {
     /// What is wrong, and where.

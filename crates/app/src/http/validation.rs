@@ -1,4 +1,4 @@
-//! Reading a request's body: every problem at once, in the form that the contract gives them.
+//! Reading a request's body: its problems at once, in the form that the contract gives them.
 //!
 //! The problems' types and messages are those that clients of today's LCS know.
 
@@ -291,7 +291,7 @@ impl<'a> Fields<'a> {
         for (name, field) in object.iter().filter(|(name, _)| !known.contains(name.as_str())) {
             problems.add(|| ValidationProblem {
                 kind: "extra_forbidden",
-                loc: place.iter().cloned().chain([name.as_str().into()]).collect(),
+                loc: place.iter().cloned().chain([shown(&name.as_str().into())]).collect(),
                 msg: "Extra inputs are not permitted".to_owned(),
                 input: field.shown().unwrap_or_default(),
                 ctx: None,
