@@ -12,5 +12,7 @@ SELECT c.conversation_id, c.user_id, c.agent_id, c.model_id, c.system_prompt, c.
            AND status = ANY ($5)
          ORDER BY conversation_id
          LIMIT $6) c
-  LEFT JOIN agent_states s ON s.conversation_id = c.conversation_id AND s.user_id = c.user_id
+  LEFT JOIN LATERAL (SELECT * FROM agent_states s
+                      WHERE s.conversation_id = c.conversation_id AND s.user_id = c.user_id
+                      LIMIT 1) s ON true
  ORDER BY c.conversation_id

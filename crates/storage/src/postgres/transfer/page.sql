@@ -1,6 +1,6 @@
 -- The next conversations of an export with their agents' states, in the order of their ids.
 -- $1 after  $2 user_id (null: everybody)  $3 changed_from  $4 changed_before  $5 statuses  $6 limit
--- Conversations are taken first: joined to all states, they would have the states read from the first one on for each page.
+-- Each state is looked up by itself: a join of both tables would have the states read from the first one on for each page.
 SELECT c.conversation_id, c.user_id, c.agent_id, c.model_id, c.system_prompt, c.created_at, c.updated_at, c.status,
        c.metadata, c.turn_count, c.state_revision, c.topic_summary, c.external_id,
        s.agent_id, s.conversation_id, s.user_id, s.agent_config, s.agent_config_sealed, s.current_state,
@@ -13,5 +13,7 @@ SELECT c.conversation_id, c.user_id, c.agent_id, c.model_id, c.system_prompt, c.
            AND status = ANY ($5)
          ORDER BY conversation_id
          LIMIT $6) c
-  LEFT JOIN agent_states s ON s.conversation_id = c.conversation_id AND s.user_id = c.user_id
+  LEFT JOIN LATERAL (SELECT * FROM agent_states s
+                      WHERE s.conversation_id = c.conversation_id AND s.user_id = c.user_id
+                      LIMIT 1) s ON true
  ORDER BY c.conversation_id
