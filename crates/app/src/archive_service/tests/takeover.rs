@@ -172,25 +172,18 @@ async fn what_is_written_in_the_place_of_another_one_is_not_written_again_by_who
 }
 
 #[tokio::test]
-async fn what_comes_back_while_a_replacement_is_written_is_in_no_archive_any_more() {
+async fn what_comes_back_behind_a_killed_replacement_is_in_no_archive_any_more() {
     let place = Place::new();
     let idle = place.idle(UserId::generate(), 3).await;
     let [first, second] = [0, 1].map(|n| RestoreTarget::Conversation(idle[n].conversation_id));
     archive_due(&place.service(0), Patience::Insists, &mut |_| ()).await.unwrap();
-    let other = place.service(0);
-    let is_done = Arc::new(AtomicBool::new(false));
-    let service = place.service(0).with_observer(Observer::new(move |done| {
-        if done == Step::Described && !is_done.swap(true, Ordering::SeqCst) {
-            let other = other.clone();
-            let restoring = std::thread::spawn(move || {
-                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-                runtime.block_on(other.restore(second, YEAR, |_| ()))
-            });
-            let report = restoring.join().unwrap().unwrap();
-            assert_eq!((report.restored, report.unsettled), (1, false));
-        }
+    let killed = place.service(0).with_observer(Observer::new(|done| {
+        assert!(done != Step::Described, "killed");
     }));
-    let report = service.restore(first, YEAR, |_| ()).await.unwrap();
+    tokio::spawn(async move { killed.restore(first, YEAR, |_| ()).await }).await.unwrap_err();
+
+    let service = place.service(0);
+    let report = service.restore(second, YEAR, |_| ()).await.unwrap();
     assert_eq!((report.restored, report.unsettled), (1, false));
     let archives = service.list(None, PageLimit::MAX).await.unwrap();
     let held: Vec<_> =
