@@ -254,7 +254,7 @@ impl Import {
             bail!("{file} is a folder: name the file that is to be imported");
         }
         if matches!(path.try_exists(), Ok(false)) {
-            bail!("{file} cannot be read: there is no such file");
+            bail!("{file} cannot be read: there is no file of that name");
         }
         Ok(vec![path])
     }

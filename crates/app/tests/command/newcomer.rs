@@ -135,7 +135,7 @@ fn what_is_missing_or_mistyped_is_said_in_our_words() {
     let home = Home::new();
     for (arguments, expected) in [
         (["erase", "--yes"].as_slice(), "<--user <ID>|--conversation <ID>>"),
-        (&["import", "nowhere.jsonl"], "nowhere.jsonl cannot be read: there is no such file"),
+        (&["import", "nowhere.jsonl"], "nowhere.jsonl cannot be read: there is no file of that name"),
         (&["serve", "--port", "http"], "write a number from 0 to 65535"),
         (&["serve", "--port", "65536"], "write a number from 0 to 65535"),
     ] {
