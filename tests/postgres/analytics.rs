@@ -4,7 +4,7 @@ use lcs_domain::{AnalyticsRepository, AnalyticsWindow, RetentionPolicy};
 use lcs_storage::postgres::Postgres;
 use lcs_storage::testing::{PrivateCluster, TestPostgres};
 
-use crate::support::{begin, single};
+use crate::support::{begin, explaining, single};
 
 /// 2,000 conversations of 100 users with five turns each, whose payloads are too long for their rows.
 const FILL: &str = "
@@ -41,12 +41,7 @@ async fn long_value_blocks(database: &TestPostgres) -> i64 {
 
 #[tokio::test]
 async fn no_payload_is_read_and_no_table_from_end_to_end() {
-    let cluster = PrivateCluster::start(&[
-        "session_preload_libraries = 'auto_explain'",
-        "auto_explain.log_min_duration = 0",
-        "auto_explain.log_verbose = on",
-        "log_line_prefix = '%a|'",
-    ]);
+    let cluster = explaining(&["auto_explain.log_verbose = on"]);
     let database = cluster.database().await;
     let store = single(database.url()).await;
     database.execute(FILL).await;

@@ -12,9 +12,8 @@ use lcs_domain::{
     NewConversation, PageLimit, Payload, RequestRepository, SaveAgentState, TransferRepository, TurnRange,
     TurnRepository, UserId,
 };
-use lcs_storage::testing::PrivateCluster;
 
-use crate::support::{append, asking, begin, saying, saying_with_state, single};
+use crate::support::{append, asking, begin, explaining, saying, saying_with_state, single};
 
 /// 5,000 conversations of 250 users, with five turns, their requests and a state each.
 const FILL: &str = "
@@ -34,11 +33,7 @@ const FILL: &str = "
 
 #[tokio::test]
 async fn hot_statements_use_indexes_only() {
-    let cluster = PrivateCluster::start(&[
-        "session_preload_libraries = 'auto_explain'",
-        "auto_explain.log_min_duration = 0",
-        "log_line_prefix = '%a|'",
-    ]);
+    let cluster = explaining(&[]);
     let database = cluster.database().await;
     let store = single(database.url()).await;
     database.execute(FILL).await;
@@ -108,13 +103,7 @@ const FEW_AND_MANY: &str = "
 
 #[tokio::test]
 async fn a_page_of_a_user_with_many_conversations_reads_about_that_page() {
-    let cluster = PrivateCluster::start(&[
-        "session_preload_libraries = 'auto_explain'",
-        "auto_explain.log_min_duration = 0",
-        "auto_explain.log_analyze = on",
-        "auto_explain.log_timing = off",
-        "log_line_prefix = '%a|'",
-    ]);
+    let cluster = explaining(&["auto_explain.log_analyze = on", "auto_explain.log_timing = off"]);
     let database = cluster.database().await;
     let store = single(database.url()).await;
     // One by one: VACUUM is not done within a transaction, which several statements in one string are.
@@ -144,13 +133,12 @@ async fn a_page_of_a_user_with_many_conversations_reads_about_that_page() {
         }
     }
     let log = cluster.log().split_off(begun);
-    let read: Vec<u64> = log
+    let read: Vec<usize> = log
         .lines()
         .filter(|line| line.contains("on conversations") && line.contains("actual rows="))
         .map(|line| {
             assert!(line.contains("conversations_user_id_active_hour_idx"), "{line}");
-            let rows = line.split("actual rows=").nth(1).unwrap();
-            rows.split([' ', '.']).next().unwrap().parse().unwrap()
+            number_behind("actual rows=", line)
         })
         .collect();
     assert_eq!(read.len(), 24, "a plan for each list:\n{log}");
@@ -170,11 +158,7 @@ const RECORDED: &str = "
 
 #[tokio::test]
 async fn an_operator_who_gives_an_id_or_a_user_waits_for_indexes_only() {
-    let cluster = PrivateCluster::start(&[
-        "session_preload_libraries = 'auto_explain'",
-        "auto_explain.log_min_duration = 0",
-        "log_line_prefix = '%a|'",
-    ]);
+    let cluster = explaining(&[]);
     let database = cluster.database().await;
     let store = single(database.url()).await;
     database.execute(FILL).await;
@@ -211,12 +195,7 @@ async fn an_operator_who_gives_an_id_or_a_user_waits_for_indexes_only() {
 
 #[tokio::test]
 async fn batches_are_looked_through_only_for_a_conversation_that_was_removed_once() {
-    let cluster = PrivateCluster::start(&[
-        "session_preload_libraries = 'auto_explain'",
-        "auto_explain.log_min_duration = 0",
-        "auto_explain.log_analyze = on",
-        "log_line_prefix = '%a|'",
-    ]);
+    let cluster = explaining(&["auto_explain.log_analyze = on"]);
     let database = cluster.database().await;
     let store = single(database.url()).await;
     database.execute(FILL).await;
@@ -254,13 +233,7 @@ async fn batches_are_looked_through_only_for_a_conversation_that_was_removed_onc
 
 #[tokio::test]
 async fn a_page_of_an_export_reads_the_states_of_that_page() {
-    let cluster = PrivateCluster::start(&[
-        "session_preload_libraries = 'auto_explain'",
-        "auto_explain.log_min_duration = 0",
-        "auto_explain.log_analyze = on",
-        "auto_explain.log_timing = off",
-        "log_line_prefix = '%a|'",
-    ]);
+    let cluster = explaining(&["auto_explain.log_analyze = on", "auto_explain.log_timing = off"]);
     let database = cluster.database().await;
     let store = single(database.url()).await;
     database.execute(FILL).await;
@@ -290,9 +263,10 @@ async fn a_page_of_an_export_reads_the_states_of_that_page() {
 
 /// The rows that a line of a plan says were read, in all its loops.
 fn read_by(line: &str) -> usize {
-    let number = |name: &str| -> usize {
-        let behind = line.split(name).nth(1).unwrap();
-        behind.split([' ', '.', ')']).next().unwrap().parse().unwrap()
-    };
-    number("actual rows=") * number("loops=")
+    number_behind("actual rows=", line) * number_behind("loops=", line)
+}
+
+fn number_behind(name: &str, line: &str) -> usize {
+    let behind = line.split(name).nth(1).unwrap();
+    behind.split([' ', '.', ')']).next().unwrap().parse().unwrap()
 }

@@ -8,10 +8,10 @@ use lcs_domain::{
     SystemClock, TurnId, UserId,
 };
 use lcs_storage::postgres::Postgres;
-use lcs_storage::testing::{PrivateCluster, Role, TestPostgres, program};
+use lcs_storage::testing::{Role, TestPostgres, program};
 
 use crate::row_level_security::store_as;
-use crate::support::{append, begin, saying, single};
+use crate::support::{append, begin, explaining, saying, single};
 
 /// 3,000 conversations of 150 users, with ten turns each; of each user's turns every fiftieth says `needle`, and each
 /// says `common`.
@@ -45,12 +45,7 @@ async fn found(store: &Postgres, user_id: UserId, words: &str, limit: u32) -> Ve
 
 #[tokio::test]
 async fn a_search_reads_its_users_turns_and_with_the_index_those_that_match() {
-    let cluster = PrivateCluster::start(&[
-        "session_preload_libraries = 'auto_explain'",
-        "auto_explain.log_min_duration = 0",
-        "auto_explain.log_analyze = on",
-        "log_line_prefix = '%a|'",
-    ]);
+    let cluster = explaining(&["auto_explain.log_analyze = on"]);
     let database = cluster.database().await;
     let store = single(database.url()).await;
     database.execute(FILL).await;

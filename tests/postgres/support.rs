@@ -10,6 +10,7 @@ use lcs_domain::{
 };
 use lcs_storage::migration::Migrations;
 use lcs_storage::postgres::{Postgres, PostgresConfig};
+use lcs_storage::testing::PrivateCluster;
 
 /// The configuration that names the database of this URL.
 pub(crate) fn config(url: &str) -> PostgresConfig {
@@ -27,6 +28,16 @@ pub(crate) async fn single(url: &str) -> Postgres {
     let store = Postgres::connect(config).await.unwrap();
     store.run_pending().await.unwrap();
     store
+}
+
+/// A cluster that logs how each statement is carried out, with `further` lines for its configuration.
+pub(crate) fn explaining(further: &[&str]) -> PrivateCluster {
+    let settings = [
+        "session_preload_libraries = 'auto_explain'",
+        "auto_explain.log_min_duration = 0",
+        "log_line_prefix = '%a|'",
+    ];
+    PrivateCluster::start(&[&settings, further].concat())
 }
 
 /// A new conversation of a new user.
