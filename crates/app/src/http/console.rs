@@ -31,7 +31,7 @@ use axum::extract::Request;
 use axum::middleware::from_fn_with_state;
 use axum::response::{Redirect, Response};
 use axum::routing::{MethodRouter, get};
-use http::StatusCode;
+use http::{Method, StatusCode};
 
 use self::failure::Failure;
 pub(super) use self::gate::Looks;
@@ -70,22 +70,16 @@ pub(super) fn pages(service: &Service) -> Router<Service> {
     router.layer(from_fn_with_state(service.clone(), gate::pass))
 }
 
-/// Where there is a console, makes a page of what went wrong before a page of it could be made, or while it was.
-pub(super) async fn in_a_page<F>(
-    has_console: bool,
-    request: Request,
-    next: impl FnOnce(Request) -> F,
-) -> Response
-where
-    F: Future<Output = Response>,
-{
+/// The method that a page of the console is asked for with, where there is one and this asks for one.
+pub(super) fn page_asked_for(has_console: bool, request: &Request) -> Option<Method> {
     let path = request.uri().path();
     let is_here = path.strip_prefix(BEGINNING).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
-    if !(has_console && is_here) {
-        return next(request).await;
-    }
-    let method = request.method().clone();
-    failure::as_page(next(request).await, &method, None)
+    (has_console && is_here).then(|| request.method().clone())
+}
+
+/// Makes a page of what went wrong before a page could be made, or while it was.
+pub(super) fn in_a_page(response: Response, method: &Method) -> Response {
+    failure::as_page(response, method, None)
 }
 
 async fn nothing(visitor: Visitor) -> Failure {

@@ -16,10 +16,12 @@ use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response;
+use tracing::Instrument as _;
 
 use self::body_limit::BodyLimit;
 use self::concurrency::Concurrency;
 pub(super) use self::concurrency::{NotBegun, Place};
+use self::request_line::RequestLine;
 use self::time_limit::TimeLimit;
 use super::console;
 use crate::configuration::ServiceConfig;
@@ -48,17 +50,45 @@ struct Guard {
     has_console: bool,
 }
 
-/// All guards in one layer: each layer of a router copies all that are behind it, for each request.
+/// All guards in one layer: each layer of a router copies all that are behind it, for each request. For the same
+/// reason a guard takes no future of another one where it can do its part before it and behind it: an async function
+/// that is given a future keeps it twice.
 ///
-/// The first is the first that a request meets: what comes of the others has an id, a line in the log, and the headers.
-async fn stand_before(State(guard): State<Arc<Guard>>, request: Request, next: Next) -> Response {
-    let Guard { body_limit, time_limit, concurrency, has_console } = &*guard;
-    let limited = |request| body_limit.apply(request, |request| next.run(request));
-    let timed = |request| time_limit.apply(limited(request));
-    let counted = |request| concurrency.apply(request, timed);
-    let caught = |request| panic::caught(counted(request));
-    let shown = |request| console::in_a_page(*has_console, request, caught);
-    request_line::apply(request, |request| security_header::apply(shown(request))).await
+/// What comes of the inner ones has an id, a line in the log, and the headers.
+async fn stand_before(State(guard): State<Arc<Guard>>, mut request: Request, next: Next) -> Response {
+    let line = RequestLine::begin(&mut request);
+    let span = line.span().clone();
+    let response = guard.shown(request, next).instrument(span).await;
+    line.answer(response)
+}
+
+impl Guard {
+    /// An answer for whoever looks, whatever happens.
+    async fn shown(&self, request: Request, next: Next) -> Response {
+        let page = console::page_asked_for(self.has_console, &request);
+        let response = panic::caught(self.limited(request, next)).await;
+        let response = match page {
+            Some(method) => console::in_a_page(response, &method),
+            None => response,
+        };
+        security_header::set(response)
+    }
+
+    /// An answer within the limits.
+    async fn limited(&self, mut request: Request, next: Next) -> Response {
+        let place = match self.concurrency.enter(&mut request) {
+            Ok(place) => place,
+            Err(busy) => return busy,
+        };
+        let response = match self.body_limit.admit(request) {
+            Ok((request, body)) => {
+                let response = self.time_limit.within(next.run(request)).await;
+                self.body_limit.answer(&body, response)
+            }
+            Err(too_large) => too_large,
+        };
+        place.keep(response)
+    }
 }
 
 #[cfg(test)]

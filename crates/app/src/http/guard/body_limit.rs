@@ -15,20 +15,21 @@ pub(super) struct BodyLimit {
     pub(super) max_bytes: usize,
 }
 
+/// A body that is being read: whether it has turned out to be too large, where it does not say its length.
+pub(super) struct Watched(Option<Arc<AtomicBool>>);
+
 impl BodyLimit {
     /// Refuses a body that says that it is too large before any of it is read. One that turns out to be is cut
-    /// off, and whatever the endpoint makes of that, it is answered the same.
-    pub(super) async fn apply<F>(&self, request: Request, next: impl FnOnce(Request) -> F) -> Response
-    where
-        F: Future<Output = Response>,
-    {
+    /// off.
+    #[expect(clippy::result_large_err, reason = "the refusal is the answer")]
+    pub(super) fn admit(&self, request: Request) -> Result<(Request, Watched), Response> {
         let size = request.body().size_hint();
         if usize::try_from(size.lower()).map_or(true, |bytes| bytes > self.max_bytes) {
-            return self.too_large();
+            return Err(self.too_large());
         }
         if size.exact().is_some() {
             // It is what it says: hyper reads no more than that.
-            return next(request).await;
+            return Ok((request, Watched(None)));
         }
         let exceeded = Arc::new(AtomicBool::new(false));
         let exceeds = Arc::clone(&exceeded);
@@ -43,8 +44,13 @@ impl BodyLimit {
                 Ok::<_, axum::Error>(chunk)
             }))
         });
-        let response = next(request).await;
-        if exceeded.load(Ordering::Relaxed) { self.too_large() } else { response }
+        Ok((request, Watched(Some(exceeded))))
+    }
+
+    /// The endpoint's answer; where its body was cut off, whatever it has made of that, the same as at once.
+    pub(super) fn answer(&self, body: &Watched, response: Response) -> Response {
+        let exceeded = body.0.as_ref().is_some_and(|exceeded| exceeded.load(Ordering::Relaxed));
+        if exceeded { self.too_large() } else { response }
     }
 
     fn too_large(&self) -> Response {

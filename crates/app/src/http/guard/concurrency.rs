@@ -28,23 +28,21 @@ impl Concurrency {
         Self { max, free: Arc::new(Semaphore::new(max)) }
     }
 
-    /// A place is held until the answer's body is sent: a stream counts as long as it runs.
-    pub(super) async fn apply<F>(&self, mut request: Request, next: impl FnOnce(Request) -> F) -> Response
-    where
-        F: Future<Output = Response>,
-    {
+    /// A place for this request, which its work finds in it; or the refusal.
+    #[expect(clippy::result_large_err, reason = "the refusal is the answer")]
+    pub(super) fn enter(&self, request: &mut Request) -> Result<Place, Response> {
         if ALWAYS.contains(&request.uri().path()) {
-            return next(request).await;
+            return Ok(Place { held: None });
         }
-        let Ok(place) = Arc::clone(&self.free).try_acquire_owned() else {
+        let Ok(permit) = Arc::clone(&self.free).try_acquire_owned() else {
             let cause =
                 format!("The service is answering {} requests, as many as it may: try again later", self.max);
             let error = ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "Too busy", cause);
-            return (Extension(NotBegun), error).into_response();
+            return Err((Extension(NotBegun), error).into_response());
         };
-        let place = Place { _held: Some(Arc::new(place)) };
+        let place = Place { held: Some(Arc::new(permit)) };
         request.extensions_mut().insert(place.clone());
-        next(request).await.map(|body| HeldBody::wrap(body, Span::none(), place))
+        Ok(place)
     }
 }
 
@@ -52,14 +50,24 @@ impl Concurrency {
 /// callers leave behind counts as well.
 #[derive(Clone)]
 pub(in crate::http) struct Place {
-    _held: Option<Arc<OwnedSemaphorePermit>>,
+    held: Option<Arc<OwnedSemaphorePermit>>,
+}
+
+impl Place {
+    /// Holds it until the answer's body is sent: a stream counts as long as it runs.
+    pub(super) fn keep(self, response: Response) -> Response {
+        match self.held {
+            Some(held) => response.map(|body| HeldBody::wrap(body, Span::none(), held)),
+            None => response,
+        }
+    }
 }
 
 impl<S: Sync> FromRequestParts<S> for Place {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Infallible> {
-        Ok(parts.extensions.get().cloned().unwrap_or(Self { _held: None }))
+        Ok(parts.extensions.get().cloned().unwrap_or(Self { held: None }))
     }
 }
 

@@ -5,7 +5,7 @@ use axum::response::Response;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use lcs_domain::RequestId;
 use tokio::time::Instant;
-use tracing::{Instrument, Span, error_span, info};
+use tracing::{Span, error_span, info};
 
 use super::held_body::HeldBody;
 use crate::telemetry;
@@ -13,25 +13,6 @@ use crate::telemetry;
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// How long a caller's id may be, in bytes.
 const MAX_BYTES: usize = 128;
-
-/// Gives the request its id: the caller's, so that it can be followed through several services, or a new one.
-/// The endpoints find it in the header.
-pub(super) async fn apply<F>(mut request: Request, next: impl FnOnce(Request) -> F) -> Response
-where
-    F: Future<Output = Response>,
-{
-    let id = callers_id(request.headers()).unwrap_or_else(new_id);
-    // A span that no filter leaves out: an error's line has the id too.
-    let span = error_span!("http.request", request_id = id.to_str().unwrap_or_default());
-    #[cfg(feature = "opentelemetry")]
-    telemetry::trace::go_on(&span, request.headers());
-    request.headers_mut().insert(REQUEST_ID, id.clone());
-    let mut line = RequestLine::begin(&request, span.clone());
-    let mut response = next(request).instrument(span.clone()).await;
-    line.status = Some(response.status());
-    response.headers_mut().insert(REQUEST_ID, id);
-    response.map(|body| HeldBody::wrap(body, span, line))
-}
 
 /// The one id that the caller gives, if it can stand in a log line as it is.
 fn callers_id(headers: &HeaderMap) -> Option<HeaderValue> {
@@ -47,7 +28,8 @@ fn new_id() -> HeaderValue {
 }
 
 /// What is logged of a request when it is over: when its answer is sent, or its client is gone.
-struct RequestLine {
+pub(super) struct RequestLine {
+    id: HeaderValue,
     method: Method,
     /// The route, not what was asked for: that would be another text each time, with ids in it.
     route: Option<MatchedPath>,
@@ -57,9 +39,30 @@ struct RequestLine {
 }
 
 impl RequestLine {
-    fn begin(request: &Request, span: Span) -> Self {
+    /// Gives the request its id: the caller's, so that it can be followed through several services, or a new one.
+    /// The endpoints find it in the header.
+    pub(super) fn begin(request: &mut Request) -> Self {
+        let id = callers_id(request.headers()).unwrap_or_else(new_id);
+        // A span that no filter leaves out: an error's line has the id too.
+        let span = error_span!("http.request", request_id = id.to_str().unwrap_or_default());
+        #[cfg(feature = "opentelemetry")]
+        telemetry::trace::go_on(&span, request.headers());
+        request.headers_mut().insert(REQUEST_ID, id.clone());
         let route = request.extensions().get::<MatchedPath>().cloned();
-        Self { method: request.method().clone(), route, status: None, begun: Instant::now(), span }
+        Self { id, method: request.method().clone(), route, status: None, begun: Instant::now(), span }
+    }
+
+    /// What all that is done for the request belongs to.
+    pub(super) const fn span(&self) -> &Span {
+        &self.span
+    }
+
+    /// Puts the id into the answer, and is written when that is sent.
+    pub(super) fn answer(mut self, mut response: Response) -> Response {
+        self.status = Some(response.status());
+        response.headers_mut().insert(REQUEST_ID, self.id.clone());
+        let span = self.span.clone();
+        response.map(|body| HeldBody::wrap(body, span, self))
     }
 }
 

@@ -5,10 +5,9 @@ use http::HeaderValue;
 use http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, REFERRER_POLICY, SERVER, X_CONTENT_TYPE_OPTIONS};
 
 /// Sets them. An endpoint may have set its own policy of caching, of referrers and of content, and keeps it.
-pub(super) async fn apply(answer: impl Future<Output = Response>) -> Response {
+pub(super) fn set(mut response: Response) -> Response {
     const NOTHING: HeaderValue = HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'");
 
-    let mut response = answer.await;
     let headers = response.headers_mut();
     headers.remove(SERVER);
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use axum::response::{IntoResponse, Response};
+use futures_util::FutureExt;
 use http::StatusCode;
 use tokio::time::timeout;
 
@@ -13,10 +14,13 @@ pub(super) struct TimeLimit(pub(super) Duration);
 impl TimeLimit {
     /// Answers 503 when the time is over: the service was too slow, and the same request may be sent again with
     /// its `Idempotency-Key`. A body that does not come in time ends the same way.
-    pub(super) async fn apply(&self, answer: impl Future<Output = Response>) -> Response {
-        timeout(self.0, answer).await.unwrap_or_else(|_| {
-            let cause = format!("The request was not answered within {} seconds", self.0.as_secs());
-            ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "Request timed out", cause).into_response()
+    pub(super) fn within(&self, answer: impl Future<Output = Response>) -> impl Future<Output = Response> {
+        let limit = self.0;
+        timeout(limit, answer).map(move |answer| {
+            answer.unwrap_or_else(|_| {
+                let cause = format!("The request was not answered within {} seconds", limit.as_secs());
+                ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "Request timed out", cause).into_response()
+            })
         })
     }
 }
