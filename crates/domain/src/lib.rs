@@ -64,7 +64,7 @@ pub use browse::{
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use conversation::{
     Conversation, ConversationStatus, ConversationSummary, ConversationUpdate, Head, ListSummaries,
-    NewConversation,
+    NewConversation, UnknownStatus,
 };
 pub use database::DatabaseStatus;
 pub use durability::Durability;

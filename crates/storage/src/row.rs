@@ -5,8 +5,8 @@
 
 use chrono::{DateTime, Utc};
 use lcs_domain::{
-    AgentId, AgentState, Conversation, ConversationId, ConversationSummary, Durability, Keep, Metadata,
-    RepositoryError, Text, Turn, TurnId, UserId,
+    AgentId, AgentState, Conversation, ConversationId, ConversationStatus, ConversationSummary, Durability,
+    Keep, Metadata, RepositoryError, Text, Turn, TurnId, UnknownStatus, UserId,
 };
 use uuid::Uuid;
 
@@ -22,8 +22,8 @@ pub(crate) struct ConversationRecord {
     pub(crate) system_prompt: Option<String>,
     pub(crate) created_at: DateTime<Utc>,
     pub(crate) updated_at: DateTime<Utc>,
-    pub(crate) status: String,
-    pub(crate) metadata: String,
+    pub(crate) status: Result<ConversationStatus, UnknownStatus>,
+    pub(crate) metadata: Metadata,
     pub(crate) turn_count: i32,
     pub(crate) state_revision: i64,
     pub(crate) topic_summary: Option<String>,
@@ -43,8 +43,8 @@ impl TryFrom<ConversationRecord> for Conversation {
             system_prompt: record.system_prompt.map(Text::from_stored),
             created_at: record.created_at,
             updated_at: record.updated_at,
-            status: record.status.parse().map_err(|_| row.inconsistent("status", "not a known status"))?,
-            metadata: Metadata::from_stored(record.metadata),
+            status: record.status.map_err(|_| row.inconsistent("status", "not a known status"))?,
+            metadata: record.metadata,
             turn_count: row.count("turn_count", record.turn_count)?,
             state_revision: row.revision("state_revision", record.state_revision)?,
             topic_summary: record.topic_summary.map(Text::from_stored),
@@ -97,7 +97,7 @@ pub(crate) struct TurnRecord {
     pub(crate) output_message: Stored,
     pub(crate) started_at: DateTime<Utc>,
     pub(crate) completed_at: DateTime<Utc>,
-    pub(crate) metadata: String,
+    pub(crate) metadata: Metadata,
 }
 
 impl TryFrom<TurnRecord> for Turn {
@@ -113,7 +113,7 @@ impl TryFrom<TurnRecord> for Turn {
             output_message: row.optional("output_message", record.output_message)?,
             started_at: record.started_at,
             completed_at: record.completed_at,
-            metadata: Metadata::from_stored(record.metadata),
+            metadata: record.metadata,
         })
     }
 }

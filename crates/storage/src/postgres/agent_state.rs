@@ -17,7 +17,7 @@ use super::operation::detached;
 use super::retry::outcome_unknown;
 use super::row::{AgentStateRow, ColumnsOf, binds, no_row, revision_bind};
 use super::statement::statement;
-use crate::row::{AgentStateRecord, Row};
+use crate::row::Row;
 
 statement! {
     /// The state of this agent.
@@ -81,7 +81,7 @@ impl AgentStateRepository for Postgres {
     #[tracing::instrument(name = "db.agent_state.get", skip_all, fields(%user_id, %agent_id))]
     async fn get(&self, user_id: UserId, agent_id: AgentId) -> RepositoryResult<Option<AgentState>> {
         let query = Get { user_id: user_id.into(), agent_id: agent_id.into() };
-        state(self.read(user_id, &query).await?)
+        state(user_id, self.read(user_id, &query).await?)
     }
 
     #[tracing::instrument(
@@ -95,7 +95,7 @@ impl AgentStateRepository for Postgres {
         conversation_id: ConversationId,
     ) -> RepositoryResult<Option<AgentState>> {
         let query = GetByConversation { user_id: user_id.into(), conversation_id: conversation_id.into() };
-        state(self.read(user_id, &query).await?)
+        state(user_id, self.read(user_id, &query).await?)
     }
 
     #[tracing::instrument(
@@ -220,7 +220,7 @@ fn conflict(save: &SaveAgentState, observed: u64) -> RepositoryError {
     RepositoryError::Conflict { entity: Entity::AgentState, expected: save.expected_revision, observed }
 }
 
-/// The only state among `rows`.
-fn state(rows: Vec<AgentStateRow>) -> RepositoryResult<Option<AgentState>> {
-    rows.into_iter().next().map(|row| AgentStateRecord::from(row).try_into()).transpose()
+/// The only state among `rows`, which are this user's.
+fn state(user_id: UserId, rows: Vec<AgentStateRow>) -> RepositoryResult<Option<AgentState>> {
+    rows.into_iter().next().map(|row| row.of(user_id).try_into()).transpose()
 }

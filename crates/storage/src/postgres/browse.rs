@@ -20,7 +20,7 @@ use super::conversation::storable;
 use super::error::Fault;
 use super::on_behalf::transaction;
 use super::operation::Effect;
-use super::row::{AgentStateRow, ColumnsOf, ConversationRow, TurnRow};
+use super::row::{ColumnsOf, OwnedAgentStateRow, OwnedConversationRow, TurnRow};
 use super::statement::{Connection, Single, Statement, statement};
 use super::turn::{bounds, page_of_rows};
 use crate::row::{AgentStateRecord, ConversationRecord, Row};
@@ -58,7 +58,7 @@ statement! {
 
 statement! {
     /// A conversation with its agent's state.
-    Open(include_str!("browse/open.sql")) -> (ColumnsOf<ConversationRow>, Nullable<ColumnsOf<AgentStateRow>>) {
+    Open(include_str!("browse/open.sql")) -> (ColumnsOf<OwnedConversationRow>, Nullable<ColumnsOf<OwnedAgentStateRow>>) {
         conversation_id: Uuid as SqlUuid,
     }
 }
@@ -158,7 +158,7 @@ impl BrowseRepository for Postgres {
     ) -> RepositoryResult<Option<OpenedConversation>> {
         self.require_all_rows().await?;
         let query = Open { conversation_id: conversation_id.into() };
-        let rows: Vec<(ConversationRow, Option<AgentStateRow>)> = self.look_at(&query).await?;
+        let rows: Vec<(OwnedConversationRow, Option<OwnedAgentStateRow>)> = self.look_at(&query).await?;
         let Some((conversation, state)) = rows.into_iter().next() else { return Ok(None) };
         Ok(Some(OpenedConversation {
             conversation: ConversationRecord::from(conversation).try_into()?,

@@ -108,7 +108,8 @@ impl Postgres {
                 None => write.decide(&store).await,
             }
         };
-        detached(key, alone).await
+        // On the heap: who goes with others, as mostly, would have room for it.
+        detached(key, Box::pin(alone)).await
     }
 }
 

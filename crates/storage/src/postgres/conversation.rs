@@ -30,7 +30,7 @@ use super::retry::outcome_unknown;
 use super::row::{ColumnsOf, ConversationRow};
 use super::schema::conversations;
 use super::statement::statement;
-use crate::row::{ConversationRecord, Row};
+use crate::row::Row;
 use crate::tombstone::user_hash;
 
 statement! {
@@ -132,7 +132,7 @@ impl ConversationRepository for Postgres {
     ) -> RepositoryResult<Option<Conversation>> {
         let open = conversations::status.ne(ConversationStatus::Deleted.as_str());
         let query = owned(user_id, conversation_id).filter(open).select(ConversationRow::as_select());
-        conversation(self.read(user_id, &query).await?)
+        conversation(user_id, self.read(user_id, &query).await?)
     }
 
     #[tracing::instrument(name = "db.conversation.head", skip_all, fields(%user_id, %conversation_id))]
@@ -161,7 +161,7 @@ impl ConversationRepository for Postgres {
             limit: i64::from(list.limit.get()) + 1,
         };
         let rows: Vec<ConversationRow> = self.read(user_id, &query).await?;
-        let rows = rows.into_iter().map(|row| ConversationRecord::from(row).try_into());
+        let rows = rows.into_iter().map(|row| row.of(user_id).try_into());
         Ok(ConversationPage::cut(rows.collect::<Result<_, _>>()?, list.limit, Durability::Durable))
     }
 
@@ -208,7 +208,7 @@ impl ConversationRepository for Postgres {
             let answer =
                 store.write(user_id, query.conversation_id, &query).await.map_err(Fault::into_error)?;
             let repeated = answer.repeated;
-            if let Some(updated) = conversation(answer.rows)? {
+            if let Some(updated) = conversation(user_id, answer.rows)? {
                 return Ok(updated);
             }
             let found = match update.expected_updated_at {
@@ -271,9 +271,9 @@ fn owned(user_id: UserId, conversation_id: ConversationId) -> _ {
         .filter(conversations::conversation_id.eq(conversation_id))
 }
 
-/// The only conversation among `rows`.
-fn conversation(rows: Vec<ConversationRow>) -> RepositoryResult<Option<Conversation>> {
-    rows.into_iter().next().map(|row| ConversationRecord::from(row).try_into()).transpose()
+/// The only conversation among `rows`, which are this user's.
+fn conversation(user_id: UserId, rows: Vec<ConversationRow>) -> RepositoryResult<Option<Conversation>> {
+    rows.into_iter().next().map(|row| row.of(user_id).try_into()).transpose()
 }
 
 /// A made-up cursor's time, cut to the years that a conversation can be of: PostgreSQL refuses others.

@@ -7,7 +7,7 @@ use diesel::expression::AsExpression;
 use diesel::pg::{Pg, PgValue};
 use diesel::serialize::{self, IsNull, Output, ToSql};
 use diesel::sql_types::Jsonb;
-use lcs_domain::Payload;
+use lcs_domain::{Metadata, Payload};
 
 /// The version of jsonb's binary form: one byte, then the text.
 pub(super) const VERSION: u8 = 1;
@@ -38,6 +38,16 @@ pub(super) struct Read(pub(super) Payload);
 impl FromSql<Jsonb, Pg> for Read {
     fn from_sql(value: PgValue<'_>) -> deserialize::Result<Self> {
         text(&value).map(|text| Self(Payload::from_stored(text)))
+    }
+}
+
+/// A conversation's or a turn's metadata out of a `jsonb` value, copied once.
+#[derive(Debug, FromSqlRow)]
+pub(super) struct ReadMetadata(pub(super) Metadata);
+
+impl FromSql<Jsonb, Pg> for ReadMetadata {
+    fn from_sql(value: PgValue<'_>) -> deserialize::Result<Self> {
+        text(&value).map(|text| Self(Metadata::from_stored(text)))
     }
 }
 

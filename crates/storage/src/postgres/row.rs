@@ -1,13 +1,15 @@
 //! Rows as PostgreSQL gives them, on their way to the records that all stores share.
 
 use chrono::{DateTime, Utc};
-use diesel::pg::Pg;
+use diesel::deserialize::{self, FromSql, FromSqlRow};
+use diesel::pg::{Pg, PgValue};
 use diesel::prelude::*;
+use diesel::sql_types::Text as SqlText;
 use lcs_domain::repository::RepositoryResult;
-use lcs_domain::{Payload, RepositoryError};
+use lcs_domain::{ConversationStatus, Payload, RepositoryError, UnknownStatus};
 use uuid::Uuid;
 
-use super::json::{Json, Read};
+use super::json::{Json, Read, ReadMetadata};
 use super::schema::{agent_states, conversation_turns, conversations};
 use crate::row::{AgentStateRecord, ConversationRecord, TurnRecord};
 use crate::sealed::{Columns, Stored};
@@ -15,42 +17,71 @@ use crate::sealed::{Columns, Stored};
 /// The SQL types of the columns that `T` is read from.
 pub(super) type ColumnsOf<T> = diesel::dsl::SqlTypeOf<<T as Selectable<Pg>>::SelectExpression>;
 
-/// A row of `conversations`.
+/// A conversation's status, made out where it stands in the connection's buffer.
+#[derive(Debug, FromSqlRow)]
+pub(super) struct Status(Result<ConversationStatus, UnknownStatus>);
+
+impl FromSql<SqlText, Pg> for Status {
+    fn from_sql(value: PgValue<'_>) -> deserialize::Result<Self> {
+        Ok(Self(std::str::from_utf8(value.as_bytes())?.parse()))
+    }
+}
+
+/// A row of `conversations` of a user who is known: no row says it again.
 #[derive(Queryable, Selectable)]
 #[diesel(table_name = conversations, check_for_backend(Pg))]
 pub(super) struct ConversationRow {
     conversation_id: Uuid,
-    user_id: Uuid,
     agent_id: Uuid,
     model_id: String,
     system_prompt: Option<String>,
     created_at: DateTime<Utc>,
     updated_at: DateTime<Utc>,
-    status: String,
-    metadata: Json,
+    status: Status,
+    metadata: ReadMetadata,
     turn_count: i32,
     state_revision: i64,
     topic_summary: Option<String>,
     external_id: Option<String>,
 }
 
-impl From<ConversationRow> for ConversationRecord {
-    fn from(row: ConversationRow) -> Self {
-        Self {
-            conversation_id: row.conversation_id,
-            user_id: row.user_id,
-            agent_id: row.agent_id,
-            model_id: row.model_id,
-            system_prompt: row.system_prompt,
-            created_at: row.created_at,
-            updated_at: row.updated_at,
-            status: row.status,
-            metadata: row.metadata.0,
-            turn_count: row.turn_count,
-            state_revision: row.state_revision,
-            topic_summary: row.topic_summary,
-            external_id: row.external_id,
+impl ConversationRow {
+    pub(super) const fn conversation_id(&self) -> Uuid {
+        self.conversation_id
+    }
+
+    /// This user's.
+    pub(super) fn of(self, user_id: impl Into<Uuid>) -> ConversationRecord {
+        ConversationRecord {
+            conversation_id: self.conversation_id,
+            user_id: user_id.into(),
+            agent_id: self.agent_id,
+            model_id: self.model_id,
+            system_prompt: self.system_prompt,
+            created_at: self.created_at,
+            updated_at: self.updated_at,
+            status: self.status.0,
+            metadata: self.metadata.0,
+            turn_count: self.turn_count,
+            state_revision: self.state_revision,
+            topic_summary: self.topic_summary,
+            external_id: self.external_id,
         }
+    }
+}
+
+/// A row of `conversations`, with whose it is.
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = conversations, check_for_backend(Pg))]
+pub(super) struct OwnedConversationRow {
+    user_id: Uuid,
+    #[diesel(embed)]
+    row: ConversationRow,
+}
+
+impl From<OwnedConversationRow> for ConversationRecord {
+    fn from(owned: OwnedConversationRow) -> Self {
+        owned.row.of(owned.user_id)
     }
 }
 
@@ -67,7 +98,7 @@ pub(super) struct TurnRow {
     output_message_sealed: Option<Vec<u8>>,
     started_at: DateTime<Utc>,
     completed_at: DateTime<Utc>,
-    metadata: Json,
+    metadata: ReadMetadata,
 }
 
 impl From<TurnRow> for TurnRecord {
@@ -85,13 +116,12 @@ impl From<TurnRow> for TurnRecord {
     }
 }
 
-/// A row of `agent_states`.
+/// A row of `agent_states` of a user who is known: no row says it again.
 #[derive(Queryable, Selectable)]
 #[diesel(table_name = agent_states, check_for_backend(Pg))]
 pub(super) struct AgentStateRow {
     agent_id: Uuid,
     conversation_id: Uuid,
-    user_id: Uuid,
     agent_config: Option<Read>,
     agent_config_sealed: Option<Vec<u8>>,
     current_state: Option<Read>,
@@ -102,19 +132,35 @@ pub(super) struct AgentStateRow {
     through_turn: i32,
 }
 
-impl From<AgentStateRow> for AgentStateRecord {
-    fn from(row: AgentStateRow) -> Self {
-        Self {
-            agent_id: row.agent_id,
-            conversation_id: row.conversation_id,
-            user_id: row.user_id,
-            agent_config: columns(row.agent_config, row.agent_config_sealed),
-            current_state: columns(row.current_state, row.current_state_sealed),
-            created_at: row.created_at,
-            updated_at: row.updated_at,
-            revision: row.revision,
-            through_turn: row.through_turn,
+impl AgentStateRow {
+    /// This user's.
+    pub(super) fn of(self, user_id: impl Into<Uuid>) -> AgentStateRecord {
+        AgentStateRecord {
+            agent_id: self.agent_id,
+            conversation_id: self.conversation_id,
+            user_id: user_id.into(),
+            agent_config: columns(self.agent_config, self.agent_config_sealed),
+            current_state: columns(self.current_state, self.current_state_sealed),
+            created_at: self.created_at,
+            updated_at: self.updated_at,
+            revision: self.revision,
+            through_turn: self.through_turn,
         }
+    }
+}
+
+/// A row of `agent_states`, with whose it is.
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = agent_states, check_for_backend(Pg))]
+pub(super) struct OwnedAgentStateRow {
+    user_id: Uuid,
+    #[diesel(embed)]
+    row: AgentStateRow,
+}
+
+impl From<OwnedAgentStateRow> for AgentStateRecord {
+    fn from(owned: OwnedAgentStateRow) -> Self {
+        owned.row.of(owned.user_id)
     }
 }
 

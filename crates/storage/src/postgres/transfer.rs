@@ -23,7 +23,7 @@ use super::Postgres;
 use super::connect::Purpose;
 use super::error::Fault;
 use super::operation::{Effect, detached};
-use super::row::{AgentStateRow, ConversationRow};
+use super::row::{OwnedAgentStateRow, OwnedConversationRow};
 use super::statement::statement;
 
 statement! {
@@ -55,8 +55,8 @@ statement! {
 /// A conversation with its agent's state.
 #[derive(Queryable)]
 struct HeadRow {
-    conversation: ConversationRow,
-    agent_state: Option<AgentStateRow>,
+    conversation: OwnedConversationRow,
+    agent_state: Option<OwnedAgentStateRow>,
 }
 
 fn uuids(ids: Vec<ConversationId>) -> Vec<Uuid> {

@@ -12,7 +12,7 @@ use diesel::prelude::*;
 use diesel::serialize::{self, IsNull, Output, ToSql};
 use diesel::sql_types::{BigInt, Binary, Text};
 use diesel::sqlite::{Sqlite, SqliteType, SqliteValue};
-use lcs_domain::{Payload, RepositoryError};
+use lcs_domain::{Metadata, Payload, RepositoryError};
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
@@ -275,8 +275,8 @@ impl TryFrom<ConversationRow> for ConversationRecord {
             system_prompt: reader.optional_text("system_prompt", row.system_prompt)?,
             created_at: reader.time("created_at", row.created_at)?,
             updated_at: reader.time("updated_at", row.updated_at)?,
-            status: reader.text("status", row.status)?,
-            metadata: reader.object("metadata", row.metadata)?,
+            status: reader.text("status", row.status)?.parse(),
+            metadata: Metadata::from_stored(reader.object("metadata", row.metadata)?),
             turn_count: reader.small_integer("turn_count", row.turn_count)?,
             state_revision: reader.integer("state_revision", row.state_revision)?,
             topic_summary: reader.optional_text("topic_summary", row.topic_summary)?,
@@ -322,7 +322,7 @@ impl TryFrom<TurnRow> for TurnRecord {
             )?,
             started_at: reader.time("started_at", row.started_at)?,
             completed_at: reader.time("completed_at", row.completed_at)?,
-            metadata: reader.object("metadata", row.metadata)?,
+            metadata: Metadata::from_stored(reader.object("metadata", row.metadata)?),
         })
     }
 }

@@ -1,6 +1,6 @@
 -- The state of the agent that speaks in this conversation, unless its conversation is deleted.
 -- $1 user_id  $2 conversation_id
-SELECT s.agent_id, s.conversation_id, s.user_id, s.agent_config, s.agent_config_sealed, s.current_state,
+SELECT s.agent_id, s.conversation_id, s.agent_config, s.agent_config_sealed, s.current_state,
        s.current_state_sealed, s.created_at, s.updated_at, s.revision, s.through_turn
   FROM agent_states s
  WHERE s.user_id = $1 AND s.conversation_id = $2 AND NOT s.is_deleted

@@ -82,12 +82,12 @@ impl Postgres {
         let query = Adopt::of(user_id, &new, &turns)?;
         drop(turns);
         let answer = self.write(user_id, query.conversation_id, &query).await.map_err(Fault::into_error)?;
-        if let Some(adopted) = conversation(answer.rows)? {
+        if let Some(adopted) = conversation(user_id, answer.rows)? {
             return Ok(adopted);
         }
         // Something of this id is in the way: what another replica has just adopted, or anything else.
         let query = owned(user_id, new.conversation_id).select(ConversationRow::as_select());
-        conversation(self.read(user_id, &query).await?)?
+        conversation(user_id, self.read(user_id, &query).await?)?
             .filter(|existing| existing.status != ConversationStatus::Deleted)
             .ok_or(RepositoryError::AlreadyExists { entity: Entity::Conversation })
     }

@@ -25,6 +25,6 @@ WITH made AS (
                AS t (turn_id, content_hash, input_messages, input_messages_sealed, output_message,
                      output_message_sealed, started_at, completed_at, metadata, turn_number)
 )
-SELECT conversation_id, user_id, agent_id, model_id, system_prompt, created_at, updated_at, status,
+SELECT conversation_id, agent_id, model_id, system_prompt, created_at, updated_at, status,
        metadata, turn_count, state_revision, topic_summary, external_id
   FROM made

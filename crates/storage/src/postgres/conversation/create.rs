@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use diesel::prelude::*;
 use diesel::sql_types::{Array, Jsonb, Nullable, Text as SqlText, Uuid as SqlUuid};
 use lcs_domain::repository::RepositoryResult;
-use lcs_domain::{Conversation, ConversationId, Entity, NewConversation, RepositoryError, UserId};
+use lcs_domain::{Conversation, Entity, NewConversation, RepositoryError, UserId};
 use uuid::Uuid;
 
 use super::{conversation, owned, text};
@@ -15,7 +15,6 @@ use crate::postgres::error::Fault;
 use crate::postgres::json::Json;
 use crate::postgres::row::{ColumnsOf, ConversationRow};
 use crate::postgres::statement::statement;
-use crate::row::ConversationRecord;
 
 statement! {
     /// Makes a conversation, or gives no row.
@@ -145,7 +144,7 @@ impl Write for Creation {
     async fn try_alone(&self, store: &Postgres) -> RepositoryResult<Option<Conversation>> {
         let binds = self.binds();
         let answer = store.write(self.user_id, binds.conversation_id, &Create(&binds)).await;
-        conversation(answer.map_err(Fault::into_error)?.rows)
+        conversation(self.user_id, answer.map_err(Fault::into_error)?.rows)
     }
 
     async fn decide(&self, store: &Postgres) -> RepositoryResult<Conversation> {
@@ -166,14 +165,12 @@ impl Write for Creation {
             columns.push(waiting.write.binds());
         }
         let (rows, batch) = run_together::<_, ConversationRow>(batch, &CreateBatch(&columns)).await;
-        let made = rows.into_iter().map(|row| ConversationRecord::from(row).try_into());
-        let mut made: HashMap<ConversationId, _> = made
-            .filter_map(|made: RepositoryResult<Conversation>| made.ok())
-            .map(|made| (made.conversation_id, made))
-            .collect();
+        let mut made: HashMap<Uuid, _> = rows.into_iter().map(|row| (row.conversation_id(), row)).collect();
         let mut undecided = Vec::new();
         for waiting in batch {
-            match made.remove(&waiting.write.new.conversation_id) {
+            let Creation { user_id, new } = &waiting.write;
+            let row = made.remove(new.conversation_id.as_uuid());
+            match row.and_then(|row| row.of(*user_id).try_into().ok()) {
                 Some(made) => waiting.answer(Ok(made)),
                 None => undecided.push(waiting),
             }
@@ -186,7 +183,7 @@ impl Creation {
     /// The user's conversation of this id.
     async fn existing(&self, store: &Postgres) -> RepositoryResult<Option<Conversation>> {
         let query = owned(self.user_id, self.new.conversation_id).select(ConversationRow::as_select());
-        conversation(store.read(self.user_id, &query).await?)
+        conversation(self.user_id, store.read(self.user_id, &query).await?)
     }
 
     /// `existing`, if this command made it.

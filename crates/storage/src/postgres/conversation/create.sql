@@ -7,5 +7,5 @@ INSERT INTO conversations (
     topic_summary, external_id)
 SELECT $1, $2, $3, $4, $5, at.now, at.now, $6, $7, $8 FROM (SELECT clock_timestamp()) AS at (now)
 ON CONFLICT DO NOTHING
-RETURNING conversation_id, user_id, agent_id, model_id, system_prompt, created_at, updated_at, status,
+RETURNING conversation_id, agent_id, model_id, system_prompt, created_at, updated_at, status,
           metadata, turn_count, state_revision, topic_summary, external_id

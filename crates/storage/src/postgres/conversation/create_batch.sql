@@ -15,5 +15,5 @@ SELECT i.conversation_id, i.user_id, i.agent_id, i.model_id, i.system_prompt, at
        (SELECT clock_timestamp()) AS at (now)
  ORDER BY i.conversation_id
 ON CONFLICT DO NOTHING
-RETURNING conversation_id, user_id, agent_id, model_id, system_prompt, created_at, updated_at, status,
+RETURNING conversation_id, agent_id, model_id, system_prompt, created_at, updated_at, status,
           metadata, turn_count, state_revision, topic_summary, external_id

@@ -67,7 +67,7 @@ impl Postgres {
         detached(key, async move {
             let locked = Locked::beside_erasures(store.named(user_id), &query);
             let answer = store.run::<ConversationRow>(Purpose::Service, Effect::Writes(key), &locked).await;
-            match answer.map_err(Fault::into_error).and_then(|answer| conversation(answer.rows)) {
+            match answer.map_err(Fault::into_error).and_then(|answer| conversation(user_id, answer.rows)) {
                 Ok(Some(made)) => return Ok(Some(made)),
                 // A tombstone of it may say why.
                 Ok(None) | Err(RepositoryError::AlreadyExists { .. }) => {}

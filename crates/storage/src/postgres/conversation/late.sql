@@ -18,5 +18,5 @@ SELECT $1, $2, $3, $4, $5, at.now, at.now, $6, $7, $8
    AND NOT EXISTS (SELECT FROM erasures e
                     WHERE e.conversation_id = $1 AND (e.audit_sequence IS NOT NULL OR NOT held.is_held))
 ON CONFLICT DO NOTHING
-RETURNING conversation_id, user_id, agent_id, model_id, system_prompt, created_at, updated_at, status,
+RETURNING conversation_id, agent_id, model_id, system_prompt, created_at, updated_at, status,
           metadata, turn_count, state_revision, topic_summary, external_id

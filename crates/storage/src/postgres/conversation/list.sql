@@ -2,7 +2,7 @@
 -- $1 user_id  $2 updated_at  $3 conversation_id (the place to go on behind; null: the beginning)
 -- $4 status (null: any but deleted)  $5 limit
 -- By the hour first, which is in the index: only the conversations of the same hour are sorted.
-SELECT conversation_id, user_id, agent_id, model_id, system_prompt, created_at, updated_at, status,
+SELECT conversation_id, agent_id, model_id, system_prompt, created_at, updated_at, status,
        metadata, turn_count, state_revision, topic_summary, external_id
   FROM conversations
  WHERE user_id = $1 AND status <> 'deleted' AND ($4 IS NULL OR status = $4)

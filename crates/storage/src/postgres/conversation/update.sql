@@ -9,5 +9,5 @@ UPDATE conversations
        updated_at = GREATEST(updated_at + interval '1 microsecond', clock_timestamp())
  WHERE user_id = $1 AND conversation_id = $2 AND status <> 'deleted'
    AND ($7 IS NULL OR updated_at = $7)
-RETURNING conversation_id, user_id, agent_id, model_id, system_prompt, created_at, updated_at, status,
+RETURNING conversation_id, agent_id, model_id, system_prompt, created_at, updated_at, status,
           metadata, turn_count, state_revision, topic_summary, external_id

@@ -14,7 +14,7 @@ use crate::postgres::Postgres;
 use crate::postgres::connect::Purpose;
 use crate::postgres::error::Fault;
 use crate::postgres::pool::Session;
-use crate::postgres::row::{AgentStateRow, ColumnsOf, ConversationRow, TurnRow};
+use crate::postgres::row::{ColumnsOf, OwnedAgentStateRow, OwnedConversationRow, TurnRow};
 use crate::postgres::statement::statement;
 use crate::row::{AgentStateRecord, ConversationRecord, Row, TurnRecord};
 use crate::stream::{OPERATORS_PATIENCE, Rows, streamed_for};
@@ -68,7 +68,7 @@ statement! {
     }
 }
 
-type Heads = (ColumnsOf<ConversationRow>, Nullable<ColumnsOf<AgentStateRow>>);
+type Heads = (ColumnsOf<OwnedConversationRow>, Nullable<ColumnsOf<OwnedAgentStateRow>>);
 
 /// What a page of heads is asked for by.
 pub(super) struct Asked {

@@ -27,7 +27,7 @@ use crate::postgres::locked::Locked;
 use crate::postgres::operation::Effect;
 use crate::postgres::pool::Session;
 use crate::postgres::retry::outcome_unknown;
-use crate::postgres::row::{AgentStateRow, ColumnsOf, ConversationRow};
+use crate::postgres::row::{ColumnsOf, OwnedAgentStateRow, OwnedConversationRow};
 use crate::postgres::statement::statement;
 use crate::row::{AgentStateRecord, ConversationRecord, Row};
 
@@ -93,7 +93,7 @@ statement! {
 
 statement! {
     /// The conversation as it is.
-    StoredHead(include_str!("head.sql")) -> (ColumnsOf<ConversationRow>, Nullable<ColumnsOf<AgentStateRow>>) {
+    StoredHead(include_str!("head.sql")) -> (ColumnsOf<OwnedConversationRow>, Nullable<ColumnsOf<OwnedAgentStateRow>>) {
         user_id: Uuid as SqlUuid,
         conversation_id: Uuid as SqlUuid,
     }
