@@ -25,7 +25,10 @@ fn ninety_days() -> RetentionPolicy {
 }
 
 /// A conversation of three turns that an archive holds: all of it.
-async fn archived(database: &TestPostgres, store: &Postgres) -> (ArchiveId, IncomingHead, Vec<NewTurn>) {
+pub(crate) async fn archived(
+    database: &TestPostgres,
+    store: &Postgres,
+) -> (ArchiveId, IncomingHead, Vec<NewTurn>) {
     let conversation = begin(store).await;
     for said in ["1", "2", "3"] {
         append(store, &conversation, saying(&conversation, said)).await.unwrap();

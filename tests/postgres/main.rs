@@ -23,3 +23,4 @@ mod ssl;
 mod status;
 mod summary;
 mod support;
+mod two_batches;

@@ -13,6 +13,9 @@ use crate::support::{append, begin, saying, store};
 
 const AGE: &str = "UPDATE conversations SET updated_at = updated_at - interval '100 days'";
 
+/// What a batch has one of.
+const LANES: [&str; 2] = ["lcs-persistence retention", "lcs-persistence retention 2"];
+
 fn ninety_days() -> RetentionPolicy {
     RetentionPolicy::idle_longer_than(Duration::from_hours(24 * 90)).unwrap()
 }
@@ -110,19 +113,27 @@ async fn p7_wake_ups_and_two_cleaners_at_once_lose_nothing_and_purge_nothing_twi
 }
 
 #[tokio::test]
-async fn one_purges_at_a_time_and_another_is_told() {
+async fn two_purge_at_a_time_and_another_is_told() {
     let database = TestPostgres::create().await;
     let store = store(database.url()).await;
     store.run_pending().await.unwrap();
-    begin(&store).await;
-    database.execute(AGE).await;
-    let other = database.client().await;
-    let lock =
-        "BEGIN; SELECT pg_advisory_xact_lock(hashtext('lcs-persistence retention'), hashtext('public'))";
-    other.batch_execute(lock).await.unwrap();
-    let busy = store.purge_batch(ninety_days(), PageLimit::default()).await.unwrap();
-    assert_eq!((busy.busy, busy.purged.len()), (true, 0));
-    other.batch_execute("COMMIT").await.unwrap();
+    for taken in [&LANES[..1], &LANES[1..], &LANES[..]] {
+        begin(&store).await;
+        database.execute(AGE).await;
+        let others = join_all(taken.iter().map(|_| database.client())).await;
+        for (other, lane) in others.iter().zip(taken) {
+            let lock = format!("BEGIN; SELECT pg_advisory_xact_lock(hashtext('{lane}'), hashtext('public'))");
+            other.batch_execute(&lock).await.unwrap();
+        }
+        let (is_busy, gone) = (taken == LANES, usize::from(taken != LANES));
+        for expected in [(is_busy, gone), (is_busy, 0)] {
+            let report = store.purge_batch(ninety_days(), PageLimit::default()).await.unwrap();
+            assert_eq!((report.busy, report.purged.len()), expected, "{taken:?}");
+        }
+        for other in others {
+            other.batch_execute("COMMIT").await.unwrap();
+        }
+    }
     for expected in [1, 0] {
         let report = store.purge_batch(ninety_days(), PageLimit::default()).await.unwrap();
         assert_eq!((report.busy, report.purged.len()), (false, expected));

@@ -94,6 +94,26 @@ async fn a_lock_that_another_process_keeps_is_overloaded_and_nothing_is_lost() {
     assert_eq!(store.append(user(), append).await.unwrap().turn_number, Some(1));
 }
 
+#[tokio::test]
+async fn a_batch_of_a_purge_waits_for_another_one_for_as_long_as_that_takes() {
+    let place = Place::new();
+    drop(place.store().await);
+    let pool_timeout = std::time::Duration::from_millis(50);
+    let store = open(SqliteConfig { pool_timeout, ..place.config() }).await;
+    let day = RetentionPolicy::idle_longer_than(std::time::Duration::from_hours(24)).unwrap();
+    let mut other = place.raw();
+    other.batch_execute("BEGIN IMMEDIATE").unwrap();
+    let beside = async {
+        // It asks for the writing connection behind both.
+        let error = ConversationRepository::create(&store, user(), new_conversation()).await.unwrap_err();
+        assert!(matches!(error, RepositoryError::Overloaded { .. }), "{error}");
+        other.batch_execute("COMMIT").unwrap();
+    };
+    let (one, two, ()) =
+        tokio::join!(store.purge_batch(day, PageLimit::MAX), store.purge_batch(day, PageLimit::MAX), beside);
+    assert_eq!([one.unwrap(), two.unwrap()], [PurgeReport::default(), PurgeReport::default()]);
+}
+
 #[test]
 fn it_works_on_a_runtime_of_one_thread() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();

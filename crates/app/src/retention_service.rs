@@ -1,5 +1,7 @@
 //! Retention: removes what has been idle longer than the policy allows, batch by batch.
 
+mod purge;
+
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
@@ -13,9 +15,6 @@ use serde::Serialize;
 use crate::archive::ArchiveError;
 use crate::archive_service::{ArchiveService, Archived, Patience, Unarchived};
 use crate::pace::Pace;
-
-/// How often in a row a paced run that finds somebody else at it tries again with its next batch.
-const BUSY_TRIES: u32 = 5;
 
 /// Removes conversations that the configured policy allows to go.
 #[derive(Clone)]
@@ -46,7 +45,7 @@ pub struct CleanupReport {
     pub held: Option<u64>,
     /// Requests removed that had come to no answer.
     pub requests: u64,
-    /// Whether the run ended early because somebody else was cleaning up: they do the rest.
+    /// Whether the run ended early because others were cleaning up: they do the rest.
     pub busy: bool,
 }
 
@@ -148,19 +147,20 @@ impl RetentionService {
         Ok(conversations.iter().map(expiry).collect())
     }
 
-    /// Removes what is due until nothing is left that is due and not locked by somebody else, or until
-    /// somebody else turns out to be at it; then what was left behind of requests. No more than the configured rate
-    /// allows goes in a second, of all replicas together. With a rate, somebody else may only be at a batch of theirs: it is
-    /// tried again.
+    /// Removes what is due until nothing is left that is due and not locked by somebody else, or until as many others
+    /// turn out to be at it as may at once; then what was left behind of requests. No more than the configured rate
+    /// allows goes in a second, of all replicas together. With a rate, others may only be at a batch of theirs: it is
+    /// tried again. Without one, two batches are under way at once.
     ///
     /// Where archival is on, what expires is archived, and removed only where its archive was read back; what its user
     /// deleted is removed as ever. A conversation that cannot be archived is kept and named, and keeps no other.
     ///
     /// `progress` is told after each batch how many conversations it removed. Dropping the future stops
-    /// between two batches or lets the running one finish; what is removed stays removed, and the next run goes on.
+    /// between two batches or lets those under way finish; what is removed stays removed, and the next run goes on.
     ///
     /// # Errors
-    /// What is wrong with the database, or with the place of the archives: then nothing more is removed.
+    /// What is wrong with the database, or with the place of the archives: then nothing more is begun, and what is under way
+    /// is waited for.
     pub async fn cleanup_old_conversations(
         &self,
         progress: impl FnMut(u64) + Send,
@@ -187,12 +187,13 @@ impl RetentionService {
         mut progress: impl FnMut(u64) + Send,
     ) -> Result<(), ArchiveError> {
         let policy = if self.is_archiving { self.policy.deleted_only() } else { self.policy };
-        if !self.purge(policy, report, &mut progress).await? {
+        let pace = Pace::new(self.per_second, Arc::clone(&self.repositories));
+        if !purge::all(self.repositories.retention(), &pace, policy, report, &mut progress).await? {
             report.busy = true;
             tracing::info!(
                 expired = report.expired,
                 deleted = report.deleted,
-                "retention run left to another one that is under way"
+                "retention run left to others that are under way"
             );
             return Ok(());
         }
@@ -235,31 +236,6 @@ impl RetentionService {
         match &self.archives {
             Some(archives) if archives.has_place() => archives.finish_begun(patience).await,
             _ => Ok(()),
-        }
-    }
-
-    /// Purges until nothing is left; `false` where it is left to somebody else.
-    async fn purge(
-        &self,
-        policy: RetentionPolicy,
-        report: &mut CleanupReport,
-        progress: &mut (dyn FnMut(u64) + Send),
-    ) -> RepositoryResult<bool> {
-        let pace = Pace::new(self.per_second, Arc::clone(&self.repositories));
-        let (limit, mut tries) = (pace.batch(), 0);
-        loop {
-            pace.wait().await?;
-            let batch = self.repositories.retention().purge_batch(policy, limit).await?;
-            let removed = batch.purged.len();
-            report.count(&batch);
-            progress(removed as u64);
-            tries = if batch.busy { tries + 1 } else { 0 };
-            if batch.busy && (!pace.is_kept() || tries >= BUSY_TRIES) {
-                return Ok(false);
-            }
-            if !batch.busy && removed < limit.get() as usize {
-                return Ok(true);
-            }
         }
     }
 }

@@ -263,6 +263,6 @@ pub struct PurgeReport {
     /// What was removed, each with its turns, its agent's state and its requests. Fewer than the batch's limit: for
     /// now there is no more that is not locked by somebody else.
     pub purged: Vec<PurgedConversation>,
-    /// Whether somebody else was purging, so that nothing more was done here.
+    /// Whether as many others were purging as may at once, so that nothing more was done here.
     pub busy: bool,
 }

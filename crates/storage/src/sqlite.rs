@@ -42,6 +42,7 @@ use lcs_domain::{
     HoldRepository, PoolStatus, Repositories, RequestRepository, RetentionOverrideRepository,
     RetentionRepository, TransferRepository, TurnRepository,
 };
+use tokio::sync::Mutex;
 
 pub use self::journal::{
     ConflictLine, JournalContent, JournalLine, JournalLook, JournalMatches, JournalSlot, SqliteJournal,
@@ -103,6 +104,8 @@ pub struct Sqlite {
     database: Database,
     /// The appends that go together in one commit; `None` where each has its own.
     appends: Option<Appends>,
+    /// A batch of a purge has it: another one waits here, and not where others wait for the writing connection.
+    purging: Arc<Mutex<()>>,
     actor: Option<Actor>,
 }
 
@@ -115,7 +118,8 @@ impl Sqlite {
     pub async fn open(config: SqliteConfig, clock: Arc<dyn Clock>) -> RepositoryResult<Self> {
         let appends = config.coalesce_appends.then(Appends::default);
         let actor = config.actor.clone();
-        Ok(Self { database: Database::open(config, clock).await?, appends, actor })
+        let database = Database::open(config, clock).await?;
+        Ok(Self { database, appends, purging: Arc::default(), actor })
     }
 }
 

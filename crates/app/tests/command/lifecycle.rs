@@ -234,19 +234,32 @@ async fn a_cleanup_that_is_killed_is_gone_on_with_and_all_is_recorded_once() {
 }
 
 #[tokio::test]
-async fn a_cleanup_that_another_one_is_ahead_of_says_so_and_claims_to_have_counted_nothing() {
+async fn a_cleanup_that_others_are_ahead_of_says_so_and_claims_to_have_counted_nothing() {
     let home = Home::new();
     let database = TestPostgres::migrated().await;
     let other = database.client().await;
-    let lock = "SELECT pg_advisory_lock(hashtext('lcs-persistence retention'), hashtext('public'))";
-    other.batch_execute(lock).await.unwrap();
+    let change = async |how: &str, lane: &str| {
+        let sql = format!("SELECT pg_advisory_{how}(hashtext('lcs-persistence {lane}'), hashtext('public'))");
+        other.batch_execute(&sql).await.unwrap();
+    };
+    for lane in ["retention", "retention 2"] {
+        change("lock", lane).await;
+    }
     let cleanup =
         |rate: &str| home.json(&["--database-url", database.url(), "cleanup", "--per-second", rate]);
     for rate in ["0", "1000"] {
         let said = cleanup(rate);
         assert_eq!(json!([said["busy"], said["held"], said["deleted"]]), json!([true, null, 0]));
     }
-    other.batch_execute(&lock.replace("lock(", "unlock(")).await.unwrap();
-    let said = cleanup("1");
-    assert_eq!(json!([said["busy"], said["held"]]), json!([false, 0]));
+    for lane in ["retention", "retention 2"] {
+        change("unlock", lane).await;
+        for rate in ["0", "1"] {
+            let said = cleanup(rate);
+            assert_eq!(
+                json!([said["busy"], said["held"]]),
+                json!([false, 0]),
+                "with one lane, and with both"
+            );
+        }
+    }
 }

@@ -25,8 +25,8 @@ pub trait RetentionRepository: Send + Sync {
     /// state and its user's requests to it, leaves a tombstone for each (P6), and records the batch in the audit log.
     ///
     /// Whether a conversation may go is decided under its lock: one that has just woken up is kept (P7),
-    /// one that is locked by somebody else is passed over. One cleaner is at it at a time: another one may be
-    /// told that the store is `busy`, and can leave the work to the first.
+    /// one that is locked by somebody else is passed over. Two batches may be under way at once, and remove different
+    /// conversations. Another one waits, or is told that the store is `busy`, and can leave the work to them.
     async fn purge_batch(&self, policy: RetentionPolicy, limit: PageLimit) -> RepositoryResult<PurgeReport>;
 
     /// Takes the next turn to remove `count` conversations at this rate, and says in what time it comes. Turns follow

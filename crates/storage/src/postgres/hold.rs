@@ -1,5 +1,5 @@
-//! Legal holds in PostgreSQL. They are placed under a lock that a purge has too, from before it looks until it has
-//! committed: either it sees the hold, or whoever places it waits, and sees what is left.
+//! Legal holds in PostgreSQL. They are placed under a lock that each batch of a purge shares, from before it looks until it
+//! has committed: either it sees the hold, or whoever places it waits, and sees what is left.
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};

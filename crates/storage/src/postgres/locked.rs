@@ -5,10 +5,11 @@
 //! transaction, and the transaction is one whose statements each see what is committed by then, whatever the server's
 //! default is. The messages are sent together and cost one round trip.
 //!
-//! Two locks: one for whoever purges, which is tried and not waited for; one for who changes what may be purged (holds,
-//! users' own retention), which a purge and an erasure have too. They are taken in this order, before any row's,
-//! but for an import and a restore of one long conversation, which take the second one when its rows are written, at the end. Who
-//! begins what may be erased shares the second one with others who do.
+//! A purge takes one of two lanes, which are tried and not waited for: so two batches may be under way at once. Then
+//! comes the lock of holds. Who changes what may be purged (holds, users' own retention), erases, or removes what an archive
+//! holds has it alone; a batch of a purge shares it with the other one, and with who begins what may be erased. They are
+//! taken in this order, before any row's, but for an import and a restore of one long conversation, which take the lock
+//! of holds when its rows are written, at the end.
 
 use std::borrow::Cow;
 
@@ -22,13 +23,15 @@ use lcs_domain::UserId;
 use super::on_behalf::{begin_on_behalf_of, transaction};
 use super::statement::{Connection, Single, Statement, statement};
 
-/// For a purge: `lcs.purges` says whether nobody else is at it. A block, so that nothing is answered but the
-/// statement.
-const PURGE: &str = "BEGIN ISOLATION LEVEL READ COMMITTED; DO $$ BEGIN \
-    PERFORM set_config('lcs.purges', pg_try_advisory_xact_lock(\
-        hashtext('lcs-persistence retention'), hashtext(current_schema()))::text, true); \
+/// For a purge: `lcs.purges` says whether a lane was free. A block, so that nothing is answered but the statement. It may
+/// have to wait behind who waits for the batch in the other lane, and so as long as that one may.
+const PURGE: &str = "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout = '30s'; DO $$ BEGIN \
+    PERFORM set_config('lcs.purges', (CASE \
+        WHEN pg_try_advisory_xact_lock(hashtext('lcs-persistence retention'), hashtext(current_schema())) THEN true \
+        ELSE pg_try_advisory_xact_lock(hashtext('lcs-persistence retention 2'), hashtext(current_schema())) \
+        END)::text, true); \
     IF current_setting('lcs.purges')::boolean THEN \
-        PERFORM pg_advisory_xact_lock(hashtext('lcs-persistence hold'), hashtext(current_schema())); \
+        PERFORM pg_advisory_xact_lock_shared(hashtext('lcs-persistence hold'), hashtext(current_schema())); \
     END IF; END $$";
 
 /// Records what a purge has removed, as its statement has left it in `lcs.purged`. A statement of its own: turns and
@@ -38,7 +41,8 @@ const PURGED: &str = "INSERT INTO audit_events (actor, action, outcome, detail) 
       FROM (SELECT NULLIF(current_setting('lcs.purged', true), '')::jsonb) AS purged (event) \
      WHERE event IS NOT NULL";
 
-/// For who changes what a purge may remove. It waits for a batch of a purge, which may take longer than a row's lock.
+/// For who changes what a purge may remove. It waits for the batches of a purge that are under way, which may take longer
+/// than a row's lock; no other one begins meanwhile.
 const HOLDS: &str = "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout = '30s'; DO $$ BEGIN \
     PERFORM pg_advisory_xact_lock(hashtext('lcs-persistence hold'), hashtext(current_schema())); END $$";
 
@@ -92,7 +96,7 @@ impl<'q, Q> Locked<'q, Q> {
 }
 
 impl<'q, Q> Locked<'q, Q> {
-    /// What takes in what may be erased. It waits for a batch of an erasure or a purge.
+    /// What takes in what may be erased. It waits for a batch of an erasure.
     pub(super) fn import(query: &'q Q) -> Self {
         let opening = format!("{}; {BESIDE_ERASURES_PATIENTLY}", begin_on_behalf_of(None));
         Self { opening: opening.into(), query, closing: None }

@@ -51,7 +51,7 @@ impl Lease {
 pub(super) struct Pool {
     connections: bb8::Pool<Manager>,
     connector: Arc<Connector>,
-    /// The last connection for maintenance.
+    /// The last connections for maintenance.
     kept: Arc<Kept>,
     budget: RetryBudget,
     failures: watch::Receiver<Option<ConnectFailure>>,

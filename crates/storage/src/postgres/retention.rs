@@ -59,7 +59,7 @@ statement! {
 }
 
 statement! {
-    /// Removes a batch of conversations: whether it was free to, and each of them.
+    /// Removes a batch of conversations: whether a lane was free, and each of them.
     Purge(concat!(
         include_str!("retention/purge_begin.sql"), due!(), "       AND NOT ", held!(),
         include_str!("retention/purge_end.sql"),
@@ -111,7 +111,7 @@ statement! {
     }
 }
 
-/// Whether nobody else was at it, the last page that was looked at, and a conversation that was removed; all
+/// Whether a lane was free, the last page that was looked at, and a conversation that was removed; all
 /// `None` where none was.
 type PurgedRow = (bool, Option<i64>, Option<Uuid>, Option<Uuid>, Option<Uuid>, Option<String>);
 
@@ -120,7 +120,8 @@ type PurgedRow = (bool, Option<i64>, Option<Uuid>, Option<Uuid>, Option<Uuid>, O
 type KeptRow = (bool, Option<i32>, Vec<Uuid>, Vec<Uuid>, Vec<DateTime<Utc>>);
 
 /// Where in the table the next batch begins to look: a run would else read all that it has removed again, for
-/// each of its batches. It is nothing but a hint: a batch that is not full has looked at the whole table.
+/// each of its batches. It is nothing but a hint: a batch that is not full has looked at the whole table. Where two
+/// batches are under way, each begins where the one that ended last came to, and passes over what the other one has locked.
 #[derive(Debug, Clone, Default)]
 pub(super) struct PurgeFrom(Arc<AtomicI64>);
 
@@ -143,8 +144,8 @@ impl RetentionRepository for Postgres {
         detached(Uuid::nil(), async move {
             let mut report = PurgeReport::default();
             let limit = i64::from(limit.get());
+            let mut from_page = store.purge_from.0.load(Ordering::Relaxed);
             loop {
-                let from_page = store.purge_from.0.load(Ordering::Relaxed);
                 let left = limit - i64::try_from(report.purged.len()).unwrap_or(limit);
                 let query = Purge {
                     active_seconds: seconds(policy, ConversationStatus::Active),
@@ -164,12 +165,17 @@ impl RetentionRepository for Postgres {
                         );
                     }
                 })?;
+                if report.busy {
+                    return Ok(report);
+                }
                 let is_full = report.purged.len() >= usize::try_from(limit).unwrap_or_default();
                 let next = last_page.filter(|_| is_full).unwrap_or_default();
                 store.purge_from.0.store(next, Ordering::Relaxed);
-                if is_full || report.busy || from_page == 0 {
+                if is_full || from_page == 0 {
                     return Ok(report);
                 }
+                // Whatever another batch says by now of where to begin.
+                from_page = 0;
             }
         })
         .await
@@ -273,4 +279,42 @@ fn purged(row: PurgedRow) -> RepositoryResult<Option<PurgedConversation>> {
         agent_id: AgentId::from_uuid(agent_id),
         reason,
     }))
+}
+
+#[cfg(all(test, feature = "testing"))]
+mod tests {
+    use lcs_domain::{ConversationRepository, NewConversation, Text};
+
+    use super::*;
+    use crate::postgres::PostgresConfig;
+    use crate::testing::TestPostgres;
+
+    #[tokio::test]
+    async fn a_batch_that_finds_both_lanes_taken_leaves_where_the_next_one_begins() {
+        let database = TestPostgres::migrated().await;
+        let store = Postgres::connect(PostgresConfig::from_url(database.url()).unwrap()).await.unwrap();
+        for _ in 0..250 {
+            let new = NewConversation::begin(Text::name("model", "/model_id").unwrap());
+            store.create(UserId::generate(), new).await.unwrap();
+        }
+        let old = "UPDATE conversations SET updated_at = updated_at - interval '100 days'";
+        database.execute(old).await;
+        let purge = async || {
+            let policy = RetentionPolicy::idle_longer_than(Duration::from_hours(24)).unwrap();
+            let report = store.purge_batch(policy, PageLimit::new(100).unwrap()).await.unwrap();
+            (report.busy, report.purged.len(), store.purge_from.0.load(Ordering::Relaxed))
+        };
+        let (_, removed, from) = purge().await;
+        assert!(removed == 100 && from > 0, "{removed}, and on from page {from}");
+        let other = database.client().await;
+        for lane in ["lcs-persistence retention", "lcs-persistence retention 2"] {
+            let lock = format!("SELECT pg_advisory_lock(hashtext('{lane}'), hashtext('public'))");
+            other.batch_execute(&lock).await.unwrap();
+        }
+        assert_eq!(purge().await, (true, 0, from));
+        other.batch_execute("SELECT pg_advisory_unlock_all()").await.unwrap();
+        let (_, removed, next) = purge().await;
+        assert!(removed == 100 && next > from, "{removed}, and on from page {next}");
+        assert_eq!(purge().await, (false, 50, 0));
+    }
 }

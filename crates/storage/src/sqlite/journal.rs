@@ -106,7 +106,9 @@ impl SqliteJournal {
         let folder = folder.as_ref().to_owned();
         let claim = super::database::blocking(move || Claim::take(&folder)).await?;
         let database = Database::open(config(claim.file()), Arc::clone(&clock)).await?;
-        Sqlite { database: database.clone(), appends: None, actor: None }.run_pending().await?;
+        Sqlite { database: database.clone(), appends: None, purging: Arc::default(), actor: None }
+            .run_pending()
+            .await?;
         database.write(AGAIN, |connection, _| table::write_something(connection)).await?;
         let tally = Mutex::default();
         let (queue, commits) = (Mutex::default(), tokio::sync::Mutex::default());

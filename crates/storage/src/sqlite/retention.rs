@@ -133,11 +133,13 @@ impl RetentionRepository for Sqlite {
         Ok(count.unsigned_abs())
     }
 
-    /// Selected and removed in one transaction that holds the write lock: nothing wakes up in between.
+    /// Selected and removed in one transaction that holds the write lock: nothing wakes up in between. Whoever writes
+    /// goes before a second batch, which has no limit to its wait for the first.
     #[tracing::instrument(name = "db.retention.purge_batch", skip_all)]
     async fn purge_batch(&self, policy: RetentionPolicy, limit: PageLimit) -> RepositoryResult<PurgeReport> {
         type Row = (Cell<Vec<u8>>, Cell<Vec<u8>>, Cell<Vec<u8>>, Cell<String>, Cell<i64>);
         let actor = self.actor_or(Actor::retention);
+        let _alone = self.purging.lock().await;
         self.database
             .write("purge", move |connection, now| {
                 let due = dsl::conversations

@@ -1,4 +1,4 @@
-//! The connection for maintenance, which stays for a moment: most maintenance is many short steps, and a new
+//! The connections for maintenance, which stay for a moment: most maintenance is many short steps, and a new
 //! connection for each would have parsed nothing yet.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,21 +9,24 @@ use tokio::time::{Instant, sleep};
 
 use super::Session;
 
-/// How long it stays with nothing to do.
+/// How long one stays with nothing to do.
 const KEPT_FOR: Duration = Duration::from_secs(2);
 
-/// Where the connection stays, and since when; at most one.
+/// How many stay: as many as a purge has batches under way, which may end at the same moment.
+const MOST: usize = 2;
+
+/// Where the connections stay, and since when, the oldest first.
 #[derive(Default)]
-pub(super) struct Kept(Mutex<Option<(Session, Instant)>>);
+pub(super) struct Kept(Mutex<Vec<(Session, Instant)>>);
 
 impl Kept {
-    /// The connection that is there, if it is still of use.
+    /// The connection that came last, if it is still of use.
     pub(super) fn take(&self, newer_than: Option<Instant>) -> Option<Session> {
-        let (mut session, _) = self.slot().take()?;
+        let (mut session, _) = self.sessions().pop()?;
         session.is_usable(newer_than).then_some(session)
     }
 
-    /// Lets the connection stay, in the place of whatever is there.
+    /// Lets the connection stay, in the place of the oldest where there are as many as may be.
     pub(super) fn put(self: &Arc<Self>, mut session: Session) {
         // Without a runtime nobody would close it in time.
         let Ok(runtime) = Handle::try_current() else { return };
@@ -31,17 +34,20 @@ impl Kept {
             return;
         }
         let since = Instant::now();
-        *self.slot() = Some((session, since));
+        let mut sessions = self.sessions();
+        let _closed = (sessions.len() >= MOST).then(|| sessions.remove(0));
+        sessions.push((session, since));
+        drop(sessions);
         let kept = Arc::downgrade(self);
         runtime.spawn(async move {
             sleep(KEPT_FOR).await;
             if let Some(kept) = kept.upgrade() {
-                let _closed = kept.slot().take_if(|(_, put)| *put == since);
+                kept.sessions().retain(|(_, put)| *put != since);
             }
         });
     }
 
-    fn slot(&self) -> MutexGuard<'_, Option<(Session, Instant)>> {
+    fn sessions(&self) -> MutexGuard<'_, Vec<(Session, Instant)>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

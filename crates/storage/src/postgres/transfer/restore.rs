@@ -32,7 +32,8 @@ statement! {
 }
 
 statement! {
-    /// Keeps away who removes what is archived, and who erases: they have this lock for themselves (locked.rs).
+    /// Keeps away who removes what is archived, and who erases: they have this lock for themselves (locked.rs). A purge
+    /// shares it: it sees nothing of this transaction, or all of it, and with it how long it is kept.
     Share(
         "SELECT true FROM pg_advisory_xact_lock_shared(hashtext('lcs-persistence hold'), hashtext(current_schema()))"
     ) -> Bool {}
