@@ -1,6 +1,6 @@
 //! Retention inside the service: what has been idle too long is removed again and again, while it runs.
 //!
-//! Each replica has such a task. The store lets one of them work at a time, and tells the others so.
+//! Each replica has such a task. The store lets so many of them work at a time, and tells the others so.
 
 use std::time::Duration;
 
