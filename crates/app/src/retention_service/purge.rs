@@ -68,6 +68,7 @@ pub(super) async fn all(
 }
 
 /// What a batch came to.
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum End {
     /// There may be more.
     Full,
@@ -123,23 +124,23 @@ impl Run {
     }
 
     /// Decides how many are to be under way behind this end.
-    const fn end(&mut self, number: u64, end: End) {
-        if let End::Short = end {
+    fn end(&mut self, number: u64, end: End) {
+        if end == End::Short {
             self.busy = 0;
             self.is_near_end = true;
             self.has_seen_all |= number > self.begun_before;
-            self.width = if self.has_seen_all { 0 } else { 1 };
+            self.width = usize::from(!self.has_seen_all);
             return;
         }
         (self.begun_before, self.has_seen_all) = (self.begun, false);
-        if let End::Full = end {
+        if end == End::Full {
             self.busy = 0;
             self.width = if self.is_near_end { 1 } else { self.at_once };
         } else {
             // It is tried again when the one beside it has ended.
             self.busy += 1;
             self.is_left = self.busy >= self.busy_tries;
-            self.width = if self.is_left { 0 } else { 1 };
+            self.width = usize::from(!self.is_left);
         }
     }
 }
