@@ -7,22 +7,18 @@ use lcs_domain::archive::{ArchiveContent, ArchivedHead, Forgotten, Restored};
 use lcs_domain::transfer::{ExportFilter, Exported, IncomingHead};
 use lcs_domain::{
     Actor, ArchiveId, ArchiveRepository, ConversationRepository, HoldRepository, HoldTarget, NewHold,
-    NewTurn, PageLimit, RetentionPolicy, RetentionRepository, Text, TransferRepository, UserId,
+    NewTurn, PageLimit, RetentionRepository, Text, TransferRepository, UserId,
 };
 use lcs_storage::postgres::Postgres;
 use lcs_storage::testing::TestPostgres;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
-use crate::support::{append, begin, saying, store};
+use crate::support::{append, begin, ninety_days, saying, store};
 
 const AGE: &str = "UPDATE conversations SET updated_at = updated_at - interval '100 days'";
 /// Far less than a statement waits for a lock of holds.
 const SOON: Duration = Duration::from_secs(10);
-
-fn ninety_days() -> RetentionPolicy {
-    RetentionPolicy::idle_longer_than(Duration::from_hours(24 * 90)).unwrap()
-}
 
 /// A conversation of three turns that an archive holds: all of it.
 pub(crate) async fn archived(

@@ -1,26 +1,20 @@
 //! Legal holds beside a purge, with the moments held open that a race only meets by chance.
 
-use std::time::Duration;
-
 use chrono::TimeDelta;
 use lcs_domain::{
     Actor, ConversationRepository, ErasureRepository, HoldRepository, HoldTarget, Keep, NewConversation,
     NewHold, NewRetentionOverride, PageLimit, Repositories, RepositoryError, RetentionOverrideRepository,
-    RetentionPolicy, RetentionRepository, Text, UserId,
+    RetentionRepository, Text, UserId,
 };
 use lcs_storage::postgres::{Postgres, PostgresConfig};
 use lcs_storage::testing::{Role, TestPostgres};
 
-use crate::support::{begin, config, store};
+use crate::support::{begin, config, ninety_days, store};
 
 const AGE: &str = "UPDATE conversations SET updated_at = updated_at - interval '100 days'";
 const LOCK: &str =
     "BEGIN; SELECT pg_advisory_xact_lock(hashtext('lcs-persistence hold'), hashtext('public'))";
 const WAITING: &str = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted";
-
-fn ninety_days() -> RetentionPolicy {
-    RetentionPolicy::idle_longer_than(Duration::from_hours(24 * 90)).unwrap()
-}
 
 fn on(target: HoldTarget) -> NewHold {
     NewHold::on(target, Text::name("matter 7", "/reason").unwrap(), Actor::operator("ada"))

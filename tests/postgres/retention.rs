@@ -1,24 +1,16 @@
 //! Retention beside other work.
 
-use std::time::Duration;
-
 use futures_util::future::join_all;
-use lcs_domain::{
-    ConversationRepository, Entity, PageLimit, RepositoryError, RetentionPolicy, RetentionRepository,
-};
+use lcs_domain::{ConversationRepository, Entity, PageLimit, RepositoryError, RetentionRepository};
 use lcs_storage::migration::Migrations;
 use lcs_storage::testing::TestPostgres;
 
-use crate::support::{append, begin, saying, store};
+use crate::support::{append, begin, ninety_days, saying, store};
 
 const AGE: &str = "UPDATE conversations SET updated_at = updated_at - interval '100 days'";
 
 /// What a batch has one of.
 const LANES: [&str; 2] = ["lcs-persistence retention", "lcs-persistence retention 2"];
-
-fn ninety_days() -> RetentionPolicy {
-    RetentionPolicy::idle_longer_than(Duration::from_hours(24 * 90)).unwrap()
-}
 
 #[tokio::test]
 async fn p7_a_conversation_that_is_waking_up_is_passed_over_and_then_kept() {

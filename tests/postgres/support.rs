@@ -6,11 +6,16 @@ use lcs_domain::Clock;
 use lcs_domain::{
     AgentStateUpdate, AppendTurn, Appended, BeginRequest, Conversation, ConversationId,
     ConversationRepository, Metadata, NewConversation, NewTurn, Payload, RepositoryError, RequestId,
-    SystemClock, Text, TurnId, TurnRepository, UserId,
+    RetentionPolicy, SystemClock, Text, TurnId, TurnRepository, UserId,
 };
 use lcs_storage::migration::Migrations;
 use lcs_storage::postgres::{Postgres, PostgresConfig};
 use lcs_storage::testing::PrivateCluster;
+
+/// A policy that keeps what was changed within ninety days.
+pub(crate) fn ninety_days() -> RetentionPolicy {
+    RetentionPolicy::idle_longer_than(Duration::from_hours(24 * 90)).unwrap()
+}
 
 /// The configuration that names the database of this URL.
 pub(crate) fn config(url: &str) -> PostgresConfig {

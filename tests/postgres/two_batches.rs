@@ -13,7 +13,7 @@ use lcs_domain::{
     Actor, AgentId, ArchiveRepository, AuditAction, AuditQuery, AuditRepository, Conversation,
     ConversationId, ConversationRepository, Entity, ErasureRepository, HoldRepository, HoldTarget, Keep,
     NewConversation, NewHold, NewRetentionOverride, PageLimit, PurgeReport, Repositories, RepositoryError,
-    RetentionOverrideRepository, RetentionPolicy, RetentionRepository, Text, TransferRepository,
+    RetentionOverrideRepository, RetentionRepository, Text, TransferRepository,
 };
 use lcs_storage::postgres::Postgres;
 use lcs_storage::testing::TestPostgres;
@@ -22,7 +22,7 @@ use tokio::time::timeout;
 use tokio_postgres::Client;
 
 use crate::archive::archived;
-use crate::support::{append, begin, saying, store};
+use crate::support::{append, begin, ninety_days, saying, store};
 
 const SOON: Duration = Duration::from_secs(20);
 
@@ -69,10 +69,6 @@ async fn waiting(database: &TestPostgres, expected: usize) {
         }
     });
     assert!(waited.await.is_ok(), "{last:?} wait, and not {expected}");
-}
-
-fn ninety_days() -> RetentionPolicy {
-    RetentionPolicy::idle_longer_than(Duration::from_hours(24 * 90)).unwrap()
 }
 
 /// Conversations of one turn each.
@@ -172,16 +168,16 @@ async fn who_keeps_something_waits_for_both_batches_and_not_for_the_next() {
     let database = TestPostgres::migrated().await;
     let store = store(database.url()).await;
     let all = begun(&store, 4).await;
-    let ([one, two], [held, kept]) = ([&all[0], &all[1]], [&all[2], &all[3]]);
+    let ([one, two], [on_hold, kept]) = ([&all[0], &all[1]], [&all[2], &all[3]]);
     age(&database, &all[..2]).await;
     let gates = Gates::closed(&database, &all[..2]).await;
     let batches = [batch(&store, 1), batch(&store, 1)];
     waiting(&database, 2).await;
     age(&database, &all[2..]).await;
 
-    let (placer, target) = (store.clone(), HoldTarget::Conversation(held.conversation_id));
-    let hold = NewHold::on(target, Text::name("matter 7", "/reason").unwrap(), Actor::operator("ada"));
-    let placed = tokio::spawn(async move { placer.place(hold).await });
+    let (first, target) = (store.clone(), HoldTarget::Conversation(on_hold.conversation_id));
+    let matter = NewHold::on(target, Text::name("matter 7", "/reason").unwrap(), Actor::operator("ada"));
+    let placed = tokio::spawn(async move { first.place(matter).await });
     let (setter, user_id) = (store.clone(), kept.user_id);
     let own = NewRetentionOverride { user_id, keep: Keep::Forever, set_by: Actor::operator("ada") };
     let set = tokio::spawn(async move { setter.set_override(own).await });
@@ -199,7 +195,7 @@ async fn who_keeps_something_waits_for_both_batches_and_not_for_the_next() {
     assert_eq!(ids(&reports).len(), 2);
     let next = next.await.unwrap();
     assert_eq!((next.busy, next.purged.len()), (false, 0), "it looks when they have committed");
-    assert_eq!([lives(&store, held).await, lives(&store, kept).await], [true, true]);
+    assert_eq!([lives(&store, on_hold).await, lives(&store, kept).await], [true, true]);
 }
 
 /// The conversation as an export has it, under an id of its own.
@@ -239,8 +235,8 @@ async fn p6_what_comes_in_beside_a_batch_is_whole_and_what_the_batch_removes_doe
     assert_eq!(timeout(SOON, restored).await.unwrap().unwrap(), [Restored::Stored]);
 
     // But for what has the id of what is removed.
-    let (importer, same) = (store.clone(), incoming(&stored, id));
-    let again = tokio::spawn(async move { importer.import(vec![same], TimeDelta::zero()).await });
+    let (second, same) = (store.clone(), incoming(&stored, id));
+    let again = tokio::spawn(async move { second.import(vec![same], TimeDelta::zero()).await });
     waiting(&database, 2).await;
     let (beginner, same) = (store.clone(), NewConversation { conversation_id: id, ..new() });
     let begun_again =

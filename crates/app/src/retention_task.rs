@@ -1,6 +1,6 @@
 //! Retention inside the service: what has been idle too long is removed again and again, while it runs.
 //!
-//! Each replica has such a task. The store lets so many of them work at a time, and tells the others so.
+//! Each replica has such a task. The store lets so many batches be under way at once (PostgreSQL two), and tells the others so.
 
 use std::time::Duration;
 
@@ -44,7 +44,7 @@ fn jitter(most: Duration) -> Duration {
 
 async fn run_once(manager: &PersistenceManager, log: &mut TaskLog) {
     let report = manager.retention().cleanup(Patience::Leaves, |_| ()).await;
-    // Where another one is at it, nothing is known of whether it would work here.
+    // Where others are at it, nothing is known of whether it would work here.
     if !report.as_ref().is_ok_and(|report| report.busy) {
         log.note(&report);
     }

@@ -107,7 +107,7 @@ impl Cleanup {
                 days.limit(),
                 if retention.archives() { " and archived" } else { "" },
                 kept(held),
-                if busy { " Another process is at the rest." } else { "" },
+                if busy { " Others are at the rest." } else { "" },
             ))?;
             name(&unarchived);
         }

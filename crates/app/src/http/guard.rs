@@ -50,9 +50,9 @@ struct Guard {
     has_console: bool,
 }
 
-/// All guards in one layer: each layer of a router copies all that are behind it, for each request. For the same
-/// reason a guard takes no future of another one where it can do its part before it and behind it: an async function
-/// that is given a future keeps it twice.
+/// All guards in one layer: each layer of a router copies all that are behind it, for each request. And a
+/// guard takes no future of another one where it can do its part before it and behind it: an async function that is given
+/// a future keeps it twice.
 ///
 /// What comes of the inner ones has an id, a line in the log, and the headers.
 async fn stand_before(State(guard): State<Arc<Guard>>, mut request: Request, next: Next) -> Response {

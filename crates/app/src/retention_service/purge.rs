@@ -47,19 +47,15 @@ pub(super) async fn all(
                 let removed = batch.purged.len();
                 progress(removed as u64);
                 let is_full = removed >= limit.get() as usize;
-                run.end(
-                    number,
-                    if batch.busy {
-                        End::Busy
-                    } else if is_full {
-                        End::Full
-                    } else {
-                        End::Short
-                    },
-                );
+                let end = match (batch.busy, is_full) {
+                    (true, _) => End::Busy,
+                    (false, true) => End::Full,
+                    (false, false) => End::Short,
+                };
+                run.end(number, end);
             }
             Err(error) if failed.is_some() => {
-                tracing::warn!(%error, "the batch beside one that failed has failed too")
+                tracing::warn!(%error, "the batch beside one that failed has failed too");
             }
             Err(error) => failed = Some(error),
         }
@@ -80,8 +76,8 @@ enum End {
 
 /// How far a run is.
 ///
-/// It has seen all when a batch found no more that began when no other one of the run was under way but such as found no more
-/// either: else one may have locked what it then did not remove.
+/// It has seen all when a batch found no more, and had begun after the end of each that was full or got no lane: such a one
+/// may have locked what it then left.
 struct Run {
     at_once: usize,
     busy_tries: u32,
@@ -89,7 +85,7 @@ struct Run {
     width: usize,
     /// How many were begun.
     begun: u64,
-    /// How many had been begun when one last ended that has not found that there is no more.
+    /// How many had been begun when the last one ended that was full or got no lane.
     begun_before: u64,
     /// Whether one of those that were begun since has found that there is no more.
     has_seen_all: bool,
@@ -245,33 +241,33 @@ mod tests {
 
     const FULL: usize = PageLimit::MAX.get() as usize;
 
-    fn removes(count: usize) -> RepositoryResult<PurgeReport> {
+    fn removes(count: usize) -> PurgeReport {
         let gone = PurgedConversation {
             conversation_id: ConversationId::generate(),
             user_id: UserId::generate(),
             agent_id: AgentId::generate(),
             reason: PurgeReason::Expired,
         };
-        Ok(PurgeReport { purged: vec![gone; count], busy: false })
+        PurgeReport { purged: vec![gone; count], busy: false }
     }
 
-    fn busy() -> RepositoryResult<PurgeReport> {
-        Ok(PurgeReport { busy: true, ..PurgeReport::default() })
+    fn busy() -> PurgeReport {
+        PurgeReport { busy: true, ..PurgeReport::default() }
     }
 
     #[tokio::test(start_paused = true)]
     async fn two_batches_are_under_way_until_there_is_no_more() {
         let mut running = Running::at(0);
         let [one, two] = running.begins().await;
-        one.send(removes(FULL)).unwrap();
+        one.send(Ok(removes(FULL))).unwrap();
         let [three] = running.begins().await;
-        three.send(removes(FULL)).unwrap();
+        three.send(Ok(removes(FULL))).unwrap();
         let [four] = running.begins().await;
-        two.send(removes(FULL)).unwrap();
+        two.send(Ok(removes(FULL))).unwrap();
         let [five] = running.begins().await;
-        five.send(removes(7)).unwrap();
+        five.send(Ok(removes(7))).unwrap();
         let [] = running.begins().await;
-        four.send(removes(0)).unwrap();
+        four.send(Ok(removes(0))).unwrap();
         let (ended, total, told) = running.ends().await;
         assert_eq!((ended, total), (Ok(true), 3 * FULL as u64 + 7));
         assert_eq!(told, [FULL as u64, FULL as u64, FULL as u64, 7, 0]);
@@ -282,20 +278,20 @@ mod tests {
         let mut running = Running::at(10);
         for _ in 0..3 {
             let [batch] = running.begins().await;
-            batch.send(removes(10)).unwrap();
+            batch.send(Ok(removes(10))).unwrap();
         }
         for _ in 0..BUSY_TRIES - 1 {
             let [batch] = running.begins().await;
-            batch.send(busy()).unwrap();
+            batch.send(Ok(busy())).unwrap();
         }
         let [batch] = running.begins().await;
-        batch.send(removes(9)).unwrap();
+        batch.send(Ok(removes(9))).unwrap();
         assert_eq!(running.ends().await, (Ok(true), 39, vec![10, 10, 10, 0, 0, 0, 0, 9]));
 
         let mut running = Running::at(10);
         for _ in 0..BUSY_TRIES {
             let [batch] = running.begins().await;
-            batch.send(busy()).unwrap();
+            batch.send(Ok(busy())).unwrap();
         }
         assert_eq!(running.ends().await.0, Ok(false));
     }
@@ -306,12 +302,12 @@ mod tests {
         for beside in [removes(FULL), busy()] {
             let mut running = Running::at(0);
             let [one, two] = running.begins().await;
-            one.send(removes(3)).unwrap();
+            one.send(Ok(removes(3))).unwrap();
             let [] = running.begins().await;
-            let removed = beside.as_ref().unwrap().purged.len() as u64;
-            two.send(beside).unwrap();
+            let removed = beside.purged.len() as u64;
+            two.send(Ok(beside)).unwrap();
             let [last] = running.begins().await;
-            last.send(removes(0)).unwrap();
+            last.send(Ok(removes(0))).unwrap();
             let (ended, total, _) = running.ends().await;
             assert_eq!((ended, total), (Ok(true), 3 + removed));
         }
@@ -321,16 +317,16 @@ mod tests {
     async fn a_run_for_which_others_leave_one_lane_goes_on_with_one_batch() {
         let mut running = Running::at(0);
         let [one, two] = running.begins().await;
-        two.send(busy()).unwrap();
+        two.send(Ok(busy())).unwrap();
         let [] = running.begins().await;
-        one.send(removes(FULL)).unwrap();
+        one.send(Ok(removes(FULL))).unwrap();
         // It is looked again whether there are two.
         let [one, two] = running.begins().await;
-        two.send(busy()).unwrap();
+        two.send(Ok(busy())).unwrap();
         let [] = running.begins().await;
-        one.send(removes(1)).unwrap();
+        one.send(Ok(removes(1))).unwrap();
         let [last] = running.begins().await;
-        last.send(removes(0)).unwrap();
+        last.send(Ok(removes(0))).unwrap();
         let (ended, total, _) = running.ends().await;
         assert_eq!((ended, total), (Ok(true), FULL as u64 + 1));
     }
@@ -339,29 +335,30 @@ mod tests {
     async fn a_run_that_gets_no_lane_leaves_it_to_others() {
         let mut running = Running::at(0);
         let [one, two] = running.begins().await;
-        one.send(busy()).unwrap();
+        one.send(Ok(busy())).unwrap();
         let [] = running.begins().await;
-        two.send(busy()).unwrap();
+        two.send(Ok(busy())).unwrap();
         assert_eq!(running.ends().await, (Ok(false), 0, vec![0, 0]));
 
         // Others have come that have both: what was removed before is told.
         let mut running = Running::at(0);
         let [one, two] = running.begins().await;
-        one.send(removes(FULL)).unwrap();
+        one.send(Ok(removes(FULL))).unwrap();
         let [one] = running.begins().await;
-        one.send(busy()).unwrap();
+        one.send(Ok(busy())).unwrap();
         let [] = running.begins().await;
-        two.send(busy()).unwrap();
+        two.send(Ok(busy())).unwrap();
         let (ended, total, _) = running.ends().await;
         assert_eq!((ended, total), (Ok(false), FULL as u64));
     }
 
     #[tokio::test(start_paused = true)]
     async fn an_error_ends_the_run_and_nothing_that_was_removed_beside_it_is_left_out() {
-        for beside in [removes(FULL), removes(3), busy(), Err(RepositoryError::unavailable("the second"))] {
+        let failed = Err(RepositoryError::unavailable("the second"));
+        for beside in [Ok(removes(FULL)), Ok(removes(3)), Ok(busy()), failed] {
             let mut running = Running::at(0);
             let [one, two] = running.begins().await;
-            one.send(removes(FULL)).unwrap();
+            one.send(Ok(removes(FULL))).unwrap();
             let [three] = running.begins().await;
             two.send(Err(RepositoryError::unavailable("the first"))).unwrap();
             let [] = running.begins().await;

@@ -108,7 +108,7 @@ impl Postgres {
                 None => write.decide(&store).await,
             }
         };
-        // On the heap: who goes with others, as mostly, would have room for it.
+        // On the heap: who goes with others, as mostly, would else keep room for it.
         detached(key, Box::pin(alone)).await
     }
 }

@@ -24,14 +24,16 @@ use super::on_behalf::{begin_on_behalf_of, transaction};
 use super::statement::{Connection, Single, Statement, statement};
 
 /// For a purge: `lcs.purges` says whether a lane was free. A block, so that nothing is answered but the statement. It may
-/// have to wait behind who waits for the batch in the other lane, and so as long as that one may.
-const PURGE: &str = "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout = '30s'; DO $$ BEGIN \
+/// have to wait behind who waits for the batch in the other lane: at most 30 seconds, and for no lock behind this one as long.
+const PURGE: &str = "BEGIN ISOLATION LEVEL READ COMMITTED; DO $$ DECLARE patience text := current_setting('lock_timeout'); BEGIN \
     PERFORM set_config('lcs.purges', (CASE \
         WHEN pg_try_advisory_xact_lock(hashtext('lcs-persistence retention'), hashtext(current_schema())) THEN true \
         ELSE pg_try_advisory_xact_lock(hashtext('lcs-persistence retention 2'), hashtext(current_schema())) \
         END)::text, true); \
     IF current_setting('lcs.purges')::boolean THEN \
-        PERFORM pg_advisory_xact_lock_shared(hashtext('lcs-persistence hold'), hashtext(current_schema())); \
+        PERFORM set_config('lock_timeout', '30s', true), \
+            pg_advisory_xact_lock_shared(hashtext('lcs-persistence hold'), hashtext(current_schema())); \
+        PERFORM set_config('lock_timeout', patience, true); \
     END IF; END $$";
 
 /// Records what a purge has removed, as its statement has left it in `lcs.purged`. A statement of its own: turns and
@@ -77,7 +79,7 @@ impl<'q, Q> Locked<'q, Q> {
         Self { opening: PURGE.into(), query, closing: Some(PURGED) }
     }
 
-    /// What removes what an archive holds. It waits for a purge.
+    /// What removes what an archive holds. It waits for the batches of a purge that are under way.
     pub(super) fn archival(query: &'q Q) -> Self {
         Self { opening: HOLDS.into(), query, closing: Some(PURGED) }
     }

@@ -158,7 +158,7 @@ impl Pool {
         failures.mark_unchanged();
         loop {
             let failure = match purpose {
-                // On the heap: it is rare and large, and the future of each statement would have room for it.
+                // On the heap: it is rare and large, and the future of each statement would else keep room for it.
                 Purpose::Maintenance => match Box::pin(self.connector.connect(purpose)).await {
                     Ok(connection) => {
                         return Ok(Lease::Own(Box::new(Session::new(

@@ -47,7 +47,7 @@ impl BodyLimit {
         Ok((request, Watched(Some(exceeded))))
     }
 
-    /// The endpoint's answer; where its body was cut off, whatever it has made of that, the same as at once.
+    /// The endpoint's answer; or, where the request's body was cut off, the refusal, whatever the endpoint has made of it.
     pub(super) fn answer(&self, body: &Watched, response: Response) -> Response {
         let exceeded = body.0.as_ref().is_some_and(|exceeded| exceeded.load(Ordering::Relaxed));
         if exceeded { self.too_large() } else { response }

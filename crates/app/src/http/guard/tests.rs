@@ -320,6 +320,28 @@ async fn what_callers_leave_behind_counts_until_it_is_done() {
 }
 
 #[tokio::test]
+async fn a_request_that_its_client_gives_up_is_one_line_without_a_status_and_frees_its_place() {
+    let (log, guard) = CapturedLog::begin();
+    let endless = async || std::future::pending::<&'static str>().await;
+    let config = ServiceConfig { max_concurrent_requests: 1, ..config() };
+    let router = Router::new().route("/endless", get(endless)).route("/here", get(async || "here"));
+    let router = guarded(router, &config);
+    let request = Request::get("/endless").header("x-request-id", "id-1").body(Body::empty()).unwrap();
+    let mut asked = Box::pin(router.clone().oneshot(request));
+    assert!(futures_util::poll!(&mut asked).is_pending());
+    assert_eq!(ask(&router, of(Method::GET, "/here")).await.status(), StatusCode::SERVICE_UNAVAILABLE);
+    drop(asked);
+    assert_eq!(ask(&router, of(Method::GET, "/here")).await.status(), StatusCode::OK);
+    drop(guard);
+
+    let log = log.text();
+    let lines: Vec<&str> = log.lines().filter(|line| line.contains("id-1")).collect();
+    let [given_up] = lines[..] else { panic!("{log}") };
+    assert!(given_up.contains("given up by its client") && given_up.contains("path=\"/endless\""), "{log}");
+    assert!(!given_up.contains("status"), "{log}");
+}
+
+#[tokio::test]
 async fn each_request_is_one_line_with_its_id_and_its_route_and_nothing_of_the_caller() {
     let (log, guard) = CapturedLog::begin();
     let stream = async || {

@@ -42,7 +42,8 @@ impl Kept {
         runtime.spawn(async move {
             sleep(KEPT_FOR).await;
             if let Some(kept) = kept.upgrade() {
-                kept.sessions().retain(|(_, put)| *put != since);
+                // Closed when the others can be had again.
+                let _closed: Vec<_> = kept.sessions().extract_if(.., |(_, put)| *put == since).collect();
             }
         });
     }
