@@ -93,7 +93,7 @@ metrics! {
     Counter "lcs_journal_replayed_total" [] "Operations of the journal that have reached the database.";
     Counter "lcs_journal_refused_total" [] "Operations, and agent states of turns, that the database refused when they were replayed.";
     Counter "lcs_access_denied_total" ["status"] "Requests that were not let in: 401 or 403.";
-    Counter "lcs_retention_runs_total" ["outcome"] "Runs of the retention: done, busy where another replica was at it, or failed.";
+    Counter "lcs_retention_runs_total" ["outcome"] "Runs of the retention: done, busy where others had both places, or failed.";
     Counter "lcs_retention_purged_total" ["reason"] "Conversations that it removed: expired, deleted, erased, or archived.";
     Gauge "lcs_retention_unarchived" [] "Conversations that its last whole run could not archive, and kept; cleanup names them.";
     Gauge "lcs_retention_last_run_timestamp_seconds" [] "When its last run ended, done or busy; 0 before the first.";
