@@ -23,18 +23,28 @@ use lcs_domain::UserId;
 use super::on_behalf::{begin_on_behalf_of, transaction};
 use super::statement::{Connection, Single, Statement, statement};
 
+/// Shares the holds' lock, and waits longer for it than for any behind it: whoever has this one keeps others waiting. Stands
+/// in a block that keeps the time for the others as `patience`.
+macro_rules! share_holds_patiently {
+    () => {
+        "PERFORM set_config('lock_timeout', '30s', true), \
+            pg_advisory_xact_lock_shared(hashtext('lcs-persistence hold'), hashtext(current_schema())); \
+        PERFORM set_config('lock_timeout', patience, true); "
+    };
+}
+
 /// For a purge: `lcs.purges` says whether a lane was free. A block, so that nothing is answered but the statement. It may
-/// have to wait behind who waits for the batch in the other lane: at most 30 seconds, and for no lock behind this one as long.
-const PURGE: &str = "BEGIN ISOLATION LEVEL READ COMMITTED; DO $$ DECLARE patience text := current_setting('lock_timeout'); BEGIN \
+/// have to wait behind who waits for the batch in the other lane.
+const PURGE: &str = concat!(
+    "BEGIN ISOLATION LEVEL READ COMMITTED; DO $$ DECLARE patience text := current_setting('lock_timeout'); BEGIN \
     PERFORM set_config('lcs.purges', (CASE \
         WHEN pg_try_advisory_xact_lock(hashtext('lcs-persistence retention'), hashtext(current_schema())) THEN true \
         ELSE pg_try_advisory_xact_lock(hashtext('lcs-persistence retention 2'), hashtext(current_schema())) \
         END)::text, true); \
-    IF current_setting('lcs.purges')::boolean THEN \
-        PERFORM set_config('lock_timeout', '30s', true), \
-            pg_advisory_xact_lock_shared(hashtext('lcs-persistence hold'), hashtext(current_schema())); \
-        PERFORM set_config('lock_timeout', patience, true); \
-    END IF; END $$";
+    IF current_setting('lcs.purges')::boolean THEN ",
+    share_holds_patiently!(),
+    "END IF; END $$"
+);
 
 /// Records what a purge has removed, as its statement has left it in `lcs.purged`. A statement of its own: turns and
 /// states go when the one before it ends, and whoever waits for the head of the log must not wait for that as well.
@@ -52,11 +62,12 @@ const HOLDS: &str = "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeou
 const BESIDE_ERASURES: &str = "DO $$ BEGIN \
     PERFORM pg_advisory_xact_lock_shared(hashtext('lcs-persistence hold'), hashtext(current_schema())); END $$";
 
-/// The same for who may wait longer for this lock than for any behind it: whoever holds it keeps others waiting.
-const BESIDE_ERASURES_PATIENTLY: &str = "DO $$ DECLARE patience text := current_setting('lock_timeout'); BEGIN \
-    PERFORM set_config('lock_timeout', '30s', true), \
-        pg_advisory_xact_lock_shared(hashtext('lcs-persistence hold'), hashtext(current_schema())); \
-    PERFORM set_config('lock_timeout', patience, true); END $$";
+/// The same for who may wait longer.
+const BESIDE_ERASURES_PATIENTLY: &str = concat!(
+    "DO $$ DECLARE patience text := current_setting('lock_timeout'); BEGIN ",
+    share_holds_patiently!(),
+    "END $$"
+);
 
 statement! {
     /// The holds' lock, inside a transaction that is begun already.
